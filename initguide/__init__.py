@@ -1,0 +1,52 @@
+"""Initialize the weights of a neural network, and see whether it was done right."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from initguide import comparison, data, helpers, initializers, models, plots, training
+    from initguide.comparison import Comparison, compare_init_weights
+    from initguide.data import fashion_mnist
+    from initguide.initializers import INITIALIZERS, initialize
+    from initguide.models import Net
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "INITIALIZERS",
+    "Comparison",
+    "Net",
+    "compare_init_weights",
+    "comparison",
+    "data",
+    "fashion_mnist",
+    "helpers",
+    "initialize",
+    "initializers",
+    "models",
+    "plots",
+    "training",
+]
+
+# Where each name lives. Importing torch takes seconds, and `initguide --help` must not wait for it,
+# so a module is imported when a name of it is first used (PEP 562).
+_HOMES = {
+    "INITIALIZERS": "initializers",
+    "Comparison": "comparison",
+    "Net": "models",
+    "compare_init_weights": "comparison",
+    "fashion_mnist": "data",
+    "initialize": "initializers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"initguide.{_HOMES[name]}"), name)
+    if name in __all__:
+        return import_module(f"initguide.{name}")
+    raise AttributeError(f"module 'initguide' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
