@@ -1,0 +1,216 @@
+"""Figures for light and for dark pages.
+
+Sphinx-Gallery hands every cell to :func:`scrape`. Each open matplotlib figure is saved twice at two
+pixels a CSS pixel: as it is, and with its neutral parts (text, axes, grid, background) recoloured
+for a dark page. Furo's classes ``only-light`` and ``only-dark`` show one of them, and a browser
+fetches only that one, when it scrolls into view. A figure without alt text is an error.
+
+Thumbnails get a dark twin in the same way, and ``.. gallery-figure::`` shows a page's figure on
+another page.
+"""
+
+import colorsys
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+from docutils import nodes
+from docutils.parsers.rst.directives import positive_int
+from matplotlib.artist import Artist
+from matplotlib.collections import Collection
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.text import Text
+from PIL import Image
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+from sphinx_gallery.utils import scale_image
+
+logger = logging.getLogger(__name__)
+
+CSS_DPI = 100  # an inch of figure is this many CSS pixels: matplotlib's 10 pt text gets 14 px
+SCALE = 2  # pixels a CSS pixel
+DARK_PAGE = to_rgba("#131416")  # furo's --color-background-primary in dark mode
+DARK_INK = to_rgba("#d8d9da")  # a little brighter than furo's text, whose strokes are wider
+
+EVERY_PAGE = "/plot_"  # the pattern of the files that a full build runs
+
+IMAGE = """
+.. image:: /{uri}
+   :alt: {alt}
+   :class: initguide-figure only-{scheme}
+   :width: {width}
+   :height: {height}
+   :loading: lazy
+"""
+
+Colour = tuple[float, float, float, float]
+
+
+def darken(colour: Any) -> Colour:
+    """A neutral colour's counterpart on a dark page: white is the page, black the ink.
+
+    Colours with a hue carry data and come back unchanged.
+    """
+    red, green, blue, alpha = to_rgba(colour)
+    _, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
+    if saturation > 0.12 and 0.02 < lightness < 0.98:
+        return red, green, blue, alpha
+    red, green, blue = (
+        lightness * page + (1 - lightness) * ink
+        for page, ink in zip(DARK_PAGE[:3], DARK_INK[:3], strict=True)
+    )
+    return red, green, blue, alpha
+
+
+def _darken_all(colours: Iterable[Any]) -> list[Colour]:
+    return [darken(colour) for colour in colours]
+
+
+def _is_on_data(text: Text) -> bool:
+    """Whether a text lies on an image or, being white, on something coloured."""
+    axes = text.axes
+    inside = axes is not None and text in axes.texts
+    return inside and (bool(axes.images) or min(to_rgba(text.get_color())[:3]) > 0.85)
+
+
+def _recolour(artist: Artist) -> None:
+    if isinstance(artist, Text):
+        if not _is_on_data(artist):
+            artist.set_color(darken(artist.get_color()))
+    elif isinstance(artist, Line2D):
+        face, edge = artist.get_markerfacecolor(), artist.get_markeredgecolor()
+        artist.set_color(darken(artist.get_color()))
+        artist.set_markeredgecolor(darken(edge))
+        if isinstance(face, str) and face == "none":
+            return
+        artist.set_markerfacecolor(darken(face))
+    elif isinstance(artist, Patch):
+        face, edge = artist.get_facecolor(), artist.get_edgecolor()
+        artist.set_facecolor(darken(face))
+        artist.set_edgecolor(darken(edge))
+    elif isinstance(artist, Collection) and artist.get_array() is None:
+        artist.set_facecolor(_darken_all(artist.get_facecolor()))
+        artist.set_edgecolor(_darken_all(artist.get_edgecolor()))
+
+
+def recolour_for_dark(figure: Figure) -> None:
+    """Recolour a figure's neutral parts in place. Images and colour maps stay as they are."""
+    figure.canvas.draw()  # ticks are made when they are drawn
+    for artist in figure.findobj():
+        _recolour(artist)
+
+
+def alt_text(figure: Figure, where: str) -> str:
+    """The figure's alt text on one line, as ``initguide.plots.describe`` stored it.
+
+    Raises
+    ------
+    ExtensionError
+        If it has none.
+    """
+    from initguide import plots  # noqa: PLC0415  after the pages' modules were reset
+
+    text = " ".join(plots.alt_text(figure).split())
+    if not text:
+        raise ExtensionError(
+            f"{where}: a figure has no alt text. Say what is to be seen in it with "
+            "initguide.plots.describe(figure, text) in the cell that draws it."
+        )
+    return text
+
+
+def save_pair(figure: Figure, light: Path) -> Path:
+    """Save the figure as ``light`` and, recoloured, as ``…_dark.png`` beside it."""
+    dark = light.with_name(f"{light.stem}_dark.png")
+    options = {"dpi": SCALE * CSS_DPI, "bbox_inches": "tight", "pad_inches": 0.05}
+    metadata = {"Software": None}  # the same pixels give the same file
+    figure.savefig(light, metadata=metadata, **options)
+    recolour_for_dark(figure)
+    figure.savefig(dark, metadata=metadata, **options)
+    return dark
+
+
+def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:  # noqa: ARG001  their signature
+    """Save the open figures of a cell; return the reStructuredText that shows them."""
+    source = Path(gallery_conf["src_dir"])
+    page = Path(block_vars["src_file"]).name
+    thumbnail = (block_vars.get("file_conf") or {}).get("thumbnail_number", 1)
+    result = ""
+    try:
+        for number in plt.get_fignums():
+            figure = plt.figure(number)
+            alt = alt_text(figure, page)
+            light = Path(next(block_vars["image_path_iterator"]))
+            dark = save_pair(figure, light)
+            with Image.open(light) as image:
+                width, height = (round(side / SCALE) for side in image.size)
+            if len(block_vars["image_path_iterator"]) == thumbnail:
+                _save_dark_thumbnail(dark, page, gallery_conf["thumbnail_size"])
+            for scheme, path in (("light", light), ("dark", dark)):
+                uri = path.relative_to(source).as_posix()
+                result += IMAGE.format(uri=uri, alt=alt, scheme=scheme, width=width, height=height)
+    finally:
+        plt.close("all")
+    return result
+
+
+def _save_dark_thumbnail(dark: Path, page: str, size: tuple[int, int]) -> None:
+    folder = dark.parent / "thumb"
+    folder.mkdir(parents=True, exist_ok=True)
+    scale_image(dark, folder / f"sphx_glr_{Path(page).stem}_thumb_dark.png", *size)
+
+
+def pair_thumbnails(app: Sphinx, doctree: nodes.document) -> None:
+    """Put each thumbnail's dark twin beside it, where there is one."""
+    for image in list(doctree.findall(nodes.image)):
+        uri = image["uri"]
+        twin = f"{uri.removesuffix('.png')}_dark.png"
+        if "/thumb/sphx_glr_" not in uri or not (Path(app.srcdir) / twin.lstrip("/")).exists():
+            continue
+        image["loading"] = "lazy"
+        dark = image.deepcopy()
+        dark["uri"] = twin
+        dark["candidates"] = {"*": twin}
+        image["classes"].append("only-light")
+        dark["classes"].append("only-dark")
+        image.parent.insert(image.parent.index(image) + 1, dark)
+        app.env.images.add_file(app.env.docname, twin)
+
+
+class GalleryFigure(SphinxDirective):
+    """``.. gallery-figure:: lesson/plot_7_choose``, the first figure made by a page of the gallery.
+
+    ``:number: 2`` takes its second one. The figure, its sizes and its alt text are those of that
+    page. A build that runs only some of the pages may have none; in any other that is a warning.
+    """
+
+    required_arguments = 1
+    option_spec = {"number": positive_int}  # noqa: RUF012  docutils' own way
+
+    def run(self) -> list[nodes.Node]:
+        """Find the image directives in the text that Sphinx-Gallery generated."""
+        page = Path(self.env.srcdir, "auto_examples", self.arguments[0]).with_suffix(".rst")
+        name = f"sphx_glr_{page.stem}_{self.options.get('number', 1):03}"
+        self.env.note_dependency(str(page))
+        text = page.read_text(encoding="utf-8") if page.exists() else ""
+        image = re.compile(
+            rf"^\.\. image:: \S+/{name}(?:_dark)?\.png\n(?: {{3}}.*\n)+", re.MULTILINE
+        )
+        pair = image.findall(text)
+        if not pair and self.config.sphinx_gallery_conf["filename_pattern"] == EVERY_PAGE:
+            logger.warning("the page %s has no figure %s", page, name, location=self.get_location())
+        return self.parse_text_to_nodes("\n".join(pair))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Pair thumbnails once a page is read."""
+    app.connect("doctree-read", pair_thumbnails)
+    app.add_directive("gallery-figure", GalleryFigure)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

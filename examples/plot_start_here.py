@@ -1,0 +1,120 @@
+"""
+Start here
+==========
+
+From nothing to a comparison of your own in five minutes: install the package, compare three
+initialization schemes, read the table, then put your own network and your own scheme in.
+"""
+
+# %%
+# Install
+# -------
+# .. code-block:: console
+#
+#    $ pip install initguide
+#
+# It needs Python 3.11 or newer, and brings PyTorch along if you do not have it. Everything below is
+# what this page printed when the site was built; the download at its end is the same as a script
+# or a notebook.
+#
+# A first comparison
+# ------------------
+# Fashion-MNIST is downloaded once, or found where an earlier download left it. Without a
+# network, a sample of 6,000 images that comes with the package stands in.
+
+import initguide
+from initguide import initializers as init
+from initguide import plots
+
+data = initguide.fashion_mnist()
+print(data.source)
+
+# %%
+# Three schemes, three seeds each. A scheme is a function from :mod:`initguide.initializers`, or
+# just its name:
+
+result = initguide.compare_init_weights(
+    {"All ones": init.ones(), "PyTorch's default": "default", "He": "he_normal"},
+    data,
+    model=initguide.Net,
+    epochs=1,
+    seeds=3,
+)
+result
+
+# %%
+# That is nine networks, trained on all cores of the machine. Each row is the mean over three seeds,
+# and ± is half of a 95 % interval for it. "Level with the best" means that these runs cannot tell
+# the two apart. The line below says what was trained and on which images.
+
+plots.plot_losses(result, first=100)
+
+# %%
+# The same weights, the same images, but for the start. Is He really better than the default, here?
+
+print(result.difference("He", "PyTorch's default"))
+
+# %%
+# Your own network
+# ----------------
+# ``model=`` takes anything that makes a new network when it is called. Images arrive with the shape
+# (N, 1, 28, 28), and ten scores an image come out:
+
+from torch import nn
+
+
+def small_cnn():
+    return nn.Sequential(
+        nn.Conv2d(1, 8, kernel_size=3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 16, kernel_size=3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(16 * 7 * 7, 10),
+    )
+
+
+# %%
+# Your own scheme
+# ---------------
+# A scheme is a function of a module. This one fills what it knows and leaves the rest alone:
+
+
+def my_scheme(module):
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        nn.init.zeros_(module.bias)
+
+
+mine = initguide.compare_init_weights(
+    {"N(0, 0.02²)": my_scheme, "He": init.he_normal(), "Xavier": init.xavier_normal()},
+    data,
+    model=small_cnn,
+    epochs=1,
+    seeds=3,
+)
+mine
+
+# %%
+# To use a scheme on a network of your own and train it in your own way, two lines do:
+
+net = initguide.initialize(small_cnn(), "he_normal", seed=0)
+print(f"standard deviation of the first layer: {net[0].weight.std():.3f}")
+
+# %%
+# Save and load
+# -------------
+# ``result.save("first.json")`` keeps every run, with the loss of every mini-batch, and
+# ``initguide.Comparison.load("first.json")`` brings it back. From a terminal, the same comparison
+# is
+#
+# .. code-block:: console
+#
+#    $ initguide compare --scheme ones --scheme default --scheme he_normal --seeds 3 --epochs 1
+#
+# Where to go from here
+# ---------------------
+# - Why do constants fail, and what does a good scheme do? Take
+# :doc:`the lesson </auto_examples/lesson/plot_1_data_and_network>`, seven short pages.
+# - Which scheme should it be? :doc:`/auto_examples/lesson/plot_7_choose`.
+# - What exactly is measured? :doc:`/numbers`.

@@ -1,0 +1,751 @@
+"""Initialization schemes: one function a scheme, each returning what ``model.apply`` accepts.
+
+A scheme is a function of a module. It fills the layers that it knows (linear layers, convolutions,
+transposed convolutions and embeddings) and leaves every other module alone, so
+
+>>> from torch import nn
+>>> net = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
+>>> net = net.apply(he_normal())
+
+initializes the two linear layers. Every scheme sets biases to 0, except `default`. A function of
+your own, ``def weights_init(module): ...``, is a scheme already.
+"""
+
+import ast
+import difflib
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.parameter import is_lazy
+
+__all__ = [
+    "INITIALIZERS",
+    "Fans",
+    "Scheme",
+    "constant",
+    "default",
+    "fans",
+    "from_name",
+    "general_rule",
+    "he_normal",
+    "he_uniform",
+    "identity",
+    "initialize",
+    "lecun_normal",
+    "lecun_uniform",
+    "normal",
+    "ones",
+    "orthogonal",
+    "sparse",
+    "truncated_normal",
+    "uniform",
+    "xavier_normal",
+    "xavier_uniform",
+    "zeros",
+]
+
+Mode = Literal["fan_in", "fan_out"]
+Nonlinearity = Literal["linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"]
+ModelT = TypeVar("ModelT", bound=nn.Module)
+
+LAYERS = (nn.Linear, _ConvNd, nn.Embedding)  # _ConvNd is the base of the transposed ones too
+
+
+class Fans(NamedTuple):
+    """The two counts that most schemes are made of.
+
+    Attributes
+    ----------
+    fan_in
+        How many inputs each output sums.
+    fan_out
+        How many outputs each input reaches.
+    """
+
+    fan_in: float
+    fan_out: float
+
+
+def fans(layer: nn.Module) -> Fans:
+    """Fan-in and fan-out of a layer.
+
+    A convolution's output sums the channels of its own group under the kernel, so with ``k``
+    positions under the kernel
+
+    ==========================  =========================  ================
+    layer                       fan-in                     fan-out
+    ==========================  =========================  ================
+    linear                      in                         out
+    convolution                 in / groups · k            out / groups · k
+    transposed convolution      in / groups · k / stride   out / groups · k
+    embedding                   1                          dim
+    ==========================  =========================  ================
+
+    where "stride" is the product over the dimensions: a transposed convolution spreads its input
+    over ``stride`` times as many outputs, so each of them sums that many terms fewer, on average.
+    The fan-out of a strided convolution is not divided, as is usual. An embedding looks one row
+    up: its output is a sum with one term. Padding is not counted.
+
+    `torch.nn.init` reads both numbers off the shape of the weight. It agrees for linear layers and
+    ordinary convolutions; it multiplies fan-out by the number of groups, swaps the two for
+    transposed convolutions, and takes an embedding for a linear layer.
+
+    Parameters
+    ----------
+    layer
+        A linear layer, a convolution (transposed or not) or an embedding.
+
+    Returns
+    -------
+    Fans
+        ``(fan_in, fan_out)``, whole numbers except for the fan-in of some transposed convolutions.
+
+    Raises
+    ------
+    TypeError
+        If the layer is of another kind.
+
+    Examples
+    --------
+    >>> fans(nn.Linear(784, 256))
+    Fans(fan_in=784, fan_out=256)
+    >>> fans(nn.Conv2d(16, 32, kernel_size=3, groups=4))
+    Fans(fan_in=36, fan_out=72)
+    """
+    if isinstance(layer, nn.Linear):
+        return Fans(layer.in_features, layer.out_features)
+    if isinstance(layer, nn.Embedding):
+        return Fans(1, layer.embedding_dim)
+    if isinstance(layer, _ConvNd):
+        kernel = math.prod(layer.kernel_size)
+        fan_in: float = layer.in_channels // layer.groups * kernel
+        if isinstance(layer, _ConvTransposeNd):
+            stride = math.prod(layer.stride)
+            fan_in = fan_in // stride if fan_in % stride == 0 else fan_in / stride
+        return Fans(fan_in, layer.out_channels // layer.groups * kernel)
+    raise TypeError(
+        f"fan-in and fan-out are known for linear layers, convolutions and embeddings, "
+        f"not for {type(layer).__name__}"
+    )
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Scheme:
+    """What the functions of this module return: call it on a module, or give it to ``apply``.
+
+    Attributes
+    ----------
+    description
+        The call that makes this scheme, such as ``"uniform(low=-0.5, high=0.5)"``.
+    fill
+        Fills one layer that the scheme knows, in place.
+    accepts
+        Whether the scheme knows a module.
+    """
+
+    description: str
+    fill: Callable[[Any], object]
+    accepts: Callable[[nn.Module], bool] = lambda module: isinstance(module, LAYERS)
+
+    def __call__(self, module: nn.Module) -> None:
+        """Fill the module's own weights, if the scheme knows it; leave it alone otherwise.
+
+        Parameters
+        ----------
+        module
+            One module; those inside it are not touched (``model.apply`` visits them all).
+
+        Raises
+        ------
+        ValueError
+            If the module has no weights yet (a lazy layer before its first batch).
+        """
+        if not self.accepts(module):
+            return
+        if any(is_lazy(parameter) for parameter in module.parameters(recurse=False)):
+            raise ValueError(
+                f"{type(module).__name__} has no weights yet, because its input size is unknown; "
+                "run the model once on a batch before initializing it"
+            )
+        with torch.no_grad():
+            self.fill(module)
+
+    def __repr__(self) -> str:
+        return self.description
+
+
+def _scheme(name: str, fill_weight: Callable[[Any], object], **settings: object) -> Scheme:
+    """Make a scheme that fills the weight by ``fill_weight(layer)``, and the bias with zeros."""
+
+    def fill(layer: Any) -> None:
+        if layer.weight.numel():  # nothing to draw for a layer without units
+            fill_weight(layer)
+        if getattr(layer, "bias", None) is not None:
+            nn.init.zeros_(layer.bias)
+        if getattr(layer, "padding_idx", None) is not None:
+            layer.weight[layer.padding_idx] = 0  # an embedding's padding row means "nothing"
+
+    arguments = ", ".join(f"{key}={value!r}" for key, value in settings.items())
+    return Scheme(f"{name}({arguments})", fill)
+
+
+def _number(name: str, value: float, *, above: float = -math.inf, below: float = math.inf) -> float:
+    """Refuse what is not a finite number strictly between the two ends."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} is {value!r}; it must be a number")
+    if not (math.isfinite(value) and above < value < below):
+        ends = [f"above {above:g}"] * math.isfinite(above)
+        ends += [f"below {below:g}"] * math.isfinite(below)
+        raise ValueError(f"{name} is {value!r}; it must be {' and '.join(['finite', *ends])}")
+    return value
+
+
+def _choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, allowed))}")
+    return value
+
+
+def _fan(layer: nn.Module, mode: str) -> float:
+    return fans(layer).fan_in if mode == "fan_in" else fans(layer).fan_out
+
+
+def _gain(nonlinearity: str, negative_slope: float) -> float:
+    _choice("nonlinearity", nonlinearity, Nonlinearity.__args__)  # type: ignore[attr-defined]
+    _number("negative_slope", negative_slope)
+    return nn.init.calculate_gain(nonlinearity, negative_slope)  # type: ignore[arg-type]
+
+
+# Constants
+
+
+def constant(value: float) -> Scheme:
+    """Every weight the same number.
+
+    All units of a layer then compute the same, and get the same gradient: they stay equal.
+
+    Parameters
+    ----------
+    value
+        The number, finite.
+    """
+    _number("value", value)
+    return _scheme("constant", lambda layer: nn.init.constant_(layer.weight, value), value=value)
+
+
+def zeros() -> Scheme:
+    """Every weight 0: only the biases of the last layer ever get a gradient."""
+    return _scheme("zeros", lambda layer: nn.init.zeros_(layer.weight))
+
+
+def ones() -> Scheme:
+    """Every weight 1: equal units, and outputs that grow by the fan-in at every layer."""
+    return _scheme("ones", lambda layer: nn.init.ones_(layer.weight))
+
+
+# Distributions with a fixed spread
+
+
+def uniform(low: float = 0.0, high: float = 1.0, *, generator: Generator | None = None) -> Scheme:
+    """Weights from U[low, high), whatever the layer.
+
+    The standard deviation is ``(high - low) / √12``; the mean is not 0 unless ``low = -high``.
+
+    Parameters
+    ----------
+    low, high
+        The ends, finite, ``low`` below ``high``.
+    generator
+        Where the random numbers come from; torch's global generator if ``None``.
+    """
+    _number("low", low)
+    _number("high", high, above=low)
+    return _scheme(
+        "uniform",
+        lambda layer: nn.init.uniform_(layer.weight, low, high, generator=generator),
+        low=low,
+        high=high,
+    )
+
+
+def normal(std: float = 1.0, *, generator: Generator | None = None) -> Scheme:
+    """Weights from N(0, std²), whatever the layer.
+
+    Parameters
+    ----------
+    std
+        The standard deviation (not the variance), above 0.
+    generator
+        Where the random numbers come from; torch's global generator if ``None``.
+    """
+    _number("std", std, above=0)
+    return _scheme(
+        "normal",
+        lambda layer: nn.init.normal_(layer.weight, 0.0, std, generator=generator),
+        std=std,
+    )
+
+
+def truncated_normal(
+    std: float = 1.0, *, bound: float = 2.0, generator: Generator | None = None
+) -> Scheme:
+    """Weights from N(0, std²), redrawn where they are more than ``bound`` times ``std`` from 0.
+
+    Cutting the tails off makes the weights narrower than ``std`` says: at 2 their standard
+    deviation is 0.879626 times ``std``.
+
+    Parameters
+    ----------
+    std
+        The standard deviation before the tails are cut off, above 0.
+    bound
+        Where they are cut off, in units of ``std``, above 0. (The ``a`` and ``b`` of
+        `torch.nn.init.trunc_normal_` are weights, not multiples of its ``std``.)
+    generator
+        Where the random numbers come from; torch's global generator if ``None``.
+    """
+    _number("std", std, above=0)
+    cut = _number("bound", bound, above=0) * std
+    return _scheme(
+        "truncated_normal",
+        lambda layer: nn.init.trunc_normal_(layer.weight, 0.0, std, -cut, cut, generator=generator),
+        std=std,
+        bound=bound,
+    )
+
+
+# A spread that follows from the layer's shape
+
+
+def general_rule(*, generator: Generator | None = None) -> Scheme:
+    """Weights from U[-1/√n, 1/√n), n the fan-in: the lesson's general rule.
+
+    The variance is 1 / (3n). PyTorch's own default draws the weights of linear layers from the
+    same distribution, and, unlike this scheme, the biases too.
+
+    Parameters
+    ----------
+    generator
+        Where the random numbers come from; torch's global generator if ``None``.
+    """
+
+    def fill(layer: nn.Module) -> None:
+        bound = 1 / math.sqrt(fans(layer).fan_in)
+        nn.init.uniform_(layer.weight, -bound, bound, generator=generator)  # type: ignore[arg-type]
+
+    return _scheme("general_rule", fill)
+
+
+def _scaled(
+    name: str,
+    shape: Literal["uniform", "normal"],
+    std: Callable[[nn.Module], float],
+    generator: Generator | None,
+    **settings: object,
+) -> Scheme:
+    """Make a scheme of a uniform or normal distribution around 0 with a standard deviation."""
+
+    def fill(layer: Any) -> None:
+        spread = std(layer)
+        if shape == "normal":
+            nn.init.normal_(layer.weight, 0.0, spread, generator=generator)
+        else:
+            bound = math.sqrt(3.0) * spread  # U(-b, b) has standard deviation b / √3
+            nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+
+    return _scheme(name, fill, **settings)
+
+
+def lecun_uniform(*, generator: Generator | None = None) -> Scheme:
+    """Weights from a uniform distribution of variance 1 / fan-in.
+
+    Keeps the variance of a linear network's signal (LeCun, Bottou, Orr & Müller 1998, "Efficient
+    BackProp").
+
+    Parameters
+    ----------
+    generator
+        Where the random numbers come from; torch's global generator if ``None``.
+    """
+    return _scaled("lecun_uniform", "uniform", lambda layer: fans(layer).fan_in ** -0.5, generator)
+
+
+def lecun_normal(*, generator: Generator | None = None) -> Scheme:
+    """Weights from N(0, 1 / fan-in).
+
+    Keeps the variance of a linear network's signal (LeCun, Bottou, Orr & Müller 1998, "Efficient
+    BackProp"); the right scale for SELU (Klambauer et al. 2017).
+
+    Parameters
+    ----------
+    generator
+        Where the random numbers come from; torch's global generator if ``None``.
+    """
+    return _scaled("lecun_normal", "normal", lambda layer: fans(layer).fan_in ** -0.5, generator)
+
+
+def xavier_uniform(gain: float = 1.0, *, generator: Generator | None = None) -> Scheme:
+    """Weights from a uniform distribution of variance gain² · 2 / (fan-in + fan-out).
+
+    The compromise between the rule for the forward pass and that for the backward pass (Glorot &
+    Bengio 2010).
+
+    Parameters
+    ----------
+    gain
+        Multiplies the standard deviation, above 0.
+    generator
+        Where the random numbers come from; torch's global generator if ``None``.
+    """
+    _number("gain", gain, above=0)
+    return _scaled(
+        "xavier_uniform",
+        "uniform",
+        lambda layer: gain * math.sqrt(2 / sum(fans(layer))),
+        generator,
+        gain=gain,
+    )
+
+
+def xavier_normal(gain: float = 1.0, *, generator: Generator | None = None) -> Scheme:
+    """Weights from N(0, gain² · 2 / (fan-in + fan-out)).
+
+    The compromise between the rule for the forward pass and that for the backward pass (Glorot &
+    Bengio 2010).
+
+    Parameters
+    ----------
+    gain
+        Multiplies the standard deviation, above 0.
+    generator
+        Where the random numbers come from; torch's global generator if ``None``.
+    """
+    _number("gain", gain, above=0)
+    return _scaled(
+        "xavier_normal",
+        "normal",
+        lambda layer: gain * math.sqrt(2 / sum(fans(layer))),
+        generator,
+        gain=gain,
+    )
+
+
+def _he(
+    shape: Literal["uniform", "normal"],
+    mode: Mode,
+    nonlinearity: Nonlinearity,
+    negative_slope: float,
+    generator: Generator | None,
+) -> Scheme:
+    _choice("mode", mode, ("fan_in", "fan_out"))
+    gain = _gain(nonlinearity, negative_slope)
+    settings: dict[str, object] = {"mode": mode, "nonlinearity": nonlinearity}
+    if nonlinearity == "leaky_relu":
+        settings["negative_slope"] = negative_slope
+    return _scaled(
+        f"he_{shape}",
+        shape,
+        lambda layer: gain / math.sqrt(_fan(layer, mode)),
+        generator,
+        **settings,
+    )
+
+
+def he_uniform(
+    mode: Mode = "fan_in",
+    nonlinearity: Nonlinearity = "relu",
+    *,
+    negative_slope: float = 0.01,
+    generator: Generator | None = None,
+) -> Scheme:
+    """Weights from a uniform distribution of variance gain² / fan; gain² is 2 for ReLU.
+
+    Keeps the mean square of a ReLU network's pre-activations (He, Zhang, Ren & Sun 2015), there
+    called Kaiming initialization after its first author.
+
+    Parameters
+    ----------
+    mode
+        ``"fan_in"`` keeps the size of the signal on its way forward, ``"fan_out"`` that of the
+        gradient on its way back.
+    nonlinearity
+        The activation behind the layer, which decides the gain (`torch.nn.init.calculate_gain`).
+    negative_slope
+        The slope of ``"leaky_relu"`` below 0; unused by the others.
+    generator
+        Where the random numbers come from; torch's global generator if ``None``.
+    """
+    return _he("uniform", mode, nonlinearity, negative_slope, generator)
+
+
+def he_normal(
+    mode: Mode = "fan_in",
+    nonlinearity: Nonlinearity = "relu",
+    *,
+    negative_slope: float = 0.01,
+    generator: Generator | None = None,
+) -> Scheme:
+    """Weights from N(0, gain² / fan); gain² is 2 for ReLU.
+
+    Keeps the mean square of a ReLU network's pre-activations (He, Zhang, Ren & Sun 2015), there
+    called Kaiming initialization after its first author.
+
+    Parameters
+    ----------
+    mode
+        ``"fan_in"`` keeps the size of the signal on its way forward, ``"fan_out"`` that of the
+        gradient on its way back.
+    nonlinearity
+        The activation behind the layer, which decides the gain (`torch.nn.init.calculate_gain`).
+    negative_slope
+        The slope of ``"leaky_relu"`` below 0; unused by the others.
+    generator
+        Where the random numbers come from; torch's global generator if ``None``.
+    """
+    return _he("normal", mode, nonlinearity, negative_slope, generator)
+
+
+# Matrices with a structure
+
+
+def _fill_matrices(layer: Any, fill: Callable[[Tensor], object]) -> None:
+    """Fill the weight as (outputs, inputs) matrices, one a group: what the layer multiplies by."""
+    inputs_first = isinstance(layer, _ConvTransposeNd | nn.Embedding)
+    for group in layer.weight.chunk(getattr(layer, "groups", 1), dim=0):
+        block = group.transpose(0, 1) if inputs_first else group
+        # In float32 at least: the QR decomposition has no half precision.
+        dtype = torch.promote_types(block.dtype, torch.float32)
+        matrix = torch.empty(
+            block.shape[0], math.prod(block.shape[1:]), dtype=dtype, device=block.device
+        )
+        fill(matrix)
+        block.copy_(matrix.view(block.shape))
+
+
+def orthogonal(gain: float = 1.0, *, generator: Generator | None = None) -> Scheme:
+    """Random orthogonal weights: every singular value equals the gain.
+
+    A layer whose matrix of (outputs, inputs) is not square gets orthonormal rows or columns,
+    whichever are fewer (Saxe, McClelland & Ganguli 2014). The matrix of a convolution has a column
+    for each input channel at each kernel position, and each group has a matrix of its own.
+
+    Parameters
+    ----------
+    gain
+        Multiplies the weights, above 0.
+    generator
+        Where the random numbers come from; torch's global generator if ``None``.
+    """
+    _number("gain", gain, above=0)
+    return _scheme(
+        "orthogonal",
+        lambda layer: _fill_matrices(
+            layer, lambda matrix: nn.init.orthogonal_(matrix, gain, generator=generator)
+        ),
+        gain=gain,
+    )
+
+
+def sparse(
+    sparsity: float = 0.9, std: float = 0.01, *, generator: Generator | None = None
+) -> Scheme:
+    """Weights from N(0, std²), most of them set to 0.
+
+    Each input keeps a share ``1 - sparsity`` of its connections, chosen at random (after Martens
+    2010, "Deep learning via Hessian-free optimization").
+
+    Parameters
+    ----------
+    sparsity
+        The share of each input's weights that is 0, in (0, 1); rounded up to whole weights.
+    std
+        The standard deviation of the others, above 0.
+    generator
+        Where the random numbers come from; torch's global generator if ``None``.
+    """
+    _number("sparsity", sparsity, above=0, below=1)
+    _number("std", std, above=0)
+    return _scheme(
+        "sparse",
+        lambda layer: _fill_matrices(
+            layer, lambda matrix: nn.init.sparse_(matrix, sparsity, std, generator=generator)
+        ),
+        sparsity=sparsity,
+        std=std,
+    )
+
+
+def identity() -> Scheme:
+    """Weights that hand each input to the output of the same number, as far as there are both.
+
+    A convolution gets the 1 at the centre of its kernel (`torch.nn.init.dirac_`).
+    """
+
+    def fill(layer: Any) -> None:
+        if isinstance(layer, _ConvNd):
+            nn.init.dirac_(layer.weight, layer.groups)
+        else:
+            nn.init.eye_(layer.weight)
+
+    return _scheme("identity", fill)
+
+
+def default() -> Scheme:
+    """What PyTorch does by itself, for every module that can be reset.
+
+    Calls each module's own ``reset_parameters``. Linear layers and convolutions draw weights *and*
+    biases from U[-1/√n, 1/√n), n the fan-in as PyTorch counts it; embeddings draw from N(0, 1).
+    The random numbers come from torch's global generator: nothing else can be handed over.
+    """
+    return Scheme(
+        "default()",
+        lambda module: module.reset_parameters(),
+        lambda module: callable(getattr(module, "reset_parameters", None)),
+    )
+
+
+INITIALIZERS: Mapping[str, Callable[..., Scheme]] = MappingProxyType(
+    {
+        factory.__name__: factory
+        for factory in (
+            zeros,
+            ones,
+            constant,
+            uniform,
+            general_rule,
+            normal,
+            truncated_normal,
+            lecun_uniform,
+            lecun_normal,
+            xavier_uniform,
+            xavier_normal,
+            he_uniform,
+            he_normal,
+            orthogonal,
+            sparse,
+            identity,
+            default,
+        )
+    }
+)
+"""The schemes by name: each value is the function that makes the scheme."""
+
+# The names that torch and Keras use for the same schemes.
+_ALIASES = {
+    "kaiming_uniform": "he_uniform",
+    "kaiming_normal": "he_normal",
+    "glorot_uniform": "xavier_uniform",
+    "glorot_normal": "xavier_normal",
+}
+
+
+def from_name(text: str) -> Scheme:
+    """Make the scheme that a text names, with arguments if it gives any.
+
+    Parameters
+    ----------
+    text
+        A name from `INITIALIZERS` (or ``kaiming_…`` for ``he_…``, ``glorot_…`` for ``xavier_…``),
+        such as ``"he_normal"``, or a call with plain numbers and strings, such as
+        ``"uniform(-0.5, 0.5)"`` or ``"he_normal(mode='fan_out')"``.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown (the message lists the known ones and the nearest), if the text is
+        not a name or a call, or if the scheme refuses the arguments.
+
+    Examples
+    --------
+    >>> from_name("uniform(-0.5, 0.5)")
+    uniform(low=-0.5, high=0.5)
+    """
+    try:
+        expression = ast.parse(text.strip(), mode="eval").body
+        call = expression if isinstance(expression, ast.Call) else None
+        name = ast.unparse(call.func if call else expression)
+        arguments = [ast.literal_eval(value) for value in call.args] if call else []
+        keywords = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords} if call else {}
+    except (SyntaxError, ValueError):
+        raise ValueError(
+            f"cannot read the scheme {text!r}; write a name such as 'he_normal', "
+            "or a call with numbers such as 'uniform(-0.5, 0.5)'"
+        ) from None
+    known = [*INITIALIZERS, *_ALIASES]
+    if name not in known:
+        nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+        hint = f", did you mean {nearest[0]!r}?" if nearest else "."
+        raise ValueError(f"unknown scheme {name!r}{hint} The schemes are: {', '.join(known)}")
+    try:
+        return INITIALIZERS[_ALIASES.get(name, name)](*arguments, **keywords)
+    except TypeError as error:
+        raise ValueError(
+            f"cannot make the scheme {text!r}: {error}; give its arguments, "
+            f"as in {'constant(0.5)' if name == 'constant' else 'uniform(-0.5, 0.5)'!r}"
+        ) from error
+
+
+def initialize(
+    model: ModelT, scheme: str | Callable[[nn.Module], object], *, seed: int | None = None
+) -> ModelT:
+    """Initialize a model in place.
+
+    Parameters
+    ----------
+    model
+        Any module.
+    scheme
+        A name (see `from_name`), or any function of a module, applied to every module of the model.
+    seed
+        Draws the weights from this seed and leaves torch's global generators as they were.
+        ``None`` draws from wherever the scheme draws by itself.
+
+    Returns
+    -------
+    torch.nn.Module
+        The same model.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    TypeError
+        If ``model`` is not a module, or ``scheme`` neither a name nor a function.
+
+    Warns
+    -----
+    UserWarning
+        If the model has no layer that the scheme knows, so that nothing was changed.
+
+    Examples
+    --------
+    >>> net = initialize(nn.Linear(2, 3), "ones")
+    >>> net.weight.sum().item()
+    6.0
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model is of type {type(model).__name__}; it must be a torch.nn.Module")
+    if isinstance(scheme, str):
+        scheme = from_name(scheme)
+    if not callable(scheme):
+        raise TypeError(
+            f"scheme is {scheme!r}; it must be a name such as 'he_normal', "
+            "or a function of a module"
+        )
+    if isinstance(scheme, Scheme) and not any(map(scheme.accepts, model.modules())):
+        warnings.warn(
+            f"{type(model).__name__} has no layer that {scheme} knows; nothing was changed",
+            stacklevel=2,
+        )
+    if seed is None:
+        return model.apply(scheme)  # type: ignore[arg-type]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return model.apply(scheme)  # type: ignore[arg-type]

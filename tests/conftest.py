@@ -1,0 +1,86 @@
+"""Data for the tests: the sample, the full data where it is installed, and a clean slate."""
+
+import gzip
+import hashlib
+import struct
+
+import numpy as np
+import pytest
+from torchvision.datasets import FashionMNIST as TorchvisionFashionMNIST
+
+from initguide import data
+
+NAMES = [file.name for file in data._FULL]
+
+
+def pytest_runtest_setup(item):
+    """Skip what needs the full data where the Debian package is not installed."""
+    if item.get_closest_marker("full_data") and not all(
+        (data.DEBIAN_FOLDER / f"{name}.gz").is_file() for name in NAMES
+    ):
+        pytest.skip("needs the Debian package dataset-fashion-mnist")
+
+
+@pytest.fixture(scope="session")
+def sample():
+    """The embedded sample, which needs no files and no network."""
+    return data.fashion_mnist(source="sample")
+
+
+@pytest.fixture(scope="session")
+def full():
+    """The full data from the Debian package; mark the test with ``full_data``."""
+    return data.fashion_mnist(source="debian")
+
+
+@pytest.fixture
+def isolated(tmp_path, monkeypatch):
+    """Folder for a test that sees no data but the sample: no caches, no package, no network."""
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("INITGUIDE_DATA", raising=False)
+    monkeypatch.chdir(work)
+    monkeypatch.setattr(data, "DEBIAN_FOLDER", tmp_path / "debian")
+    monkeypatch.setattr(TorchvisionFashionMNIST, "mirrors", ["http://127.0.0.1:9/"])  # refused
+    monkeypatch.setattr(data, "_failed", {})
+    return tmp_path
+
+
+def idx(array):
+    """Content of an IDX file of unsigned bytes."""
+    return struct.pack(f">{1 + array.ndim}I", 0x0800 + array.ndim, *array.shape) + array.tobytes()
+
+
+@pytest.fixture
+def tiny(isolated, monkeypatch):  # noqa: ARG001  nothing else may be found beside it
+    """Content of the four files of a data set of 50 + 20 images that stands in for the full one."""
+    rng = np.random.default_rng(0)
+    contents = {}
+    for part, count in (("train", 50), ("t10k", 20)):
+        images = rng.integers(0, 256, (count, 28, 28), np.uint8)
+        contents[f"{part}-images-idx3-ubyte"] = idx(images)
+        contents[f"{part}-labels-idx1-ubyte"] = idx((np.arange(count) % 10).astype(np.uint8))
+    sums = tuple(hashlib.sha256(contents[name]).hexdigest() for name in NAMES)
+    monkeypatch.setattr(data, "_FULL", data._files(50, 20, sums))
+    return contents
+
+
+@pytest.fixture
+def fill(tiny):
+    """Function that writes the tiny data set to a folder, plain or gzipped."""
+
+    def write(folder, *, packed=False):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in tiny.items():
+            if packed:
+                (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+            else:
+                (folder / name).write_bytes(content)
+        return folder
+
+    return write
