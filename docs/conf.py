@@ -68,7 +68,7 @@ nitpick_ignore_regex = [
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
-autodoc_default_options = {"members": True, "no-value": True}
+autodoc_default_options = {"members": True}
 napoleon_google_docstring = False
 napoleon_custom_sections = [("Attributes", "params_style")]  # joint names, "a, b", work there
 napoleon_use_rtype = False
@@ -111,6 +111,7 @@ sphinx_gallery_conf = {
 
 html_theme = "furo"
 html_title = "initguide"
+html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["initguide.css"]
 html_js_files = [("scrollable.js", {"defer": "defer"})]

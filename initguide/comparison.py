@@ -30,11 +30,20 @@ from initguide.training import (
     Run,
     check_settings,
     make_optimizer,
+    one_thread,
     train,
     uses_global_generator,
 )
 
-__all__ = ["METRICS", "Comparison", "Difference", "Row", "compare_init_weights", "mean_interval"]
+__all__ = [
+    "METRICS",
+    "Comparison",
+    "Difference",
+    "Metric",
+    "Row",
+    "compare_init_weights",
+    "mean_interval",
+]
 
 SchemeLike = str | Callable[[nn.Module], object]
 Interval = tuple[float, float]
@@ -306,8 +315,6 @@ class Comparison:
         lines = [(label, *cells) for label, cells in self._cells()]
         header = ("", *_COLUMNS)
         widths = [max(len(line[i]) for line in (header, *lines)) for i in range(len(header))]
-        if not any(line[-1] for line in lines):
-            widths[-1] = 0
 
         def joined(line: tuple[str, ...]) -> str:
             first, *numbers, remark = line
@@ -414,7 +421,7 @@ class Comparison:
         return comparison
 
 
-_COLUMNS = ("accuracy, %", "±", "sd", "training loss", "validation loss", "")
+_COLUMNS = ("accuracy, %", "±", "sd", "training loss", "validation loss", "remark")
 _FORMAT = "initguide comparison"
 _VERSION = 1
 
@@ -543,7 +550,6 @@ def compare_init_weights(
     stop = Event()
 
     def run_one(label: str, seed: int) -> Run:
-        torch.set_num_threads(1)
         try:
             return train(
                 build(named[label], seed),
@@ -607,22 +613,21 @@ def _run_all(
 ) -> dict[tuple[str, int], Run]:
     """Do the jobs, several at a time; on an error or Ctrl-C, stop them all and raise."""
     shown = _somebody_watches() if progress is None else progress
-    threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="initguide")
     bar = tqdm(total=len(jobs), unit="run", disable=not shown)
     futures: dict[Future[Run], tuple[str, int]] = {}
-    try:
-        for job in jobs:
-            future = pool.submit(run_one, *job)
-            future.add_done_callback(lambda _: bar.update())
-            futures[future] = job
-        for future in wait(futures, return_when=FIRST_EXCEPTION).done:
-            future.result()  # raises what the run raised
-    finally:
-        stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
-        bar.close()
-        torch.set_num_threads(threads)
+    with one_thread():  # new threads start with the number that this one has
+        try:
+            for job in jobs:
+                future = pool.submit(run_one, *job)
+                future.add_done_callback(lambda _: bar.update())
+                futures[future] = job
+            for future in wait(futures, return_when=FIRST_EXCEPTION).done:
+                future.result()  # raises what the run raised
+        finally:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            bar.close()
     return {job: future.result() for future, job in futures.items()}
 
 

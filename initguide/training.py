@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["Evaluation", "Run", "evaluate", "fit", "make_optimizer", "train"]
+__all__ = ["Dataset", "Evaluation", "Run", "Split", "evaluate", "fit", "make_optimizer", "train"]
 
 Batch = tuple[Tensor, Tensor]
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
@@ -34,20 +34,28 @@ class Split(Protocol):
     """Images (N, …) and labels (N,), such as `initguide.data.Split`."""
 
     @property
-    def images(self) -> Tensor: ...
+    def images(self) -> Tensor:
+        """(N, …) float32."""
+
     @property
-    def labels(self) -> Tensor: ...
+    def labels(self) -> Tensor:
+        """(N,) int64, the number of each image's class."""
 
 
 class Dataset(Protocol):
     """Three splits, such as what `initguide.fashion_mnist` returns."""
 
     @property
-    def train(self) -> Split: ...
+    def train(self) -> Split:
+        """What the model is trained on."""
+
     @property
-    def valid(self) -> Split: ...
+    def valid(self) -> Split:
+        """What schemes are compared on."""
+
     @property
-    def test(self) -> Split: ...
+    def test(self) -> Split:
+        """What the chosen one is reported on."""
 
 
 class Evaluation(NamedTuple):
@@ -216,7 +224,10 @@ def train(
 
     The seed decides the order of the mini-batches and the dropout masks, so two models with
     different weights and the same seed are trained on the same sequence. torch's global generator
-    is neither read nor changed, whatever the model does with it.
+    is left as it was, whatever the model does with it.
+
+    The computation stays on one thread. The result then does not depend on how many cores there
+    are, and several runs can go side by side, as `initguide.compare_init_weights` arranges.
 
     Parameters
     ----------
@@ -264,17 +275,18 @@ def train(
         Generator().manual_seed(int(s)) for s in np.random.SeedSequence(seed).generate_state(2)
     )
     example = data.train.images[:2]
-    with _quick_layers(model, masks), _own_global_generator(model, example, seed):
-        losses = fit(
-            model,
-            _shuffled(data.train, epochs, batch_size, order),
-            make_optimizer(optimizer, model.parameters(), learning_rate),
-            stop=stop,
-        )
-    diverged = len(losses) and not np.isfinite(losses[-1])
-    nothing = Evaluation(math.nan, math.nan)
-    valid = nothing if diverged else evaluate(model, data.valid)
-    test = nothing if diverged else evaluate(model, data.test)
+    with one_thread():
+        with _quick_layers(model, masks), _own_global_generator(model, example, seed):
+            losses = fit(
+                model,
+                _shuffled(data.train, epochs, batch_size, order),
+                make_optimizer(optimizer, model.parameters(), learning_rate),
+                stop=stop,
+            )
+        diverged = len(losses) and not np.isfinite(losses[-1])
+        nothing = Evaluation(math.nan, math.nan)
+        valid = nothing if diverged else evaluate(model, data.valid)
+        test = nothing if diverged else evaluate(model, data.test)
     return Run(
         label=label,
         seed=seed,
@@ -285,6 +297,17 @@ def train(
         diverged_at=len(losses) - 1 if diverged else None,
         seconds=time.perf_counter() - start,
     )
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on the calling thread alone, and put its number of threads back after."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def check_settings(*, epochs: int, batch_size: int, learning_rate: float, seed: int) -> None:

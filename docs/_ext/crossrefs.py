@@ -56,23 +56,26 @@ def is_internal(name: str) -> bool:
     return attribute in names and attribute not in names.get("__all__", names)
 
 
-def resolve(
-    app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, contnode: nodes.Element
+def add_aliases(_app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Let the names that the package re-exports lead to where the objects are documented."""
+    objects = env.domains.python_domain.objects
+    homes = {f"initguide.{name}": home_of(f"initguide.{name}") for name in initguide.__all__}
+    for alias, home in homes.items():
+        for name, entry in list(objects.items()):
+            if home and (name == home or name.startswith(f"{home}.")):
+                objects.setdefault(alias + name.removeprefix(home), entry._replace(aliased=True))
+    return []
+
+
+def leave_as_text(
+    _app: Sphinx, _env: BuildEnvironment, node: addnodes.pending_xref, contnode: nodes.Element
 ) -> nodes.Node | None:
-    """Resolve a name that the package re-exports; leave an internal type in a signature as text."""
+    """Show a name between backticks, or an internal type in a signature, without a link."""
     if node.get("refdomain") != "py":
         return None
-    if node["reftype"] == "class" and is_internal(node["reftarget"]):
+    if node["reftype"] == "obj" or (node["reftype"] == "class" and is_internal(node["reftarget"])):
         return contnode
-    home = home_of(node["reftarget"])
-    for kind in (node["reftype"], "obj") if home else ():
-        domain = env.domains.python_domain
-        found = domain.resolve_xref(
-            env, node.get("refdoc", ""), app.builder, kind, home, node, contnode
-        )
-        if found is not None:
-            return found
-    return contnode if node["reftype"] == "obj" else None
+    return None
 
 
 def is_tuple_field(_app: Sphinx, _what: str, _name: str, obj: Any, *_rest: Any) -> bool | None:
@@ -93,6 +96,15 @@ def shorten_signature(
 ) -> tuple[str, str] | None:
     """Write "..." for a default such as ``<function f>``, which Sphinx cannot parse."""
     return (REPR.sub("= ...", signature), returns) if signature else None
+
+
+def hide_long_value(_app: Sphinx, domain: str, objtype: str, content: nodes.Element) -> None:
+    """Leave out the value of a constant if it would fill lines."""
+    if (domain, objtype) != ("py", "data"):
+        return
+    for part in list(content.parent.findall(addnodes.desc_annotation)):
+        if part.astext().startswith(" = ") and len(part.astext()) > 60:
+            part.parent.remove(part)
 
 
 def list_pages(
@@ -116,8 +128,10 @@ def list_pages(
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect both directions; galleries are added after napoleon has read the docstring."""
-    app.connect("missing-reference", resolve)
+    app.connect("env-updated", add_aliases)
+    app.connect("missing-reference", leave_as_text)
     app.connect("autodoc-skip-member", is_tuple_field)
+    app.connect("object-description-transform", hide_long_value)
     app.connect("autodoc-process-signature", shorten_signature)
     app.connect("autodoc-process-docstring", protect_first_line, priority=100)
     app.connect("autodoc-process-docstring", list_pages, priority=900)

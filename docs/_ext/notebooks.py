@@ -143,7 +143,7 @@ def _piece(lines: list[str], at: int) -> tuple[str | None, int]:
     if line.startswith(".. ") and not (line.startswith(".. _") and "://" in line):
         return "", end  # a label or a comment; the target of a link is Sphinx-Gallery's to resolve
     if line.endswith("::"):
-        code = _fence(textwrap.dedent("\n".join(lines[at + 1 : end])))
+        code = _fence(textwrap.dedent("\n".join(lines[at + 1 : end])), "text")
         return f"{roles_to_markdown(line[:-2])}{':' if len(line) > 2 else ''}\n\n{code}\n", end
     return None, at + 1
 

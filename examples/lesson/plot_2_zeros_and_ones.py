@@ -130,7 +130,7 @@ accuracies = {
 #
 # - **Zeros** move nothing but the last bias, with or without dropout.
 # - **Without dropout** there is one distinct unit a layer at the start and one at the end, whatever
-# the constant. The network 784-256-128-10 has been training as 784-1-1-10.
+#   the constant. The network 784-256-128-10 has been training as 784-1-1-10.
 # - **With dropout** and a constant that is not 0, all units are different afterwards. In every
 #   step, dropout leaves different units out, so they get different gradients. Dropout has broken
 #   the symmetry that the initialization left.
@@ -138,7 +138,6 @@ accuracies = {
 # So dropout explains something that may have puzzled you in the table: a small constant is not a
 # disaster at all.
 
-assert accuracies[0, 0.2] < 0.15
 gain = 100 * (accuracies[0.01, 0.2] - accuracies[0.01, 0.0])
 print(f"the constant 0.01: {gain:+.0f} points from dropout alone")
 

@@ -191,7 +191,7 @@ for name, scheme in [
 # --------------
 # - Random weights break the symmetry, so the network learns.
 # - If all weights are positive, all units add up the same ink: they stay nearly alike, and the sums
-# grow with the number of inputs.
+#   grow with the number of inputs.
 # - Weights should be centred at zero.
 #
 # Next: how wide should they be spread?

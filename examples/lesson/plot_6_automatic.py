@@ -154,7 +154,7 @@ for name in ("fc1", "fc2", "fc3"):
 # --------------
 # - PyTorch's linear layers start with the general rule, and with biases from the same interval.
 # - The √5 in the source makes Kaiming's function compute 1/√n. It has nothing to do with ReLU, and
-# the default is not He's initialization.
+#   the default is not He's initialization.
 # - On this network, random biases make no difference that eight seeds could show.
 #
 # Next, everything at once: :doc:`which one would you choose? </auto_examples/lesson/plot_7_choose>`

@@ -1,0 +1,168 @@
+"""The package as a whole: what it offers, and which module may import which."""
+
+import ast
+import importlib
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import initguide
+
+ROOT = Path(initguide.__file__).parent
+MODULES = {path.stem: path for path in ROOT.glob("*.py") if path.stem != "__init__"}
+# design.md: imports only run downhill in this order.
+ORDER = (
+    "data",
+    "models",
+    "initializers",
+    "theory",
+    "propagation",
+    "checkup",
+    "training",
+    "store",
+    "comparison",
+    "plots",
+    "helpers",
+    "cli",
+)
+# These may import nothing else of the package.
+LEAVES = ("data", "models", "initializers", "theory", "propagation", "training", "store")
+
+
+@pytest.mark.parametrize("name", initguide.__all__)
+def test_names_resolve(name):
+    """Every public name exists and `dir` lists it."""
+    assert getattr(initguide, name) is not None
+    assert name in dir(initguide)
+
+
+def test_names_are_the_objects_themselves():
+    """A name at the top is the object of its own module, not a copy."""
+    for name in initguide.__all__:
+        value = getattr(initguide, name)
+        if isinstance(value, type(initguide)):
+            assert value is importlib.import_module(f"initguide.{name}")
+        elif hasattr(value, "__module__"):
+            assert getattr(sys.modules[value.__module__], name) is value
+
+
+def test_all_is_sorted_and_unique():
+    """`__all__` can be read: constants, classes, the rest, each in the order of the alphabet."""
+
+    def place(name):
+        return (not name.isupper(), name[0].islower(), name)
+
+    assert initguide.__all__ == sorted(set(initguide.__all__), key=place)
+
+
+@pytest.mark.parametrize("module", ["comparison", "initializers", "training", "plots", "helpers"])
+def test_modules_offer_what_they_name(module):
+    """Every name in a module's own `__all__` is defined there."""
+    home = importlib.import_module(f"initguide.{module}")
+    for name in home.__all__:
+        assert hasattr(home, name), name
+
+
+@pytest.mark.parametrize("name", ["nothing", "Nett", "_private", "os"])
+def test_unknown_names(name):
+    """An unknown name is an AttributeError that says which, and `from … import` an ImportError."""
+    with pytest.raises(AttributeError, match=f"^module 'initguide' has no attribute '{name}'$"):
+        getattr(initguide, name)
+    with pytest.raises(ImportError):
+        exec(f"from initguide import {name}", {})  # noqa: S102  the statement is what is tested
+
+
+def test_star_import():
+    """`from initguide import *` gives exactly the public names."""
+    names = {}
+    exec("from initguide import *", names)  # noqa: S102  the statement is what is tested
+    assert set(names) - {"__builtins__"} == set(initguide.__all__)
+
+
+def test_version():
+    """The version is written in two places, and both say the same."""
+    path = ROOT.parent / "pyproject.toml"
+    if not path.exists():
+        pytest.skip("the package is installed without its repository")
+    assert tomllib.loads(path.read_text())["project"]["version"] == initguide.__version__
+
+
+def test_is_typed():
+    """The marker for type checkers is shipped."""
+    assert (ROOT / "py.typed").is_file()
+
+
+LAZY = """
+import sys, initguide
+before = sorted({"torch", "matplotlib", "numpy", "scipy"} & set(sys.modules))
+initguide.Net
+print(before, "torch" in sys.modules, "matplotlib" in sys.modules)
+# Each module alone: torch and the like stay loaded, or this would take a minute.
+for module in sys.argv[1:]:
+    for name in [name for name in sys.modules if name.split(".")[0] == "initguide"]:
+        del sys.modules[name]
+    __import__(f"initguide.{module}")
+    print(module)
+"""
+
+
+@pytest.mark.slow
+def test_importing():
+    """`import initguide` loads nothing heavy, and each module can be the first to be imported."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", LAZY, *MODULES],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lazy, *imported = done.stdout.splitlines()
+    assert lazy == "[] True False"
+    assert imported == list(MODULES)
+
+
+# Which module imports which
+
+
+def _imports(path):
+    """Modules of the package that a file imports anywhere, read from its source."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports are absolute"
+            if node.module == "initguide":
+                found |= {f"initguide.{alias.name}" for alias in node.names}
+            else:
+                found.add(node.module)
+    inside = {name.split(".")[1] for name in found if name.startswith("initguide.")}
+    return {name for name in inside if not name.startswith("__")}
+
+
+def test_every_module_has_its_place():
+    """A new file needs a line in the order of design.md."""
+    assert set(MODULES) <= set(ORDER)
+    assert {"data", "models", "initializers", "training", "comparison", "cli"} <= set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_downhill(module):
+    """A module imports only from modules above it in design.md's table."""
+    allowed = set() if module in LEAVES else set(ORDER[: ORDER.index(module)])
+    assert _imports(MODULES[module]) <= allowed
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m not in {"cli", "helpers"}])
+def test_only_the_edge_prints(module):
+    """No module prints, reads a line or exits, but the command line and the lesson's report."""
+    calls = {
+        ast.unparse(node.func)
+        for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+    }
+    assert not calls & {"print", "input", "exit", "quit", "sys.exit", "sys.stdout.write"}
