@@ -87,7 +87,11 @@ def my_scheme(module):
 
 
 mine = initguide.compare_init_weights(
-    {"N(0, 0.02²)": my_scheme, "He": init.he_normal(), "Xavier": init.xavier_normal()},
+    {
+        "N(0, 0.02²)": my_scheme,
+        "He": init.he_normal(),
+        "Xavier": init.xavier_normal(),
+    },
     data,
     model=small_cnn,
     epochs=1,

@@ -11,6 +11,8 @@ from pathlib import Path
 # what it needs.
 from initguide import __version__
 
+_PICTURES = (".jpg", ".pdf", ".png", ".svg", ".webp")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
@@ -95,12 +97,14 @@ def _compare(options: argparse.Namespace) -> None:
     for name, path in (("--save", options.save), ("--plot", options.plot)):
         if path is not None:
             _check_writable(name, path)
+    if options.plot is not None:
+        _check_picture(options.plot)
+        if options.save is not None and options.save.resolve() == options.plot.resolve():
+            raise ValueError(f"--plot {options.plot} is the file of --save too; give another name")
 
     from initguide.comparison import compare_init_weights  # noqa: PLC0415  slow to import
     from initguide.data import fashion_mnist  # noqa: PLC0415
 
-    if options.plot is not None:
-        _check_picture(options.plot)
     result = compare_init_weights(
         options.scheme,
         fashion_mnist(options.data, source=options.source),
@@ -114,14 +118,15 @@ def _compare(options: argparse.Namespace) -> None:
     if options.save is not None:
         result.save(options.save)
     if options.plot is not None:
-        import matplotlib as mpl  # noqa: PLC0415  slow to import
+        import matplotlib.pyplot as plt  # noqa: PLC0415  slow to import
 
-        mpl.use("agg")  # a file is asked for, so no display is needed
+        plt.switch_backend("agg")  # a file is asked for, so no display is needed
         from initguide import plots  # noqa: PLC0415
 
         figure, ax = plots.subplots()
         plots.plot_losses(result, ax=ax)
         figure.savefig(options.plot, dpi=200)
+        plt.close(figure)
 
 
 def _data(options: argparse.Namespace) -> None:
@@ -141,13 +146,10 @@ def _check_writable(name: str, path: Path) -> None:
 
 
 def _check_picture(path: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  slow to import
-
-    known = sorted(FigureCanvasAgg.get_supported_filetypes())
-    if path.suffix.lstrip(".").lower() not in known:
+    if path.suffix.lower() not in _PICTURES:
         raise ValueError(
             f"--plot {path}: no picture format is called {path.suffix!r}; use one of "
-            + ", ".join(f".{ending}" for ending in known)
+            + ", ".join(_PICTURES)
         )
 
 

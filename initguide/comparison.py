@@ -1,5 +1,6 @@
 """Compare initialization schemes over seeds."""
 
+import contextlib
 import dataclasses
 import functools
 import html
@@ -8,12 +9,14 @@ import math
 import os
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
-from threading import Event, Lock
-from typing import Any, NamedTuple
+from threading import Event
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -25,6 +28,7 @@ from tqdm.auto import tqdm
 from initguide.initializers import from_name, initialize
 from initguide.models import Net
 from initguide.training import (
+    GLOBAL_GENERATOR,
     Dataset,
     OptimizerFactory,
     Run,
@@ -277,7 +281,8 @@ class Comparison:
             if label == best:
                 remark = "; ".join(filter(None, ["best", remark]))
             elif best is not None and not diverged and interval is not None:
-                level = not self.difference(label, best).excludes_zero
+                difference = self.difference(label, best)
+                level = difference.interval is not None and not difference.excludes_zero
                 remark = "level with the best" if level else ""
             losses = [mean_interval(self.values(label, m))[0] for m in ("train_loss", "valid_loss")]
             yield (
@@ -323,7 +328,8 @@ class Comparison:
 
         rule = "─" * max(len(joined(line)) for line in (header, *lines))
         body = [joined(line) for line in lines]
-        return "\n".join([self._caption, rule, joined(header), rule, *body, rule, self._footnote])
+        notes = textwrap.wrap(self._footnote, max(len(rule), 72))
+        return "\n".join([self._caption, rule, joined(header), rule, *body, rule, *notes])
 
     __repr__ = __str__
 
@@ -389,7 +395,7 @@ class Comparison:
         """
         try:
             document = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(
                 f"{path} is not a saved comparison, or is damaged: it is not JSON ({error})"
             ) from error
@@ -415,7 +421,7 @@ class Comparison:
             if [(run.label, run.seed) for run in comparison.runs] != expected:
                 raise ValueError("its runs are not one for each scheme and seed")  # noqa: TRY301
             str(comparison)  # whatever a table needs is there
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else error
             raise ValueError(f"{path} is a damaged comparison: {reason}") from error
         return comparison
@@ -540,19 +546,34 @@ def compare_init_weights(
     numbers = _seeds(seeds)
     for seed in numbers:
         check_settings(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers is {workers!r}; it must be at least 1")
-    build = _Builder(model, torch.device(device))
-    trial = build(next(iter(named.values())), numbers[0])
+    if workers is not None and (
+        isinstance(workers, bool) or not isinstance(workers, Integral) or workers < 1
+    ):
+        raise ValueError(f"workers is {workers!r}; it must be a whole number, at least 1")
+    if isinstance(model, nn.Module):
+        raise TypeError(
+            f"model is one {type(model).__name__}; it must make a new network for each run: give "
+            f"the class, or a function such as lambda: {type(model).__name__}(...)"
+        )
+    target = torch.device(device)
+
+    def build(label: str, seed: int) -> nn.Module:
+        # Layers, and people's own schemes, draw from torch's global generator.
+        with _noting(label, seed), GLOBAL_GENERATOR, torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return initialize(model(), named[label]).to(target)
+
+    trial = build(next(iter(named)), numbers[0])
     make_optimizer(optimizer, trial.parameters(), learning_rate)  # refuses a wrong one at once
-    if build.device.type != "cpu" or uses_global_generator(trial, data.train.images[:2]):
+    if target.type != "cpu" or uses_global_generator(trial, data.train.images[:2]):
         workers = 1
     stop = Event()
 
     def run_one(label: str, seed: int) -> Run:
-        try:
+        net = build(label, seed)
+        with _noting(label, seed):
             return train(
-                build(named[label], seed),
+                net,
                 data,
                 epochs=epochs,
                 batch_size=batch_size,
@@ -562,9 +583,6 @@ def compare_init_weights(
                 label=label,
                 stop=stop,
             )
-        except Exception as error:
-            error.add_note(f"while training {label!r} with seed {seed}")
-            raise
 
     # Seeds go in the outer loop: cut short, every scheme has about as many runs.
     jobs = [(label, seed) for seed in numbers for label in named]
@@ -574,8 +592,8 @@ def compare_init_weights(
         schemes={label: _describe(scheme) for label, scheme in named.items()},
         settings={
             "model": _describe(model),
-            "epochs": epochs,
-            "batch_size": batch_size,
+            "epochs": int(epochs),
+            "batch_size": int(batch_size),
             "optimizer": optimizer if isinstance(optimizer, str) else _describe(optimizer),
             "learning_rate": float(learning_rate),
             "device": str(device),
@@ -586,22 +604,14 @@ def compare_init_weights(
     )
 
 
-class _Builder:
-    """Makes initialized models, each from its seed alone.
-
-    Layers and people's own schemes draw from torch's global generator. It is seeded for each
-    model and put back; the lock keeps threads apart while that happens.
-    """
-
-    def __init__(self, model: Callable[[], nn.Module], device: torch.device) -> None:
-        self.model = model
-        self.device = device
-        self.lock = Lock()
-
-    def __call__(self, scheme: SchemeLike, seed: int) -> nn.Module:
-        with self.lock, torch.random.fork_rng():
-            torch.manual_seed(seed)
-            return initialize(self.model(), scheme).to(self.device)
+@contextlib.contextmanager
+def _noting(label: str, seed: int) -> Iterator[None]:
+    """Name the run in whatever goes wrong with it."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"while training {label!r} with seed {seed}")
+        raise
 
 
 def _run_all(
@@ -636,27 +646,49 @@ def _named(schemes: Mapping[str, SchemeLike] | Iterable[str]) -> dict[str, Schem
         raise TypeError(
             f"schemes is the text {schemes!r}; give a list of names, such as [{schemes!r}]"
         )
-    if not isinstance(schemes, Mapping):
-        names = list(schemes)
-        schemes = dict(zip(names, names, strict=True))
-        if len(schemes) < len(names):
-            raise ValueError(f"schemes is {names!r}; a name stands there twice")
-    named = {
-        str(label): from_name(scheme) if isinstance(scheme, str) else scheme
-        for label, scheme in schemes.items()
-    }
+    if not isinstance(schemes, Iterable):
+        raise TypeError(
+            f"schemes is {schemes!r}; give a list of names, such as ['he_normal'], or a dictionary "
+            "of labels and schemes"
+        )
+    pairs = (
+        [(str(label), scheme) for label, scheme in schemes.items()]
+        if isinstance(schemes, Mapping)
+        else [(str(name), name) for name in schemes]
+    )
+    if len(dict(pairs)) < len(pairs):
+        labels = [label for label, _ in pairs]
+        raise ValueError(f"schemes is labelled {labels}; a name stands there twice")
+    named: dict[str, SchemeLike] = {}
+    for label, scheme in pairs:
+        if not isinstance(scheme, str) and not callable(scheme):
+            raise TypeError(
+                f"schemes is to have {scheme!r} under {label!r}; a scheme is a name such as "
+                "'he_normal', or a function of a module"
+            )
+        named[label] = from_name(scheme) if isinstance(scheme, str) else scheme
     if not named:
         raise ValueError("schemes is empty; give at least one, such as ['he_normal']")
     return named
 
 
 def _seeds(seeds: int | Iterable[int]) -> list[int]:
-    numbers = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
-    if not numbers or len(set(numbers)) != len(numbers):
+    def whole(number: object) -> bool:
+        return isinstance(number, Integral) and not isinstance(number, bool)
+
+    given = list(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, str) else seeds
+    if whole(given):
+        given = list(range(cast(int, given)))
+    if (
+        not isinstance(given, list)
+        or not given
+        or not all(map(whole, given))
+        or len(set(given)) < len(given)
+    ):
         raise ValueError(
             f"seeds is {seeds!r}; it must be how many, at least 1, or a list of different numbers"
         )
-    return numbers
+    return [int(seed) for seed in given]
 
 
 def _describe(thing: Any) -> str:

@@ -51,13 +51,15 @@ def compare_init_weights(
     Raises
     ------
     ValueError
-        If there is no model, or two have the same label.
+        If there is no model, two have the same label, or ``plot_n_batches`` is below 1.
     """
     labels = [label for _, label in model_list]
     if not labels or len(set(labels)) < len(labels):
         raise ValueError(
             f"model_list has the labels {labels}; give at least one model, each its own label"
         )
+    if plot_n_batches < 1:
+        raise ValueError(f"plot_n_batches is {plot_n_batches}; it must be at least 1")
     runs = tuple(_train(model, label, train_loader, valid_loader) for model, label in model_list)
     result = Comparison(
         runs=runs,

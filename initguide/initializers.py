@@ -17,9 +17,11 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
@@ -165,17 +167,35 @@ class Scheme:
         Raises
         ------
         ValueError
-            If the module has no weights yet (a lazy layer before its first batch).
+            If the module has no weights of its own to fill (a lazy layer before its first batch,
+            a parametrized one), or its data type cannot hold them.
         """
         if not self.accepts(module):
             return
+        self.check(module)
+        try:
+            with torch.no_grad():
+                self.fill(module)
+        except RuntimeError as error:  # torch's word for a number that does not fit
+            dtypes = {str(p.dtype).removeprefix("torch.") for p in module.parameters()}
+            raise ValueError(
+                f"{self} cannot fill {type(module).__name__} of {', '.join(dtypes)}: {error}"
+            ) from error
+
+    def check(self, module: nn.Module) -> None:
+        """Refuse a module that the scheme knows but cannot fill, saying what to do."""
         if any(is_lazy(parameter) for parameter in module.parameters(recurse=False)):
             raise ValueError(
                 f"{type(module).__name__} has no weights yet, because its input size is unknown; "
                 "run the model once on a batch before initializing it"
             )
-        with torch.no_grad():
-            self.fill(module)
+        if isinstance(module, LAYERS) and "weight" not in dict(
+            module.named_parameters(recurse=False)
+        ):
+            raise ValueError(
+                f"the weight of {type(module).__name__} is computed from other parameters (a "
+                "parametrization such as weight_norm); initialize the layer before that is added"
+            )
 
     def __repr__(self) -> str:
         return self.description
@@ -197,14 +217,19 @@ def _scheme(name: str, fill_weight: Callable[[Any], object], **settings: object)
 
 
 def _number(name: str, value: float, *, above: float = -math.inf, below: float = math.inf) -> float:
-    """Refuse what is not a finite number strictly between the two ends."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    """Refuse what is not a finite number strictly between the two ends; make it Python's own."""
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} is {value!r}; it must be a number")
-    if not (math.isfinite(value) and above < value < below):
+    plain = value.item() if isinstance(value, np.generic) else value
+    try:
+        fits = math.isfinite(plain) and above < plain < below
+    except OverflowError:  # a whole number that no float can hold
+        fits = False
+    if not fits:
         ends = [f"above {above:g}"] * math.isfinite(above)
         ends += [f"below {below:g}"] * math.isfinite(below)
         raise ValueError(f"{name} is {value!r}; it must be {' and '.join(['finite', *ends])}")
-    return value
+    return cast(float, plain)
 
 
 def _choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
@@ -219,7 +244,7 @@ def _fan(layer: nn.Module, mode: str) -> float:
 
 def _gain(nonlinearity: str, negative_slope: float) -> float:
     _choice("nonlinearity", nonlinearity, Nonlinearity.__args__)  # type: ignore[attr-defined]
-    _number("negative_slope", negative_slope)
+    negative_slope = _number("negative_slope", negative_slope)
     return nn.init.calculate_gain(nonlinearity, negative_slope)  # type: ignore[arg-type]
 
 
@@ -236,7 +261,7 @@ def constant(value: float) -> Scheme:
     value
         The number, finite.
     """
-    _number("value", value)
+    value = _number("value", value)
     return _scheme("constant", lambda layer: nn.init.constant_(layer.weight, value), value=value)
 
 
@@ -265,8 +290,8 @@ def uniform(low: float = 0.0, high: float = 1.0, *, generator: Generator | None 
     generator
         Where the random numbers come from; torch's global generator if ``None``.
     """
-    _number("low", low)
-    _number("high", high, above=low)
+    low = _number("low", low)
+    high = _number("high", high, above=low)
     return _scheme(
         "uniform",
         lambda layer: nn.init.uniform_(layer.weight, low, high, generator=generator),
@@ -285,7 +310,7 @@ def normal(std: float = 1.0, *, generator: Generator | None = None) -> Scheme:
     generator
         Where the random numbers come from; torch's global generator if ``None``.
     """
-    _number("std", std, above=0)
+    std = _number("std", std, above=0)
     return _scheme(
         "normal",
         lambda layer: nn.init.normal_(layer.weight, 0.0, std, generator=generator),
@@ -311,7 +336,7 @@ def truncated_normal(
     generator
         Where the random numbers come from; torch's global generator if ``None``.
     """
-    _number("std", std, above=0)
+    std = _number("std", std, above=0)
     cut = _number("bound", bound, above=0) * std
     return _scheme(
         "truncated_normal",
@@ -404,7 +429,7 @@ def xavier_uniform(gain: float = 1.0, *, generator: Generator | None = None) -> 
     generator
         Where the random numbers come from; torch's global generator if ``None``.
     """
-    _number("gain", gain, above=0)
+    gain = _number("gain", gain, above=0)
     return _scaled(
         "xavier_uniform",
         "uniform",
@@ -427,7 +452,7 @@ def xavier_normal(gain: float = 1.0, *, generator: Generator | None = None) -> S
     generator
         Where the random numbers come from; torch's global generator if ``None``.
     """
-    _number("gain", gain, above=0)
+    gain = _number("gain", gain, above=0)
     return _scaled(
         "xavier_normal",
         "normal",
@@ -543,7 +568,7 @@ def orthogonal(gain: float = 1.0, *, generator: Generator | None = None) -> Sche
     generator
         Where the random numbers come from; torch's global generator if ``None``.
     """
-    _number("gain", gain, above=0)
+    gain = _number("gain", gain, above=0)
     return _scheme(
         "orthogonal",
         lambda layer: _fill_matrices(
@@ -570,16 +595,16 @@ def sparse(
     generator
         Where the random numbers come from; torch's global generator if ``None``.
     """
-    _number("sparsity", sparsity, above=0, below=1)
-    _number("std", std, above=0)
-    return _scheme(
-        "sparse",
-        lambda layer: _fill_matrices(
-            layer, lambda matrix: nn.init.sparse_(matrix, sparsity, std, generator=generator)
-        ),
-        sparsity=sparsity,
-        std=std,
-    )
+    sparsity = _number("sparsity", sparsity, above=0, below=1)
+    std = _number("std", std, above=0)
+
+    # torch.nn.init.sparse_ does this too, but picks what to drop from the global generator.
+    def fill(matrix: Tensor) -> None:
+        nn.init.normal_(matrix, 0.0, std, generator=generator)
+        order = torch.rand(matrix.shape, device=matrix.device, generator=generator).argsort(dim=0)
+        matrix[order < math.ceil(sparsity * len(matrix))] = 0
+
+    return _scheme("sparse", lambda layer: _fill_matrices(layer, fill), sparsity=sparsity, std=std)
 
 
 def identity() -> Scheme:
@@ -672,16 +697,21 @@ def from_name(text: str) -> Scheme:
         call = expression if isinstance(expression, ast.Call) else None
         name = ast.unparse(call.func if call else expression)
         arguments = [ast.literal_eval(value) for value in call.args] if call else []
-        keywords = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords} if call else {}
-    except (SyntaxError, ValueError):
+        pairs = [(str(k.arg), ast.literal_eval(k.value)) for k in call.keywords] if call else []
+        keywords = dict(pairs)
+        if len(keywords) < len(pairs) or "generator" in keywords:
+            raise ValueError  # noqa: TRY301  told below
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise ValueError(
             f"cannot read the scheme {text!r}; write a name such as 'he_normal', "
             "or a call with numbers such as 'uniform(-0.5, 0.5)'"
         ) from None
     known = [*INITIALIZERS, *_ALIASES]
     if name not in known:
-        nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-        hint = f", did you mean {nearest[0]!r}?" if nearest else "."
+        # "xaiver" is nearest to "xavier", which stands for the first scheme of that family.
+        names = {scheme.split("_")[0]: scheme for scheme in reversed(known)} | {n: n for n in known}
+        nearest = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+        hint = f", did you mean {names[nearest[0]]!r}?" if nearest else "."
         raise ValueError(f"unknown scheme {name!r}{hint} The schemes are: {', '.join(known)}")
     try:
         return INITIALIZERS[_ALIASES.get(name, name)](*arguments, **keywords)
@@ -744,6 +774,9 @@ def initialize(
             f"{type(model).__name__} has no layer that {scheme} knows; nothing was changed",
             stacklevel=2,
         )
+    if isinstance(scheme, Scheme):  # all of the model, before any of it is changed
+        for module in filter(scheme.accepts, model.modules()):
+            scheme.check(module)
     if seed is None:
         return model.apply(scheme)  # type: ignore[arg-type]
     with torch.random.fork_rng():

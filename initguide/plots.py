@@ -94,27 +94,28 @@ STYLE: dict[Any, Any] = {
 }
 """matplotlib settings of the house style; fonts are readable in a figure 7 inches wide."""
 
-# A family shares a hue: he_uniform and he_normal are told apart by line style and marker. With
-# seven hues some families must share one; these are seldom compared.
-_FAMILIES = {
-    "zeros": ("zeros", _BLUE),
-    "ones": ("ones", _ORANGE),
-    "constant": ("constant", _MAGENTA),
-    "uniform": ("uniform", _ORANGE),
-    "uniform around 0": ("uniform around 0", _BLUE),
-    "general_rule": ("general_rule", _VIOLET),
-    "normal": ("normal", _RED),
-    "truncated_normal": ("truncated_normal", _MAGENTA),
-    "xavier_uniform": ("xavier", _BLUE),
-    "xavier_normal": ("xavier", _BLUE),
-    "he_uniform": ("he", _ORANGE),
-    "he_normal": ("he", _ORANGE),
-    "lecun_uniform": ("lecun", _MAGENTA),
-    "lecun_normal": ("lecun", _MAGENTA),
-    "orthogonal": ("orthogonal", _GREEN),
-    "sparse": ("sparse", _RED),
-    "identity": ("identity", _VIOLET),
-    "default": ("default", _MAUVE),
+# One colour for one scheme, on every page. There are more schemes than colours that everybody can
+# tell apart, so some share one: the two variants of a rule, and schemes that the pages do not draw
+# in one set of curves. In a figure, line style and marker tell those apart.
+_COLORS = {
+    "zeros": _MAUVE,
+    "ones": _RED,
+    "constant": _ORANGE,
+    "uniform": _GREEN,
+    "uniform around 0": _MAGENTA,
+    "general_rule": _VIOLET,
+    "normal": _RED,
+    "truncated_normal": _ORANGE,
+    "xavier_uniform": _BLUE,
+    "xavier_normal": _BLUE,
+    "he_uniform": _ORANGE,
+    "he_normal": _ORANGE,
+    "lecun_uniform": _MAGENTA,
+    "lecun_normal": _MAGENTA,
+    "orthogonal": _GREEN,
+    "sparse": _BLUE,
+    "identity": _GREEN,
+    "default": _MAUVE,
 }
 _LINE_STYLES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "<")  # 5 and 7: the first 35 curves all differ
@@ -170,7 +171,7 @@ def subplots(
 
 
 def _name_of(scheme: str) -> str:
-    """Bring a description or a label to the form of the keys of ``_FAMILIES``."""
+    """Bring a description or a label to the form of the keys of ``_COLORS``."""
     name = scheme.split("(", maxsplit=1)[0].strip().lower().replace(" ", "_").replace("-", "_")
     name = name.removeprefix("all_")
     if name == "uniform" and "low=-" in scheme:
@@ -181,9 +182,8 @@ def _name_of(scheme: str) -> str:
 def color_of(scheme: str, *, taken: Iterable[str] = ()) -> str:
     """Colour of a scheme, the same on every page.
 
-    The package's schemes have fixed colours: xavier blue, he orange, lecun magenta, orthogonal
-    green, general_rule violet, normal red, default mauve; the uniform and the normal variant of
-    one rule share it. Uniform weights are blue if their range reaches below 0, else orange.
+    The package's schemes have fixed colours; the uniform and the normal variant of one rule share
+    theirs. Uniform weights have one colour if their range reaches below 0, and another if not.
     Anything else gets the first colour that is not taken.
 
     Parameters
@@ -210,8 +210,8 @@ def color_of(scheme: str, *, taken: Iterable[str] = ()) -> str:
     True
     """
     name = _name_of(scheme)
-    if name in _FAMILIES:
-        return _FAMILIES[name][1]
+    if name in _COLORS:
+        return _COLORS[name]
     used = set(taken)
     return next((color for color in PALETTE if color not in used), PALETTE[0])
 
@@ -227,21 +227,17 @@ class _Look(NamedTuple):
 def _looks(schemes: Mapping[str, str]) -> dict[str, _Look]:
     """Give each label of a figure its look, from label -> description.
 
-    First every scheme of the package gets its own colour, if no other family and no scheme of the
-    same name came first. The rest then take what is free, in the order of the palette.
+    Every scheme of the package has its own colour. Another one of the same name (with other
+    arguments) and people's own take what is free, in the order of the palette.
     """
     names = {}
     for label, description in schemes.items():
-        known = _name_of(description) in _FAMILIES
+        known = _name_of(description) in _COLORS
         names[label] = _name_of(description if known else label)
     colors: dict[str, str] = {}
-    owners: dict[str, str] = {}  # colour -> family
     for label, name in names.items():
-        if name not in _FAMILIES or name in (names[other] for other in colors):
-            continue
-        family, color = _FAMILIES[name]
-        if owners.setdefault(color, family) == family:
-            colors[label] = color
+        if name in _COLORS and name not in (names[other] for other in colors):
+            colors[label] = _COLORS[name]
     used = list(colors.values())
     for label in names:
         if label not in colors:

@@ -7,7 +7,8 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from threading import Event
+from numbers import Integral, Real
+from threading import Event, RLock
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
@@ -28,6 +29,10 @@ OPTIMIZERS: dict[str, OptimizerFactory] = {
     "sgd": lambda parameters, lr: torch.optim.SGD(parameters, lr=lr, fused=True),
     "momentum": lambda parameters, lr: torch.optim.SGD(parameters, lr=lr, momentum=0.9, fused=True),
 }
+
+
+GLOBAL_GENERATOR = RLock()
+"""Held by whoever reads or changes torch's global generator, which all threads share."""
 
 
 class Split(Protocol):
@@ -92,7 +97,8 @@ class Run:
     valid_accuracy, test_accuracy
         Fraction of images classified correctly, in [0, 1], in evaluation mode. NaN if diverged.
     diverged_at
-        Index of the first mini-batch whose loss was NaN or infinite, or ``None``.
+        Index of the first mini-batch whose loss was NaN or infinite, or ``None``. If only the
+        last step broke the network, their number: it showed on the validation images.
     seconds
         Wall-clock time of training and evaluation.
     """
@@ -117,7 +123,7 @@ class Run:
 
         One mini-batch alone says little: its loss moves by a tenth from one to the next.
         """
-        return math.nan if self.diverged else float(self.train_losses[-100:].mean())
+        return math.nan if self.diverged else float(self.train_losses[-100:].mean(dtype=np.float64))
 
 
 def evaluate(
@@ -140,7 +146,7 @@ def evaluate(
     ValueError
         If there are no images.
     """
-    batches = images if isinstance(images, Iterable) else _in_order(images, batch_size)
+    batches = _in_order(cast(Split, images), batch_size) if hasattr(images, "images") else images
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     device = _device_of(model)
@@ -259,7 +265,7 @@ def train(
     Raises
     ------
     ValueError
-        If a number is out of its range, or the optimizer's name is unknown.
+        If a number is out of its range, the optimizer's name is unknown, or there are no images.
 
     Examples
     --------
@@ -270,23 +276,31 @@ def train(
     ((40,), 2.303)
     """
     check_settings(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
+    epochs, batch_size, learning_rate = int(epochs), int(batch_size), float(learning_rate)
     start = time.perf_counter()
     order, masks = (
         Generator().manual_seed(int(s)) for s in np.random.SeedSequence(seed).generate_state(2)
     )
     example = data.train.images[:2]
-    with one_thread():
-        with _quick_layers(model, masks), _own_global_generator(model, example, seed):
-            losses = fit(
-                model,
-                _shuffled(data.train, epochs, batch_size, order),
-                make_optimizer(optimizer, model.parameters(), learning_rate),
-                stop=stop,
-            )
-        diverged = len(losses) and not np.isfinite(losses[-1])
+    if not len(data.train.labels):
+        raise ValueError("there are no images to train the model on")
+    with (
+        one_thread(),
+        _own_global_generator(model, example, seed),
+        _quick_layers(model, masks),
+    ):
+        losses = fit(
+            model,
+            _shuffled(data.train, epochs, batch_size, order),
+            make_optimizer(optimizer, model.parameters(), learning_rate),
+            stop=stop,
+        )
         nothing = Evaluation(math.nan, math.nan)
-        valid = nothing if diverged else evaluate(model, data.valid)
-        test = nothing if diverged else evaluate(model, data.test)
+        diverged_at = None if np.isfinite(losses[-1]) else len(losses) - 1
+        valid = nothing if diverged_at is not None else evaluate(model, data.valid)
+        if diverged_at is None and not math.isfinite(valid.loss):
+            diverged_at, valid = len(losses), nothing
+        test = nothing if diverged_at is not None else evaluate(model, data.test)
     return Run(
         label=label,
         seed=seed,
@@ -294,7 +308,7 @@ def train(
         valid_loss=valid.loss,
         valid_accuracy=valid.accuracy,
         test_accuracy=test.accuracy,
-        diverged_at=len(losses) - 1 if diverged else None,
+        diverged_at=diverged_at,
         seconds=time.perf_counter() - start,
     )
 
@@ -317,9 +331,15 @@ def check_settings(*, epochs: int, batch_size: int, learning_rate: float, seed: 
         ("batch_size", batch_size, 1),
         ("seed", seed, 0),
     ):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
             raise ValueError(f"{name} is {value!r}; it must be a whole number, at least {least}")
-    if not (isinstance(learning_rate, int | float) and 0 < learning_rate < math.inf):
+    if seed >= 2**63:
+        raise ValueError(f"seed is {seed!r}; it must be below 2⁶³")
+    if (
+        isinstance(learning_rate, bool)
+        or not isinstance(learning_rate, Real)
+        or not 0 < learning_rate < math.inf
+    ):
         raise ValueError(f"learning_rate is {learning_rate!r}; it must be a finite number above 0")
 
 
@@ -343,9 +363,18 @@ def uses_global_generator(model: nn.Module, example: Tensor) -> bool:
     Found out by running a copy of the model on the example and watching for operations that torch
     itself marks as random. `torch.nn.Dropout` does not count: `train` gives it a generator.
     """
-    trial = copy.deepcopy(model).train()
+    try:
+        trial = copy.deepcopy(model).train()
+    except (RuntimeError, TypeError):  # cannot be copied, so expect the worst
+        return True
     watch = _WatchRandomness()
-    with torch.random.fork_rng(), _quick_layers(trial, Generator()), torch.no_grad(), watch:
+    with (
+        GLOBAL_GENERATOR,
+        torch.random.fork_rng(),
+        _quick_layers(trial, Generator()),
+        torch.no_grad(),
+        watch,
+    ):
         trial(example.to(_device_of(trial)))
     return watch.seen
 
@@ -482,6 +511,6 @@ def _own_global_generator(model: nn.Module, example: Tensor, seed: int) -> Itera
     if not uses_global_generator(model, example):
         yield
         return
-    with torch.random.fork_rng():
+    with GLOBAL_GENERATOR, torch.random.fork_rng():
         torch.manual_seed(seed)
         yield

@@ -173,9 +173,6 @@ def test_a_run_is_what_train_gives(data, compare):
 @pytest.mark.parametrize("workers", [2, 5])
 def test_workers_change_nothing(compare, workers):
     """One run at a time or several: the same numbers to the last bit."""
-    # BUG: `uses_global_generator`, inside `train`, saves and restores torch's global state without
-    # the lock under which another thread is just drawing a model's weights from it. See also
-    # `test_looking_does_not_disturb_building`, which fails every time.
     schemes = ["default", "he_normal", "orthogonal"]
     expected = _numbers(compare(schemes, workers=1, seeds=4))
     for _ in range(5):
@@ -185,7 +182,7 @@ def test_workers_change_nothing(compare, workers):
 def test_looking_does_not_disturb_building(compare):
     """While one thread looks for randomness in its model, another's weights stay what they are."""
 
-    # BUG: as above; sleeping makes the two overlap for certain.
+    # Both use torch's global state; sleeping makes the two overlap for certain.
     class Slow(Small):
         def __init__(self):
             super().__init__()
@@ -523,11 +520,16 @@ def _table(result):
     return lines[rules[0] + 1], lines[rules[1] + 1 : rules[2]]
 
 
+def _note(result):
+    """What stands below the printed table, its line breaks undone."""
+    return " ".join(str(result).split("─\n")[-1].split("\n"))
+
+
 def test_table_numbers():
     """Each line has the mean, its interval, the standard deviation and the mean losses."""
     result = _made({"first scheme": [0.80, 0.82, 0.81], "second": [0.7, 0.71, 0.75]})
     header, lines = _table(result)
-    assert header.split() == "accuracy, % ± sd training loss validation loss".split()  # noqa: SIM905
+    assert header.split() == "accuracy, % ± sd training loss validation loss remark".split()  # noqa: SIM905
     values = np.array([0.80, 0.82, 0.81])
     half = stats.t.ppf(0.975, 2) * stats.sem(values)
     expected = f"81.00 ± {100 * half:.2f} {100 * values.std(ddof=1):.2f} 1.750 1.000 best"
@@ -550,7 +552,8 @@ def test_table_is_aligned():
 
 def test_table_says_what_it_shows():
     """Above: what was measured. Below: data, settings, seeds, and what ± means."""
-    first, *_, last = str(_made(ACCURACIES)).split("\n")
+    result = _made(ACCURACIES)
+    first, last = str(result).split("\n")[0], _note(result)
     assert first == "Validation accuracy after 2 epochs, mean of 4 seeds"
     assert last.startswith("Data: Fashion-MNIST, made up. Settings: model Net, epochs 2, ")
     for part in (
@@ -579,7 +582,7 @@ def test_table_says_what_it_shows():
 )
 def test_table_names_the_seeds(seeds, words):
     """Seeds in a row are a range; others are listed."""
-    assert f"; seeds {words}; torch" in str(_made({"a": [0.5] * len(seeds)}, seeds=seeds))
+    assert f"; seeds {words}; torch" in _note(_made({"a": [0.5] * len(seeds)}, seeds=seeds))
 
 
 def test_best_and_level_in_words():
@@ -625,7 +628,6 @@ def test_all_diverged():
 
 def test_level_needs_an_interval():
     """A scheme is not called level with the best where too few seeds are paired to say so."""
-    # BUG: an interval that does not exist does not exclude 0, so "b" is called level.
     result = _made({"a": [0.9, None, None], "b": [0.2, 0.21, 0.2]})
     assert result.best() == "a"
     assert result.difference("b", "a").interval is None
@@ -681,7 +683,7 @@ def test_html_structure():
     result = _made(ACCURACIES)
     parser = _parsed(result)
     assert parser.texts["caption"] == str(result).split("\n")[0]
-    assert parser.texts["p"] == str(result).split("\n")[-1]
+    assert parser.texts["p"] == _note(result)
     tags = [tag for tag, _ in parser.tags]
     for tag in ("table", "caption", "thead", "tbody"):
         assert tags.count(tag) == 1
@@ -708,7 +710,6 @@ def test_html_has_the_numbers_of_the_text():
 
 def test_html_headers_are_not_empty():
     """Each column has a header that can be read out, the remarks too."""
-    # BUG: the last header cell is empty (WCAG: H51, and axe's "empty-table-header").
     (_, head), *_ = _parsed(_made(ACCURACIES)).rows
     assert all(text.strip() for *_, text in head)
 
@@ -944,11 +945,9 @@ def test_damaged_files(tmp_path, damage):
 @pytest.mark.parametrize(
     "content",
     [
-        # BUG: OverflowError, from int(inf)
         json.dumps(_with(_document(), 0.0, "runs", 0, "seed")).replace(
             '"seed": 0.0', '"seed": 1e999'
         ),
-        # BUG: RecursionError, from the JSON parser
         '{"a":' * 200_000,
     ],
     ids=["infinite seed", "deep"],
@@ -1065,7 +1064,6 @@ def test_an_error_in_a_scheme(compare, workers):
 
 def test_an_error_in_the_first_scheme(compare):
     """The first scheme's first seed is named like the others."""
-    # BUG: the trial model is made outside of `run_one`, so the note is missing.
     with pytest.raises(RuntimeError, match=r"^boom") as caught:
         compare({"bad": _fails_for(0), "fine": "zeros"})
     assert caught.value.__notes__ == ["while training 'bad' with seed 0"]
@@ -1250,7 +1248,7 @@ SEEDS = "it must be how many, at least 1, or a list of different numbers"
         (
             {"schemes": ["zeros", "ones", "zeros"]},
             ValueError,
-            "schemes is .*; a name stands there twice",
+            r"schemes is labelled \[.*\]; a name stands there twice",
         ),
         (
             {"schemes": ["he_norml"]},
@@ -1258,13 +1256,13 @@ SEEDS = "it must be how many, at least 1, or a list of different numbers"
             "unknown scheme 'he_norml', did you mean 'he_normal'.*",
         ),
         ({"schemes": {"x": "he_norml"}}, ValueError, "unknown scheme 'he_norml', .*"),
-        ({"schemes": {"x": 3}}, TypeError, "scheme is 3; it must be a name such as .*"),
+        ({"schemes": {"x": 3}}, TypeError, "schemes is to have 3 under 'x'; a scheme is a name .*"),
         ({"seeds": 0}, ValueError, f"seeds is 0; {SEEDS}"),
         ({"seeds": -2}, ValueError, f"seeds is -2; {SEEDS}"),
         ({"seeds": []}, ValueError, rf"seeds is \[\]; {SEEDS}"),
         ({"seeds": [1, 1]}, ValueError, rf"seeds is \[1, 1\]; {SEEDS}"),
         ({"seeds": [0, -1]}, ValueError, "seed is -1; it must be a whole number, at least 0"),
-        ({"workers": 0}, ValueError, "workers is 0; it must be at least 1"),
+        ({"workers": 0}, ValueError, "workers is 0; it must be a whole number, at least 1"),
         ({"epochs": 0}, ValueError, "epochs is 0; it must be a whole number, at least 1"),
         ({"batch_size": -1}, ValueError, "batch_size is -1; it must be a whole number, at least 1"),
         (
@@ -1280,10 +1278,10 @@ SEEDS = "it must be how many, at least 1, or a list of different numbers"
         (
             {"model": lambda: None},
             TypeError,
-            "model is of type NoneType; it must be a torch.nn.Module",
+            "model is of type NoneType; it must be a torch.nn.Module(?s:.*)",
         ),
     ],
-    ids=repr,
+    ids=lambda value: repr(value).split(" at 0x")[0],
 )
 def test_bad_arguments(data, monkeypatch, changes, error, message):
     """What is wrong is refused before the first network is trained, with what is allowed."""
@@ -1297,17 +1295,17 @@ def test_bad_arguments(data, monkeypatch, changes, error, message):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"seeds": [0.5, 1.5]},  # BUG: accepted, as 0 and 1
-        {"seeds": "12"},  # BUG: accepted, as 1 and 2
-        {"seeds": True},  # BUG: accepted, as 1
-        {"seeds": 2.0},  # BUG: "'float' object is not iterable"
-        {"seeds": [2**64]},  # BUG: "Overflow when unpacking long long"
-        {"workers": 1.5},  # BUG: accepted
-        {"workers": "2"},  # BUG: "'<' not supported between instances of 'str' and 'int'"
-        {"schemes": {1: "zeros", "1": "ones"}},  # BUG: one of the two is dropped in silence
-        {"schemes": 3},  # BUG: "'int' object is not iterable"
-        {"schemes": {"fine": "zeros", "bad": 3}},  # BUG: refused when its turn comes
-        {"model": Small()},  # BUG: "Small.forward() missing 1 required positional argument"
+        {"seeds": [0.5, 1.5]},
+        {"seeds": "12"},
+        {"seeds": True},
+        {"seeds": 2.0},
+        {"seeds": [2**64]},
+        {"workers": 1.5},
+        {"workers": "2"},
+        {"schemes": {1: "zeros", "1": "ones"}},
+        {"schemes": 3},
+        {"schemes": {"fine": "zeros", "bad": 3}},
+        {"model": Small()},
     ],
     ids=lambda changes: str(changes).split("\n", maxsplit=1)[0],
 )
@@ -1325,7 +1323,6 @@ def test_bad_arguments_that_slip_through(data, monkeypatch, changes):
 
 def test_a_count_from_an_array(compare):
     """A number of seeds may be a NumPy integer."""
-    # BUG: TypeError, "'numpy.int64' object is not iterable"
     assert compare(["zeros"], seeds=np.int64(2)).settings["seeds"] == [0, 1]
 
 

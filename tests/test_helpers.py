@@ -332,6 +332,16 @@ def test_a_diverged_model(loaders, shown, capsys):
     assert len(shown) == 1
 
 
+def test_nothing_but_a_diverged_model(loaders, shown, capsys):
+    """Also where there is no finite loss to draw at all."""
+    broken, label = _small(0, "broken")
+    with torch.no_grad():
+        broken.fc3.weight.fill_(math.nan)
+    helpers.compare_init_weights([(broken, label)], "lost", *loaders)
+    assert capsys.readouterr().out.endswith("Training Loss\n      nan  -- broken\n")
+    assert len(shown) == 1
+
+
 @pytest.mark.parametrize(
     ("labels", "shown_labels"), [([], r"\[\]"), (["a", "b", "a"], r"\['a', 'b', 'a'\]")]
 )
@@ -351,7 +361,6 @@ def test_bad_model_list(loaders, labels, shown_labels):
 @pytest.mark.parametrize("count", [0, -1])
 def test_bad_plot_n_batches(loaders, count):
     """A figure of no mini-batches is refused, before two epochs have been waited for."""
-    # BUG: refused, but after the training, under another name ("first is 0").
     model, label = _small(0, "net")
     before = model.fc1.weight.clone()
     with pytest.raises(ValueError, match=rf"^plot_n_batches is {count}; .* at least 1"):

@@ -544,7 +544,7 @@ def test_layers_without_units(name, shape):
 )
 def test_a_weight_that_is_computed_is_not_silently_skipped(wrap):
     """A layer whose weight comes from other parameters is filled, or refused, or warned about."""
-    # BUG: the fill goes to a temporary tensor; nothing changes and nothing is said.
+    # Its `.weight` is a temporary tensor: to fill it would change nothing.
     layer = wrap(nn.Linear(4, 4))
     said = False
     with warnings.catch_warnings(record=True) as caught:
@@ -722,15 +722,12 @@ def test_a_generator_cannot_be_given_by_position():
 @pytest.mark.parametrize("number", [np.float32(0.5), np.float64(0.5), np.int64(2)], ids=repr)
 def test_numpy_numbers(number):
     """Numbers from an array are numbers, and the description is the plain call."""
-    # BUG: np.float32 and np.int64 are refused ("must be a number"), and np.float64 is described
-    # as "normal(std=np.float64(0.5))", which `from_name` cannot read.
     assert repr(init.normal(number)) == f"normal(std={number.item()!r})"
 
 
 @pytest.mark.parametrize("text", ["constant(1e300)", "uniform(-3e38, 3e38)"])
 def test_numbers_too_large_for_the_layer(text):
     """A number that float32 cannot hold is refused with the package's own words."""
-    # BUG: RuntimeError from torch, which the command line does not catch.
     with pytest.raises(ValueError, match=r"float32|too large|overflow"):
         initialize(nn.Linear(2, 2), text)
 
@@ -872,13 +869,9 @@ def test_out_of_range_in_a_text():
 @pytest.mark.parametrize(
     "text",
     [
-        # BUG: OverflowError, not ValueError: `math.isfinite` of a whole number beyond float
         f"normal({'9' * 400})",
-        # BUG: MemoryError or RecursionError from `ast`
         "uniform(" + "-" * 100_000 + "1)",
-        # BUG: accepted; the last of the two wins silently
         "uniform(low=-1, low=-2)",
-        # BUG: accepted; the TypeError comes when the first layer is filled
         "he_normal(generator=3)",
     ],
     ids=["huge number", "deep", "twice", "generator"],
@@ -975,7 +968,7 @@ def test_without_seed_the_global_generator_is_used():
 @pytest.mark.parametrize("name", RANDOM)
 def test_generator(name, layer):
     """With a generator, it alone decides: the global state is neither read nor changed."""
-    # BUG (sparse): which weights are 0 comes from the global generator, inside torch's sparse_.
+    # (torch's own sparse_ decides by the global generator which weights are 0.)
     weights = []
     for global_seed in (0, 1):
         module = LAYERS[layer]()

@@ -217,7 +217,7 @@ def test_every_initializer_has_a_fixed_color():
 
     for name in INITIALIZERS:
         assert plots.color_of(name, taken=plots.PALETTE[:1]) == plots.color_of(name)
-        assert name in plots._FAMILIES
+        assert name in plots._COLORS
 
 
 def test_color_of_others():
@@ -250,14 +250,41 @@ def test_family_shares_its_hue():
     assert looks["u"].marker != looks["n"].marker
 
 
-@given(st.lists(st.sampled_from([*plots._FAMILIES, "mine", "f(x=1)"]), min_size=1, max_size=35))
+@given(st.lists(st.sampled_from([*plots._COLORS, "mine", "f(x=1)"]), min_size=1, max_size=35))
 def test_every_curve_can_be_told_without_color(names):
-    """Up to 35 curves differ in line style or marker; up to 7 unrelated ones also in colour."""
+    """Up to 35 curves differ in line style or marker, and known ones keep their colour."""
     looks = plots._looks({f"{i}": name for i, name in enumerate(names)})
     assert len({(str(look.style), look.marker) for look in looks.values()}) == len(names)
-    families = {plots._FAMILIES.get(name, (i,))[0] for i, name in enumerate(names)}
-    if len(families) == len(names) <= len(plots.PALETTE):
-        assert len({look.color for look in looks.values()}) == len(names)
+    for i, name in enumerate(names):
+        if plots._name_of(name) in plots._COLORS and names.index(name) == i:
+            assert looks[f"{i}"].color == plots.color_of(name)
+
+
+def test_a_scheme_has_one_color_in_every_figure():
+    """The lesson's twelve schemes have the colours together that they have in twos and threes."""
+    lesson = {
+        "All zeros": "zeros()",
+        "All ones": "ones()",
+        "Uniform [0, 1)": "uniform(low=0.0, high=1.0)",
+        "Uniform [-0.5, 0.5)": "uniform(low=-0.5, high=0.5)",
+        "General rule": "general_rule()",
+        "Xavier normal": "xavier_normal(gain=1.0)",
+        "He normal": "he_normal(mode='fan_in', nonlinearity='relu')",
+        "Orthogonal": "orthogonal(gain=1.0)",
+        "Automatic": "default()",
+    }
+    together = plots._looks(lesson)
+    for label, description in lesson.items():
+        assert plots._looks({label: description})[label].color == together[label].color
+    for drawn in (  # the curves of one page differ in colour too
+        ("All zeros", "All ones"),
+        ("All ones", "Uniform [0, 1)"),
+        ("Uniform [0, 1)", "Uniform [-0.5, 0.5)", "General rule"),
+        ("All zeros", "Uniform [0, 1)", "Uniform [-0.5, 0.5)", "General rule", "He normal"),
+        ("General rule", "Xavier normal", "He normal", "Orthogonal"),
+        ("Automatic", "General rule"),
+    ):
+        assert len({together[label].color for label in drawn}) == len(drawn)
 
 
 # Alt texts

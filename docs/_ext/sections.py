@@ -12,7 +12,7 @@ from sphinx.application import Sphinx
 from sphinx.directives.other import TocTree
 from sphinx_gallery.sorting import ExplicitOrder
 
-READING_ORDER = ("lesson", "why_it_works", "architectures", "in_practice")
+READING_ORDER = ("lesson", "theory", "architectures", "practice")
 
 
 def names(examples: Path) -> list[str]:

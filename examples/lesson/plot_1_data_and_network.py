@@ -41,8 +41,12 @@ plots.plot_images(data.train, data.classes, count=20)
 # Are the classes equally frequent? A classifier that always gives the same answer would otherwise
 # do better than one in ten.
 
-for name, count in zip(data.classes, torch.bincount(data.train.labels), strict=True):
-    print(f"{name:12} {count.item():6,}  {100 * count.item() / len(data.train.labels):.1f} %")
+for name, count in zip(
+    data.classes, torch.bincount(data.train.labels), strict=True
+):
+    print(
+        f"{name:12} {count.item():6,}  {100 * count.item() / len(data.train.labels):.1f} %"
+    )
 
 # %%
 # Yes, but for the chance of the split. So **10 % is what guessing achieves**, and the
@@ -136,7 +140,9 @@ for _epoch in range(2):
 
 fig, ax = plots.subplots(height=3.2)
 ax.plot(range(1, len(losses) + 1), losses, linewidth=0.8)
-ax.axhline(torch.tensor(10.0).log(), color="0.4", linestyle="--", label="a guess: ln 10")
+ax.axhline(
+    torch.tensor(10.0).log(), color="0.4", linestyle="--", label="a guess: ln 10"
+)
 ax.set(
     title="The loss of every mini-batch",
     xlabel="mini-batch (of 100 images)",
@@ -164,7 +170,10 @@ plots.describe(
 
 def accuracy(loader):
     with torch.inference_mode():
-        hits = sum((net(images).argmax(dim=1) == labels).sum().item() for images, labels in loader)
+        hits = sum(
+            (net(images).argmax(dim=1) == labels).sum().item()
+            for images, labels in loader
+        )
     return hits / len(loader.dataset)
 
 

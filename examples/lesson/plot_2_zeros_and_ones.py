@@ -23,7 +23,7 @@ data = initguide.fashion_mnist()
 
 net = initguide.Net()
 net.apply(init.ones())
-print(net.fc1.weight[:3, :5])
+print(net.fc1.weight.data[:3, :5])
 
 # %%
 # Training both
@@ -69,7 +69,9 @@ def gradients(constant):
 
 
 print(f"{'largest gradient in':20} {'all zeros':>12} {'all ones':>12}")
-for (name, from_zeros), from_ones in zip(gradients(0).items(), gradients(1).values(), strict=True):
+for (name, from_zeros), from_ones in zip(
+    gradients(0).items(), gradients(1).values(), strict=True
+):
     print(f"{name:20} {from_zeros.abs().max():12.3g} {from_ones.abs().max():12.3g}")
 
 # %%
@@ -97,7 +99,9 @@ for (name, from_zeros), from_ones in zip(gradients(0).items(), gradients(1).valu
 
 def distinct_units(layer):
     weights = torch.cat([layer.weight, layer.bias[:, None]], dim=1).detach()
-    same = torch.cdist(weights, weights, p=torch.inf) < 1e-4 * weights.abs().max().clamp(min=1)
+    same = torch.cdist(
+        weights, weights, p=torch.inf
+    ) < 1e-4 * weights.abs().max().clamp(min=1)
     return int((same.int().argmax(dim=1) == torch.arange(len(weights))).sum())
 
 
@@ -117,7 +121,9 @@ def train_and_count(constant, dropout):
     return run.valid_accuracy
 
 
-print(f"{'constant':>8} {'dropout':>8} {'fc1':>8} {'fc2':>8} {'accuracy':>12}   what moved")
+print(
+    f"{'constant':>8} {'dropout':>8} {'fc1':>8} {'fc2':>8} {'accuracy':>12}   what moved"
+)
 accuracies = {
     (constant, dropout): train_and_count(constant, dropout)
     for constant in (0, 0.01, 1)

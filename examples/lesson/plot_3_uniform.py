@@ -20,9 +20,14 @@ import initguide
 from initguide import initializers as init
 from initguide import plots
 
-numbers = torch.empty(1000).uniform_(-3, 3, generator=torch.Generator().manual_seed(0))
+numbers = torch.empty(1000).uniform_(
+    -3, 3, generator=torch.Generator().manual_seed(0)
+)
 plots.plot_histogram(
-    numbers, bins=500, value_range=(-3, 3), title="1,000 numbers from U(-3, 3) in 500 bins"
+    numbers,
+    bins=500,
+    value_range=(-3, 3),
+    title="1,000 numbers from U(-3, 3) in 500 bins",
 )
 
 # %%
@@ -30,10 +35,14 @@ plots.plot_histogram(
 
 counts = torch.histc(numbers, bins=500, min=-3, max=3).int()
 share = torch.bincount(counts).float() / len(counts)
-print(f"mean {counts.float().mean():.2f} a bin, standard deviation {counts.float().std():.2f}")
+print(
+    f"mean {counts.float().mean():.2f} a bin, standard deviation {counts.float().std():.2f}"
+)
 for count, measured in enumerate(share.tolist()):
     expected = np.exp(-2) * 2.0**count / np.prod(range(1, count + 1), dtype=float)
-    print(f"bins with {count} numbers: {100 * measured:5.1f} %   expected {100 * expected:5.1f} %")
+    print(
+        f"bins with {count} numbers: {100 * measured:5.1f} %   expected {100 * expected:5.1f} %"
+    )
 
 # %%
 # Some bins are empty and some hold five or more, and that is just as it should be: the count in a
@@ -41,9 +50,14 @@ for count, measured in enumerate(share.tolist()):
 # this fine shows the noise of drawing, not the shape of the distribution. With more numbers a bin,
 # the noise shrinks in proportion:
 
-many = torch.empty(1_000_000).uniform_(-3, 3, generator=torch.Generator().manual_seed(0))
+many = torch.empty(1_000_000).uniform_(
+    -3, 3, generator=torch.Generator().manual_seed(0)
+)
 plots.plot_histogram(
-    many, bins=500, value_range=(-3, 3), title="1,000,000 numbers from U(-3, 3) in 500 bins"
+    many,
+    bins=500,
+    value_range=(-3, 3),
+    title="1,000,000 numbers from U(-3, 3) in 500 bins",
 )
 
 # %%
@@ -76,7 +90,9 @@ print(torch.equal(ours.fc3.weight, yours.fc3.weight))
 
 data = initguide.fashion_mnist()
 result = initguide.compare_init_weights(
-    {"All ones": init.ones(), "Uniform [0, 1)": init.uniform(0.0, 1.0)}, data, seeds=5
+    {"All ones": init.ones(), "Uniform [0, 1)": init.uniform(0.0, 1.0)},
+    data,
+    seeds=5,
 )
 result
 

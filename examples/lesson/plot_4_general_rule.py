@@ -113,7 +113,10 @@ schemes = {
 }
 measured, predicted = {}, {}
 for name, (scheme, variance) in schemes.items():
-    nets = [initguide.initialize(initguide.Net(), scheme, seed=seed) for seed in range(10)]
+    nets = [
+        initguide.initialize(initguide.Net(), scheme, seed=seed)
+        for seed in range(10)
+    ]
     measured[name] = torch.tensor([mean_squares(net, images) for net in nets])
     expected, mean_square = [], images.square().mean().item()
     for fan_in in (784, 256, 128):
@@ -121,8 +124,12 @@ for name, (scheme, variance) in schemes.items():
         mean_square = expected[-1] / 2  # what ReLU lets through
     predicted[name] = expected
     print(name)
-    for layer, p, m in zip(("fc1", "fc2", "fc3"), expected, measured[name].T, strict=True):
-        print(f"  {layer}: predicted {p:10.5f}, measured {m.mean():10.5f} ± {m.std():.5f}")
+    for layer, p, m in zip(
+        ("fc1", "fc2", "fc3"), expected, measured[name].T, strict=True
+    ):
+        print(
+            f"  {layer}: predicted {p:10.5f}, measured {m.mean():10.5f} ± {m.std():.5f}"
+        )
 
 # %%
 
@@ -170,7 +177,9 @@ for name, (scheme, _) in schemes.items():
         z2 = net.fc2(z1.relu())
     sums[f"{name}, fc1"], sums[f"{name}, fc2"] = z1, z2
 
-plots.plot_histograms(sums, bins=80, title="Pre-activations of two layers, before training")
+plots.plot_histograms(
+    sums, bins=80, title="Pre-activations of two layers, before training"
+)
 
 # %%
 # On one common axis, the sums under the general rule are a needle at zero next to those of the

@@ -29,11 +29,17 @@ for width in (1, 2, 3):
 
 
 def bell(z):
-    return torch.exp(-torch.as_tensor(z).square() / 2).numpy() / math.sqrt(2 * math.pi)
+    return torch.exp(-torch.as_tensor(z).square() / 2).numpy() / math.sqrt(
+        2 * math.pi
+    )
 
 
 plots.plot_histogram(
-    numbers, bins=40, value_range=(-4, 4), expected=bell, title="1,000 numbers from N(0, 1)"
+    numbers,
+    bins=40,
+    value_range=(-4, 4),
+    expected=bell,
+    title="1,000 numbers from N(0, 1)",
 )
 
 # %%
@@ -83,10 +89,10 @@ for label, scheme in schemes.items():
     print(f"{label:24} variance of the first layer's weights: {weights.var():.2e}")
 
 # %%
-# Twelve seeds each:
+# Ten seeds each:
 
 data = initguide.fashion_mnist()
-result = initguide.compare_init_weights(schemes, data, seeds=12)
+result = initguide.compare_init_weights(schemes, data, seeds=10)
 result
 
 # %%
@@ -109,11 +115,13 @@ plots.plot_accuracy(result)
 runs = {label: result.values(label) for label in result.labels}
 spread = [100 * (values.max() - values.min()) for values in runs.values()]
 wins = (runs["Normal, variance 1/n"] > runs["General rule"]).sum()
-print(f"best minus worst seed of one scheme: {min(spread):.1f} to {max(spread):.1f} points")
-print(f"one seed alone would have preferred the normal {wins} times out of 12")
+print(
+    f"best minus worst seed of one scheme: {min(spread):.1f} to {max(spread):.1f} points"
+)
+print(f"one seed alone would have preferred the normal {wins} times out of 10")
 
 # %%
-# What twelve *paired* seeds say, with 95 % intervals, about the shape alone (same variance), the
+# What ten *paired* seeds say, with 95 % intervals, about the shape alone (same variance), the
 # size alone (same shape), and both at once:
 
 shape = result.difference("Normal, variance 1/(3n)", "General rule")
@@ -128,7 +136,7 @@ print("both at once:", both)
 plots.plot_differences(result, "General rule")
 
 # %%
-# **Shape: no effect that twelve seeds could show.** The interval holds zero, and what it leaves
+# **Shape: no effect that ten seeds could show.** The interval holds zero, and what it leaves
 # room for is a few tenths of a point in either direction. **Size: a small effect, and a real one.**
 # Three times the variance brings some tenths of a point, whichever the shape.
 #
@@ -144,13 +152,20 @@ plots.plot_differences(result, "General rule")
 images = data.train.images[:1000].flatten(start_dim=1)
 sums = {}
 for label, scheme in schemes.items():
-    nets = [initguide.initialize(initguide.Net(), scheme, seed=seed) for seed in range(10)]
+    nets = [
+        initguide.initialize(initguide.Net(), scheme, seed=seed)
+        for seed in range(10)
+    ]
     with torch.inference_mode():
         sums[label] = torch.stack([net.fc1(images) for net in nets])
     each = sums[label].square().mean(dim=(1, 2))
-    print(f"{label:24} mean square {each.mean():.4f} ± {each.std():.4f} (10 draws of the weights)")
+    print(
+        f"{label:24} mean square {each.mean():.4f} ± {each.std():.4f} (10 draws of the weights)"
+    )
 
-plots.plot_histograms(sums, bins=80, title="Pre-activations of the first layer, before training")
+plots.plot_histograms(
+    sums, bins=80, title="Pre-activations of the first layer, before training"
+)
 
 # %%
 # The two with the same variance have the same distribution of sums, though their weights are drawn

@@ -78,7 +78,9 @@ plots.plot_histogram(
 
 data = initguide.fashion_mnist()
 result = initguide.compare_init_weights(
-    {"Automatic": init.default(), "General rule": init.general_rule()}, data, seeds=8
+    {"Automatic": init.default(), "General rule": init.general_rule()},
+    data,
+    seeds=8,
 )
 result
 
@@ -118,12 +120,15 @@ def mean_squares(net):
 
 
 samples = [
-    mean_squares(initguide.initialize(initguide.Net(), "default", seed=seed)) for seed in range(20)
+    mean_squares(initguide.initialize(initguide.Net(), "default", seed=seed))
+    for seed in range(20)
 ]
 for name in ("fc1", "fc2", "fc3"):
     sums = sum(sample[name][0] for sample in samples) / len(samples)
     biases = sum(sample[name][1] for sample in samples) / len(samples)
-    print(f"{name}: mean square {sums:.4f}, of which the biases {100 * biases / sums:4.1f} %")
+    print(
+        f"{name}: mean square {sums:.4f}, of which the biases {100 * biases / sums:4.1f} %"
+    )
 
 # %%
 # In the last layer, a large part of what the network says at the start comes from its biases and is

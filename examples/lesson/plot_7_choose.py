@@ -49,7 +49,13 @@ result = initguide.compare_init_weights(
 # %%
 # Here is how four of the lesson's schemes, and He's, begin to learn:
 
-lesson = ("All zeros", "Uniform [0, 1)", "Uniform [-0.5, 0.5)", "General rule", "He normal")
+lesson = (
+    "All zeros",
+    "Uniform [0, 1)",
+    "Uniform [-0.5, 0.5)",
+    "General rule",
+    "He normal",
+)
 plots.plot_losses(result.select(*lesson), first=100)
 
 # %%
@@ -88,11 +94,15 @@ print("validation accuracy:", ", ".join(ranked("valid_accuracy", -1)))
 # seed by seed. With several questions asked at once, each interval has to be wider for all of them
 # to hold together: at k questions we use 1 - 0.05/k in place of 95 % (Bonferroni's rule).
 
-working = [label for label, mean, _ in result.rows() if mean > result.rows()[3].mean + 0.02]
+working = [
+    label for label, mean, _ in result.rows() if mean > result.rows()[3].mean + 0.02
+]
 best = result.best()
 others = [label for label in working if label != best]
 confidence = 1 - 0.05 / len(others)
-differences = [result.difference(label, best, confidence=confidence) for label in others]
+differences = [
+    result.difference(label, best, confidence=confidence) for label in others
+]
 for difference in differences:
     print(difference)
 
@@ -103,7 +113,10 @@ plots.plot_differences(result.select(*working), best, confidence=confidence)
 # %%
 
 real = [difference.a for difference in differences if difference.excludes_zero]
-print("really worse than the best:", ", ".join(real) or "none that eight seeds could show")
+print(
+    "really worse than the best:",
+    ", ".join(real) or "none that eight seeds could show",
+)
 print(
     f"widest interval: ± {50 * max(d.interval[1] - d.interval[0] for d in differences):.1f} points"
 )
@@ -163,7 +176,11 @@ recorded = {
     "LeCun normal": 85.233,
     "Automatic": 84.458,
 }
-named = {"LeCun normal": "lecun_normal", "Automatic": "default", "General rule": "general_rule"}
+named = {
+    "LeCun normal": "lecun_normal",
+    "Automatic": "default",
+    "General rule": "general_rule",
+}
 schemes = {
     "All zeros": init.zeros(),
     "All ones": init.ones(),
@@ -177,13 +194,21 @@ def with_dropout_on(net):
     torch.manual_seed(0)
     net.train()
     with torch.inference_mode():
-        hits = (net(data.valid.images).argmax(dim=1) == data.valid.labels).float().mean()
+        hits = (
+            (net(data.valid.images).argmax(dim=1) == data.valid.labels)
+            .float()
+            .mean()
+        )
     return hits.item()
 
 
-print(f"{'':20} {'original':>9} {'ours, 8 seeds':>17} {'one seed: off':>14} {'on':>7}")
+print(
+    f"{'':20} {'original':>9} {'ours, 8 seeds':>17} {'one seed: off':>14} {'on':>7}"
+)
 for label, original in recorded.items():
-    net = initguide.initialize(initguide.Net(), schemes.get(label) or named[label], seed=0)
+    net = initguide.initialize(
+        initguide.Net(), schemes.get(label) or named[label], seed=0
+    )
     train(net, data, epochs=2, seed=0)
     mean, (low, high) = result.select(label).rows()[0][1:]
     print(

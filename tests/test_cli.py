@@ -1,0 +1,399 @@
+"""The command line: what it prints and writes, and how it refuses."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import warnings
+
+import matplotlib as mpl
+import pytest
+import torch
+
+import initguide
+from initguide import cli, comparison, data
+from initguide.comparison import Comparison
+from initguide.initializers import INITIALIZERS
+
+QUICK = ("--source", "sample", "--epochs", "1", "--seeds", "1")
+
+
+@pytest.fixture(autouse=True)
+def _leave_no_trace(tmp_path, monkeypatch):
+    """Work in an empty folder; put back what the command line sets for its own process."""
+    monkeypatch.chdir(tmp_path)
+    backend, threads = mpl.get_backend(), torch.get_num_threads()
+    yield
+    mpl.use(backend)
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def never_trains(monkeypatch):
+    """Fail the test if a network is trained."""
+
+    def trained(*_, **__):
+        pytest.fail("a network was trained")
+
+    monkeypatch.setattr(comparison, "train", trained)
+
+
+def _run(*words):
+    """Run the command line; return its exit status, argparse's way of ending included."""
+    try:
+        return cli.main(words)
+    except SystemExit as end:
+        return end.code
+
+
+def _compare(*words):
+    return _run("compare", *QUICK, *words)
+
+
+# Help
+
+
+def test_help_does_not_wait_for_torch():
+    """`initguide --help` and a wrong option need neither torch, numpy nor matplotlib."""
+    code = (
+        "import sys, initguide.cli\n"
+        "for words in (['--help'], ['compare', '--help'], ['compare'], ['--version']):\n"
+        "    try: initguide.cli.main(words)\n"
+        "    except SystemExit: pass\n"
+        "print({'torch', 'numpy', 'scipy', 'matplotlib', 'torchvision'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == "set()"
+    assert "usage: initguide" in done.stdout
+
+
+def test_help(capsys):
+    """Help names the commands and ends with status 0; each option has a line."""
+    assert _run("--help") == 0
+    printed = capsys.readouterr().out
+    assert "compare" in printed
+    assert "data" in printed
+    assert _run("compare", "--help") == 0
+    printed = capsys.readouterr().out
+    for option in ("--scheme", "--seeds", "--epochs", "--batch-size", "--learning-rate"):
+        assert option in printed
+    for option in ("--optimizer", "--save", "--plot", "--data", "--source"):
+        assert option in printed
+
+
+def test_version(capsys):
+    """The version is the package's."""
+    assert _run("--version") == 0
+    assert capsys.readouterr().out == f"initguide {initguide.__version__}\n"
+
+
+def test_as_a_module(tmp_path):
+    """`python -m initguide.cli` is the command line, exit status and all."""
+    done = subprocess.run(
+        [sys.executable, "-m", "initguide.cli", "compare", "--scheme", "zeros", "--save", "no/x"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.path.dirname(os.path.dirname(cli.__file__))},  # noqa: PTH120
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert re.fullmatch(r"initguide: error: --save no/x: there is no folder no; .*\n", done.stderr)
+
+
+# compare
+
+
+def test_compare(sample, tmp_path, capfd):
+    """The table is printed; the comparison and the picture are written and can be read."""
+    words = ("--scheme", "zeros", "--scheme", "he_normal('fan_out')", "--seeds", "2")
+    assert _compare(*words, "--save", "out.json", "--plot", "out.png") == 0
+    printed = capfd.readouterr()
+    assert not printed.err
+    result = Comparison.load("out.json")
+    assert printed.out == f"{result}\n"
+    assert result.labels == ("zeros", "he_normal('fan_out')")
+    assert result.settings["seeds"] == [0, 1]
+    assert result.data_source == sample.source
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert {path.name for path in tmp_path.iterdir()} == {"out.json", "out.png"}
+
+
+def test_compare_is_the_function(sample, capsys):
+    """Every option reaches `compare_init_weights`: the numbers are those of the call."""
+    words = ("--batch-size", "250", "--learning-rate", "0.01", "--optimizer", "momentum")
+    assert _compare("--scheme", "he_normal", *words, "--save", "out.json") == 0
+    capsys.readouterr()
+    expected = comparison.compare_init_weights(
+        ["he_normal"],
+        sample,
+        epochs=1,
+        batch_size=250,
+        learning_rate=0.01,
+        optimizer="momentum",
+        seeds=1,
+    )
+    result = Comparison.load("out.json")
+    assert result.settings == expected.settings
+    assert result.values("he_normal").tolist() == expected.values("he_normal").tolist()
+
+
+def test_defaults():
+    """Without options: five seeds, two epochs, batches of 100, Adam at 0.001, any source."""
+    options = cli._parser().parse_args(["compare", "--scheme", "zeros"])
+    assert (options.seeds, options.epochs, options.batch_size) == (5, 2, 100)
+    assert (options.learning_rate, options.optimizer, options.source) == (1e-3, "adam", "auto")
+    assert (options.save, options.plot, options.data) == (None, None, None)
+
+
+@pytest.mark.parametrize("ending", ["svg", "pdf", "PNG", "jpg"])
+def test_picture_formats(ending, tmp_path, capsys):
+    """The ending decides about the format."""
+    assert _compare("--scheme", "zeros", "--plot", f"out.{ending}") == 0
+    capsys.readouterr()
+    start = (tmp_path / f"out.{ending}").read_bytes()[:200]
+    signs = {"svg": b"<svg", "pdf": b"%PDF", "PNG": b"\x89PNG", "jpg": b"\xff\xd8\xff"}
+    assert signs[ending] in start or (ending == "svg" and b"<?xml" in start)
+
+
+def test_files_are_replaced(tmp_path, capsys):
+    """What was saved before under the same name is replaced."""
+    (tmp_path / "out.json").write_text("old")
+    assert _compare("--scheme", "zeros", "--save", "out.json") == 0
+    capsys.readouterr()
+    assert Comparison.load("out.json").labels == ("zeros",)
+
+
+def test_divergence_is_a_result(capsys):
+    """Diverged runs end with a table that says so, and status 0."""
+    words = ("--scheme", "normal", "--optimizer", "sgd", "--learning-rate", "1e20")
+    assert _compare(*words) == 0
+    printed = capsys.readouterr()
+    assert "1 of 1 diverged" in printed.out
+    assert not printed.err
+
+
+# data
+
+
+def test_data(sample, capsys):
+    """`initguide data` says where the images are from, and how many there are."""
+    assert _run("data", "--source", "sample") == 0
+    printed = capsys.readouterr()
+    assert printed.out == f"{sample.source}\n"
+    assert not printed.err
+
+
+def test_data_from_a_folder(fill, tmp_path, capsys):
+    """`--data` names the folder."""
+    folder = fill(tmp_path / "mine")
+    assert _run("data", "--data", str(folder)) == 0
+    assert str(folder) in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("isolated")
+def test_warnings_are_one_line(capsys, monkeypatch):
+    """A warning is printed as a line of the command, without a line of source code."""
+    monkeypatch.setattr(data, "fashion_mnist", _warns)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert _run("data") == 0
+    printed = capsys.readouterr()
+    assert printed.err == "initguide: look out\n"
+    assert printed.out == "nowhere\n"
+
+
+class _Nowhere:
+    source = "nowhere"
+
+
+def _warns(*_, **__):
+    warnings.warn("look out", stacklevel=2)
+    return _Nowhere
+
+
+# Refusals: status 2, one line, nothing trained, nothing written
+
+
+@pytest.mark.usefixtures("never_trains")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--scheme", "he_norml"), "unknown scheme 'he_norml', did you mean 'he_normal'?"),
+        (("--scheme", "zeros", "--scheme", "x y"), "cannot read the scheme 'x y'"),
+        (("--scheme", ""), "cannot read the scheme ''"),
+        (("--scheme", "a\nb"), r"cannot read the scheme 'a\nb'"),
+        (("--scheme", "constant"), "cannot make the scheme 'constant'"),
+        (("--scheme", "uniform(1, 0)"), "high is 0; it must be finite and above 1"),
+        (("--scheme", "zeros", "--scheme", "zeros"), "a name stands there twice"),
+        (
+            ("--scheme", "zeros", "--save", "no/out.json"),
+            "--save no/out.json: there is no folder no",
+        ),
+        (("--scheme", "zeros", "--plot", "no/out.png"), "--plot no/out.png: there is no folder no"),
+        (("--scheme", "zeros", "--save", "."), "--save . is a folder; give the name of a file"),
+        (("--scheme", "zeros", "--plot", "."), "--plot . is a folder; give the name of a file"),
+        (
+            ("--scheme", "zeros", "--plot", "out.xyz"),
+            "no picture format is called '.xyz'; use one of",
+        ),
+        (("--scheme", "zeros", "--plot", "out"), "no picture format is called ''"),
+        (("--scheme", "zeros", "--seeds", "0"), "seeds is 0; it must be how many, at least 1"),
+        (("--scheme", "zeros", "--seeds", "-3"), "seeds is -3; it must be how many, at least 1"),
+        (("--scheme", "zeros", "--epochs", "0"), "epochs is 0; it must be a whole number"),
+        (("--scheme", "zeros", "--batch-size", "0"), "batch_size is 0; it must be a whole number"),
+        (
+            ("--scheme", "zeros", "--learning-rate", "-1"),
+            "learning_rate is -1.0; it must be a finite",
+        ),
+        (
+            ("--scheme", "zeros", "--learning-rate", "nan"),
+            "learning_rate is nan; it must be a finite",
+        ),
+        (
+            ("--scheme", "zeros", "--learning-rate", "inf"),
+            "learning_rate is inf; it must be a finite",
+        ),
+        (("--scheme", "zeros", "--optimizer", "Adam"), "unknown optimizer 'Adam'; the names are"),
+        (("--scheme", "zeros", "--source", "here"), "'here'"),
+        (("--scheme", "constant(1e300)"), "1e+300"),
+        (("--scheme", f"normal({'9' * 400})"), "std is 999"),
+        (("--scheme", "zeros", "--plot", "out.pgf"), "no picture format is called '.pgf'"),
+        (("--scheme", "zeros", "--save", "x.png", "--plot", "x.png"), "--plot"),
+    ],
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else "",
+)
+def test_bad_input(words, message, tmp_path, capfd):
+    """One clear line on standard error, status 2, and it is the reason."""
+    assert _compare(*words) == 2
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert printed.err.startswith("initguide: error: ")
+    assert message in printed.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_unknown_scheme_lists_all(capsys):
+    """The one line has every scheme."""
+    assert _compare("--scheme", "qqqq") == 2
+    line = capsys.readouterr().err
+    assert all(re.search(rf"\b{name}\b", line) for name in INITIALIZERS)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "required: command"),
+        (("nonsense",), "invalid choice: 'nonsense'"),
+        (("compare",), "required: --scheme"),
+        (("compare", "--scheme", "zeros", "--seeds", "five"), "--seeds: invalid int value: 'five'"),
+        (("compare", "--scheme", "zeros", "--seeds", "1.5"), "--seeds: invalid int value: '1.5'"),
+        (
+            ("compare", "--scheme", "zeros", "--learning-rate", "fast"),
+            "--learning-rate: invalid float value: 'fast'",
+        ),
+        (("compare", "--scheme", "zeros", "--sede", "3"), "unrecognized arguments: --sede 3"),
+        (("compare", "--scheme"), "--scheme: expected one argument"),
+    ],
+    ids=str,
+)
+def test_usage(words, message, capsys):
+    """What argparse refuses ends with its usage, its reason and status 2."""
+    assert _run(*words) == 2
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert printed.err.startswith("usage: initguide")
+    assert message in printed.err.splitlines()[-1]
+
+
+@pytest.mark.usefixtures("isolated", "never_trains")
+@pytest.mark.parametrize("command", [("data",), ("compare", "--scheme", "zeros")], ids=" ".join)
+@pytest.mark.parametrize("kind", ["missing", "empty", "a file", "damaged", "wrong source"])
+def test_bad_data(command, kind, tmp_path, fill, capfd):
+    """A folder that is missing, empty or damaged is refused in one line that names it."""
+    folder = tmp_path / "here"
+    words = ["--data", str(folder)]
+    if kind == "empty":
+        folder.mkdir()
+    elif kind == "a file":
+        folder.write_text("")
+    elif kind == "damaged":
+        fill(folder)
+        (folder / "train-labels-idx1-ubyte").write_bytes(b"short")
+    elif kind == "wrong source":
+        words = ["--source", "nowhere"]
+    assert _run(*command, *words) == 2
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert printed.err.startswith("initguide: error: ")
+    assert (words[-1] if kind == "wrong source" else str(folder)) in printed.err
+
+
+@pytest.mark.usefixtures("never_trains")
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.parametrize("option", ["--save", "--plot"])
+def test_a_folder_without_permission(option, tmp_path, capsys):
+    """A file that cannot be written is refused before anything is trained."""
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o500)
+    assert _compare("--scheme", "zeros", option, str(folder / "out.png")) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_file_without_permission(tmp_path, monkeypatch, capsys):
+    """The same, as seen from somebody who is not root."""
+    monkeypatch.setattr(cli.os, "access", lambda path, mode: mode != os.W_OK)  # noqa: ARG005
+    assert _compare("--scheme", "zeros", "--save", str(tmp_path / "out.json")) == 2
+    assert "cannot be written; choose another folder" in capsys.readouterr().err
+
+
+def test_a_full_disk(monkeypatch, tmp_path, capfd):
+    """An error while writing: the table has been printed, one line says what, status 2."""
+
+    def no_space(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(comparison.os, "replace", no_space)
+    assert _compare("--scheme", "zeros", "--save", "out.json") == 2
+    printed = capfd.readouterr()
+    assert "zeros" in printed.out
+    assert printed.err == "initguide: error: [Errno 28] No space left on device\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c(monkeypatch, capsys):
+    """Ctrl-C is one word and status 130, as shells expect."""
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(comparison, "_run_all", interrupted)
+    assert _compare("--scheme", "zeros") == 130
+    assert capsys.readouterr().err == "initguide: stopped\n"
+
+
+def test_a_fault_of_ours_is_not_hidden(monkeypatch):
+    """An error that is not about the input is not dressed up as one."""
+
+    def fault(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(comparison, "_run_all", fault)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["compare", *QUICK, "--scheme", "zeros"])
+
+
+def test_saved_file_is_json(tmp_path, capsys):
+    """Other programs can read what was saved."""
+    assert _compare("--scheme", "zeros", "--save", "out.json") == 0
+    capsys.readouterr()
+    document = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert document["runs"][0]["label"] == "zeros"
+    assert len(document["runs"][0]["train_losses"]) == 40
