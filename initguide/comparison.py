@@ -25,10 +25,9 @@ from scipy.special import stdtrit
 from torch import nn
 from tqdm.auto import tqdm
 
-from initguide.initializers import from_name, initialize
+from initguide.initializers import from_name, initialize, seeded
 from initguide.models import Net
 from initguide.training import (
-    GLOBAL_GENERATOR,
     Dataset,
     OptimizerFactory,
     Run,
@@ -226,8 +225,9 @@ class Comparison:
         metric
             A name from `METRICS`. Accuracies are fractions in [0, 1].
         confidence
-            How often such intervals hold the true mean, in (0, 1). Asking k questions of one
-            comparison, ``1 - 0.05 / k`` keeps the chance of any false "not 0" below 5 %.
+            How often such intervals hold the true mean, in (0, 1). For k differences that were
+            chosen beforehand, ``1 - 0.05 / k`` keeps the chance of any false "not 0" below 5 %. If
+            one side is the best, picked by looking at the results, k counts all pairs of schemes.
 
         Raises
         ------
@@ -248,10 +248,12 @@ class Comparison:
     def best(self, metric: str = "valid_accuracy") -> str | None:
         """Label of the scheme with the best mean; ``None`` if every run of every scheme diverged.
 
-        The best of several means is partly luck: see `difference` for whether it matters.
+        A scheme with diverged runs is the best only if all schemes have some. The best of several
+        means is partly luck: see `difference` for whether it matters.
         """
         sign = 1 if METRICS[_check_metric(metric)].higher_is_better else -1
         rows = [row for row in self.rows(metric) if math.isfinite(row.mean)]
+        rows = [r for r in rows if not any(run.diverged for run in self.of(r.label))] or rows
         return max(rows, key=lambda row: sign * row.mean).label if rows else None
 
     def select(self, *labels: str) -> "Comparison":
@@ -281,8 +283,7 @@ class Comparison:
             if label == best:
                 remark = "; ".join(filter(None, ["best", remark]))
             elif best is not None and not diverged and interval is not None:
-                difference = self.difference(label, best)
-                level = difference.interval is not None and not difference.excludes_zero
+                level = not self.difference(label, best).excludes_zero
                 remark = "level with the best" if level else ""
             losses = [mean_interval(self.values(label, m))[0] for m in ("train_loss", "valid_loss")]
             yield (
@@ -359,7 +360,12 @@ class Comparison:
         Parameters
         ----------
         path
-            Where to. The folder must exist.
+            Where to.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder does not exist.
         """
         document = {
             "format": _FORMAT,
@@ -372,12 +378,18 @@ class Comparison:
             ],
         }
         target = Path(path)
+        if not target.parent.is_dir():
+            raise FileNotFoundError(
+                f"cannot save {target}: there is no folder {target.parent}; make it first"
+            )
         text = json.dumps(document, allow_nan=False, ensure_ascii=False)
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(text)
-            os.chmod(temporary, 0o644)  # noqa: PTH101  mkstemp lets only the owner read
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)  # noqa: PTH101  mkstemp lets only the owner read
             os.replace(temporary, target)  # noqa: PTH105
         except BaseException:
             os.unlink(temporary)  # noqa: PTH108
@@ -559,8 +571,7 @@ def compare_init_weights(
 
     def build(label: str, seed: int) -> nn.Module:
         # Layers, and people's own schemes, draw from torch's global generator.
-        with _noting(label, seed), GLOBAL_GENERATOR, torch.random.fork_rng():
-            torch.manual_seed(seed)
+        with _noting(label, seed), seeded(seed):
             return initialize(model(), named[label]).to(target)
 
     trial = build(next(iter(named)), numbers[0])

@@ -84,8 +84,11 @@ def _train(
 ) -> Run:
     start = time.perf_counter()
     optimizer = make_optimizer("adam", model.parameters(), _LEARNING_RATE)
-    losses = np.concatenate([fit(model, train_loader, optimizer) for _ in range(_EPOCHS)])
-    bad = np.flatnonzero(~np.isfinite(losses))
+    losses = np.empty(0, np.float32)
+    for _ in range(_EPOCHS):
+        losses = np.concatenate([losses, fit(model, train_loader, optimizer)])
+        if not np.isfinite(losses).all():
+            break  # fit ends with the first loss that is not finite
     valid = evaluate(model, valid_loader)
     return Run(
         label=label,
@@ -94,7 +97,7 @@ def _train(
         valid_loss=valid.loss,
         valid_accuracy=valid.accuracy,
         test_accuracy=np.nan,
-        diverged_at=int(bad[0]) if len(bad) else None,
+        diverged_at=None if np.isfinite(losses).all() else len(losses) - 1,
         seconds=time.perf_counter() - start,
     )
 

@@ -12,12 +12,14 @@ your own, ``def weights_init(module): ...``, is a scheme already.
 """
 
 import ast
+import contextlib
 import difflib
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Real
+from threading import RLock
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 
@@ -136,6 +138,25 @@ def fans(layer: nn.Module) -> Fans:
         f"fan-in and fan-out are known for linear layers, convolutions and embeddings, "
         f"not for {type(layer).__name__}"
     )
+
+
+_GLOBAL_GENERATOR = RLock()
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch's global generators for a while, then put them back as they were.
+
+    All threads share these generators, so only one thread at a time gets in.
+    """
+    # Looking after the GPUs' generators would start CUDA where nobody uses it.
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=gpus):
+        if gpus:
+            torch.manual_seed(seed)
+        else:
+            torch.default_generator.manual_seed(seed)
+        yield
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -779,6 +800,5 @@ def initialize(
             scheme.check(module)
     if seed is None:
         return model.apply(scheme)  # type: ignore[arg-type]
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         return model.apply(scheme)  # type: ignore[arg-type]

@@ -228,27 +228,30 @@ def _looks(schemes: Mapping[str, str]) -> dict[str, _Look]:
     """Give each label of a figure its look, from label -> description.
 
     Every scheme of the package has its own colour. Another one of the same name (with other
-    arguments) and people's own take what is free, in the order of the palette.
+    arguments) and people's own take what is free, in the order of the palette. Two labels of one
+    scheme share its colour.
     """
-    names = {}
+    names: dict[str, str] = {}  # description -> the name that decides the colour
     for label, description in schemes.items():
         known = _name_of(description) in _COLORS
-        names[label] = _name_of(description if known else label)
+        names.setdefault(description, _name_of(description if known else label))
     colors: dict[str, str] = {}
-    for label, name in names.items():
+    for description, name in names.items():
         if name in _COLORS and name not in (names[other] for other in colors):
-            colors[label] = _COLORS[name]
+            colors[description] = _COLORS[name]
     used = list(colors.values())
-    for label in names:
-        if label not in colors:
+    for description in names:
+        if description not in colors:
             free = [color for color in PALETTE if color not in used]
             used.append(free[0] if free else PALETTE[len(used) % len(PALETTE)])
-            colors[label] = used[-1]
+            colors[description] = used[-1]
     return {
         label: _Look(
-            colors[label], _LINE_STYLES[i % len(_LINE_STYLES)], _MARKERS[i % len(_MARKERS)]
+            colors[description],
+            _LINE_STYLES[i % len(_LINE_STYLES)],
+            _MARKERS[i % len(_MARKERS)],
         )
-        for i, label in enumerate(names)
+        for i, (label, description) in enumerate(schemes.items())
     }
 
 
@@ -810,14 +813,14 @@ def plot_differences(
     unit = "percentage points" if about.is_fraction else "nats"
     better = "right" if about.higher_is_better else "left"
     several = any(row.interval for row in rows)
-    note = f"line and ±: {100 * confidence:g} % interval, " if several else ""
+    note = f"line and ±: {100 * confidence:.4g} % interval, " if several else ""
     ax.set(
         title=f"{_capital(about.title)} minus that of “{reference}”",
         xlabel=f"difference ({unit}; {better} is better)\n{note}paired by seed",
         xlim=(low, high),
     )
     words = f"{_capital(about.title)} minus that of “{reference}” in {unit}, paired by seed" + (
-        f", with {100 * confidence:g} % intervals: " if several else ": "
+        f", with {100 * confidence:.4g} % intervals: " if several else ": "
     )
     _say(ax, _dots_in_words(words, rows, digits), after=before)
     return ax
@@ -1038,6 +1041,7 @@ def _count_values(numbers: NDArray[np.float64]) -> str:
 def plot_histograms(
     named_values: Mapping[str, Values],
     *,
+    schemes: Mapping[str, str] | None = None,
     bins: int = 80,
     value_range: tuple[float, float] | None = None,
     log: bool = False,
@@ -1053,8 +1057,10 @@ def plot_histograms(
     Parameters
     ----------
     named_values
-        Name of each row, from the top -> a tensor, array or sequence. A row that is named as a
-        scheme has its colour.
+        Name of each row, from the top -> a tensor, array or sequence.
+    schemes
+        Name of each row -> the description of its scheme, whose colour it gets, as in
+        `Comparison.schemes`. The names themselves if ``None``.
     bins
         How many, at least 1.
     value_range
@@ -1087,13 +1093,14 @@ def plot_histograms(
             float(min(row.min() for row in rows.values())),
             float(max(row.max() for row in rows.values())),
         )
+    looks = _looks({name: (schemes or {}).get(name, name) for name in rows})
     ax = _axes(ax, height=1.3 + 0.62 * len(rows))
     before = _text_so_far(ax)
     for i, (name, numbers) in enumerate(rows.items()):
         counts, edges = np.histogram(numbers, bins=bins, range=value_range)
         heights = np.log1p(counts) if log else counts.astype(np.float64)
         heights = 0.82 * heights / max(1.0, heights.max()) - i
-        color = color_of(name)
+        color = looks[name].color
         ax.stairs(heights, edges, baseline=-i, fill=True, color=color, alpha=0.45, linewidth=0)
         ax.stairs(heights, edges, baseline=None, color=color, linewidth=1.1)
         ax.text(

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
-from threading import Event, RLock
+from threading import Event
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
@@ -17,6 +17,8 @@ import torch.nn.functional as F  # noqa: N812  torch's own idiom
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from initguide.initializers import seeded
 
 __all__ = ["Dataset", "Evaluation", "Run", "Split", "evaluate", "fit", "make_optimizer", "train"]
 
@@ -29,10 +31,6 @@ OPTIMIZERS: dict[str, OptimizerFactory] = {
     "sgd": lambda parameters, lr: torch.optim.SGD(parameters, lr=lr, fused=True),
     "momentum": lambda parameters, lr: torch.optim.SGD(parameters, lr=lr, momentum=0.9, fused=True),
 }
-
-
-GLOBAL_GENERATOR = RLock()
-"""Held by whoever reads or changes torch's global generator, which all threads share."""
 
 
 class Split(Protocol):
@@ -150,21 +148,25 @@ def evaluate(
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     device = _device_of(model)
-    loss = correct = torch.zeros((), dtype=torch.float64, device=device)
+    losses: list[Tensor] = []  # numbers stay in their tensors: reading them would make a GPU wait
+    hits: list[Tensor] = []
     count = 0
     try:
         with torch.inference_mode():
             for inputs, labels in batches:
                 scores, targets = model(inputs.to(device)), labels.to(device)
-                loss = loss + F.cross_entropy(scores, targets, reduction="sum")
-                correct = correct + (scores.argmax(dim=1) == targets).sum()
+                losses.append(F.cross_entropy(scores, targets, reduction="sum"))
+                hits.append((scores.argmax(dim=1) == targets).sum())
                 count += len(labels)
     finally:
         for module, mode in modes:
             module.training = mode
     if not count:
         raise ValueError("there are no images to evaluate the model on")
-    return Evaluation(loss.item() / count, correct.item() / count)
+    return Evaluation(
+        math.fsum(loss.item() for loss in losses) / count,
+        sum(int(hit) for hit in hits) / count,
+    )
 
 
 def fit(
@@ -369,8 +371,7 @@ def uses_global_generator(model: nn.Module, example: Tensor) -> bool:
         return True
     watch = _WatchRandomness()
     with (
-        GLOBAL_GENERATOR,
-        torch.random.fork_rng(),
+        seeded(0),
         _quick_layers(trial, Generator()),
         torch.no_grad(),
         watch,
@@ -424,7 +425,7 @@ def _quick_layers(model: nn.Module, masks: Generator) -> Iterator[None]:
     for module in model.modules():
         if _device_of(model).type != "cpu" or "forward" in vars(module):
             continue  # a forward that somebody has replaced already is theirs
-        if type(module) is nn.Dropout:
+        if type(module) is nn.Dropout and not module.inplace:
             module.forward = _Dropout(module, masks)  # type: ignore[method-assign,assignment]
             quick.append(module)
         elif type(module) is nn.Linear and _onednn_pays(module):
@@ -464,9 +465,18 @@ def _onednn_pays(layer: nn.Linear) -> bool:
     return (
         layer.weight.numel() >= 2**14  # below that, the call costs more than the product
         and layer.weight.dtype == torch.float32
-        and torch.backends.mkldnn.is_available()
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and _onednn_works()
     )
+
+
+@functools.cache
+def _onednn_works() -> bool:
+    """Whether torch's product through oneDNN is there and right; it is no public name of torch."""
+    x, weight, bias = torch.ones(2, 3), torch.ones(4, 3), torch.ones(4)
+    try:
+        return bool((_product(x, weight, bias) == 4).all())
+    except (AttributeError, RuntimeError, TypeError):
+        return False
 
 
 def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
@@ -511,6 +521,5 @@ def _own_global_generator(model: nn.Module, example: Tensor, seed: int) -> Itera
     if not uses_global_generator(model, example):
         yield
         return
-    with GLOBAL_GENERATOR, torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         yield

@@ -36,7 +36,7 @@ plots.plot_images(data.train, data.classes, count=20)
 
 # %%
 # Trousers, bags and boots look like nothing else. Pullovers, coats and shirts look much alike at
-# this size, and these are the ones that every network here will confuse.
+# this size, and are likely to be confused; the exercise below counts.
 #
 # Are the classes equally frequent? A classifier that always gives the same answer would otherwise
 # do better than one in ten.
@@ -54,7 +54,7 @@ for name, count in zip(
 #
 # .. math:: -\ln \tfrac{1}{10} = \ln 10 \approx 2.303 .
 #
-# Both numbers will come back: a network that has learnt nothing shows them.
+# Both numbers will come back: a network that knows nothing, and says so, shows them.
 #
 # What does a network see?
 # ------------------------
@@ -79,7 +79,7 @@ plots.plot_histogram(
 
 # %%
 # Half of all pixels are background, exactly 0, and left out of the figure. The others are spread
-# over the whole range, with more of them bright than dark. The pixels are all positive, so their
+# over the whole range, with more of them bright than dark. No pixel is negative, so their
 # mean is not 0: the data are not centred. That is why the number to remember is the *mean square*
 # and not the variance. When the weights have mean 0, what a layer's output varies by is the mean
 # square of its inputs, times the variance of the weights, times the number of inputs. Page 4 puts
@@ -87,7 +87,7 @@ plots.plot_histogram(
 #
 # The network
 # -----------
-# The classifier is a *multilayer perceptron* with two hidden layers. Between them there is ReLU,
+# The classifier is a *multilayer perceptron* with two hidden layers. Behind each there is ReLU,
 # which replaces negative numbers by 0, and *dropout*, which in training sets a random fifth of the
 # hidden units to 0 at every step.
 

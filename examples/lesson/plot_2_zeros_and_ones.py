@@ -4,7 +4,7 @@
 
 The simplest initial weights are all the same number. Zero seems neutral, one seems natural, and
 neither works. This page trains both, finds out what goes wrong inside, and shows that the trouble
-is not the number but the sameness: units that start equal stay equal.
+is less the number than the sameness: units that start equal stay equal.
 """
 
 # %%
@@ -48,18 +48,33 @@ result
 plots.plot_losses(result, first=100)
 
 # %%
-# Neither is better than guessing, which would be right in 10 % of the cases. They fail
-# differently, though. All zeros stays at 2.303, the loss of a guess. All ones produces huge
-# losses: every hidden unit adds up hundreds of pixels, every unit of the next layer adds up 256
-# such sums, and the scores end in the millions, where the smallest change of a weight changes the
-# loss a lot. (The axis is logarithmic.)
+# Neither is better than guessing. (All zeros names one class for every image: the one that is the
+# most frequent in training by chance. The split makes that one a little rarer in validation, which
+# is why its accuracy is just below 10 %.) They fail differently, though. All zeros stays at 2.303,
+# the loss of a guess. All ones produces huge losses, on a logarithmic axis. Here are the scores
+# that the two networks start with:
+
+images, labels = data.train.images[:100], data.train.labels[:100]
+for constant in (0, 1):
+    with torch.inference_mode():
+        scores = initguide.Net(constant_weight=constant).eval()(images)
+    spread = (scores.amax(dim=1) - scores.amin(dim=1)).max()
+    print(
+        f"weights {constant}: mean score {scores.mean():,.0f}, "
+        f"largest difference of two scores of one image {spread:.1f}"
+    )
+
+# %%
+# With ones, every hidden unit adds up hundreds of pixels, every unit of the next layer adds up 256
+# such sums, and the scores end in the millions. There the smallest change of a weight changes the
+# loss a lot. By right, the ten scores of an image are equal. But 32-bit numbers of that size lie
+# half a unit apart, and rounding alone makes the scores differ: the reason why the loss of the ones
+# begins not at 2.303, but a little higher.
 #
 # Which parameters get a gradient?
 # --------------------------------
 # Training moves a weight only if it has a gradient. So take one mini-batch, go forward and back,
 # and look at the largest gradient in each parameter:
-
-images, labels = data.train.images[:100], data.train.labels[:100]
 
 
 def gradients(constant):
@@ -93,8 +108,17 @@ for (name, from_zeros), from_ones in zip(
 # outgoing weights compute the same number and get the same gradient, so they take the same step,
 # and are the same after it. With equal weights, a layer of 256 units is one unit, 256 times.
 #
-# We can count. Two units count as different if any of their incoming weights differ by more than
-# rounding could explain:
+# Look at the gradient of ``fc1``, whose rows belong to the units, with every weight 0.01:
+
+rows = gradients(0.01)["fc1.weight"]
+print(f"largest gradient {rows.abs().max():.2e}")
+print(
+    f"largest difference of a row to the first {(rows - rows[0]).abs().max():.2e}"
+)
+
+# %%
+# All 256 rows are the same. Now count the distinct units before and after training. Two units count
+# as different if any of their incoming weights differ by more than rounding could explain:
 
 
 def distinct_units(layer):
@@ -108,22 +132,23 @@ def distinct_units(layer):
 def train_and_count(constant, dropout):
     net = initguide.Net(constant_weight=constant, dropout=dropout)
     before = [p.detach().clone() for p in net.parameters()]
+    units = [distinct_units(net.fc1), distinct_units(net.fc2)]
     run = train(net, data, epochs=2, seed=0)
     moved = [
         name
         for (name, p), old in zip(net.named_parameters(), before, strict=True)
         if not torch.equal(p, old)
     ]
+    units += [distinct_units(net.fc1), distinct_units(net.fc2)]
+    before_and_after = "{:4} {:4} → {:4} {:4}".format(*units)
     print(
-        f"{constant:8} {dropout:8} {distinct_units(net.fc1):8} {distinct_units(net.fc2):8} "
-        f"{100 * run.valid_accuracy:10.1f} %   {', '.join(moved)}"
+        f"{constant:8} {dropout:8}   {before_and_after} "
+        f"{100 * run.valid_accuracy:8.1f} %   {', '.join(moved)}"
     )
     return run.valid_accuracy
 
 
-print(
-    f"{'constant':>8} {'dropout':>8} {'fc1':>8} {'fc2':>8} {'accuracy':>12}   what moved"
-)
+print("constant  dropout    fc1  fc2 →  fc1  fc2   accuracy   what moved")
 accuracies = {
     (constant, dropout): train_and_count(constant, dropout)
     for constant in (0, 0.01, 1)
@@ -131,18 +156,17 @@ accuracies = {
 }
 
 # %%
-# The columns ``fc1`` and ``fc2`` give the number of different units after training, out of 256 and
-# 128 (one run each, seed 0). Read the table by rows:
+# The columns ``fc1`` and ``fc2`` give the number of distinct units, out of 256 and 128, before →
+# after training (one run each, seed 0). Read the table by rows:
 #
 # - **Zeros** move nothing but the last bias, with or without dropout.
 # - **Without dropout** there is one distinct unit a layer at the start and one at the end, whatever
-#   the constant. The network 784-256-128-10 has been training as 784-1-1-10.
+# the constant. The network 784-256-128-10 has been training as 784-1-1-10.
 # - **With dropout** and a constant that is not 0, all units are different afterwards. In every
-#   step, dropout leaves different units out, so they get different gradients. Dropout has broken
-#   the symmetry that the initialization left.
+# step, dropout leaves different units out, so they get different gradients. Dropout has broken
+# the symmetry that the initialization left.
 #
-# So dropout explains something that may have puzzled you in the table: a small constant is not a
-# disaster at all.
+# One row may surprise: a small constant with dropout is no disaster at all.
 
 gain = 100 * (accuracies[0.01, 0.2] - accuracies[0.01, 0.0])
 print(f"the constant 0.01: {gain:+.0f} points from dropout alone")

@@ -34,21 +34,29 @@ plots.plot_histogram(
 # A thousand numbers in 500 bins make two a bin, on average. The bins do not look equal, though:
 
 counts = torch.histc(numbers, bins=500, min=-3, max=3).int()
-share = torch.bincount(counts).float() / len(counts)
-print(
-    f"mean {counts.float().mean():.2f} a bin, standard deviation {counts.float().std():.2f}"
-)
-for count, measured in enumerate(share.tolist()):
-    expected = np.exp(-2) * 2.0**count / np.prod(range(1, count + 1), dtype=float)
+again = torch.Generator().manual_seed(1)
+draws = torch.stack(
+    [
+        torch.histc(torch.empty(1000).uniform_(-3, 3, generator=again), 500, -3, 3)
+        for _ in range(100)
+    ]
+).int()
+print("numbers in a bin   these 1,000   100 draws   Poisson")
+for count in range(6):
+    poisson = np.exp(-2) * 2.0**count / np.prod(range(1, count + 1), dtype=float)
     print(
-        f"bins with {count} numbers: {100 * measured:5.1f} %   expected {100 * expected:5.1f} %"
+        f"{count:16}   {(counts == count).float().mean():11.1%} "
+        f"{(draws == count).float().mean():11.1%} {poisson:9.1%}"
     )
+print(
+    f"standard deviation of a bin: {draws.float().std():.2f}, a Poisson's: {2**0.5:.2f}"
+)
 
 # %%
-# Some bins are empty and some hold five or more, and that is just as it should be: the count in a
-# bin follows a Poisson distribution with mean 2, whose standard deviation is √2 ≈ 1.41. A histogram
-# this fine shows the noise of drawing, not the shape of the distribution. With more numbers a bin,
-# the noise shrinks in proportion:
+# Some bins are empty and some hold five or more, and that is what chance does: the number in a bin
+# very nearly follows a Poisson distribution with mean 2 and standard deviation √2. A histogram this
+# fine shows the noise of drawing, 70 % of the height, and not the shape of the distribution. With
+# 2,000 numbers a bin, the standard deviation is √2000 ≈ 45, and the noise is 2 % of the height:
 
 many = torch.empty(1_000_000).uniform_(
     -3, 3, generator=torch.Generator().manual_seed(0)
@@ -103,7 +111,8 @@ plots.plot_losses(result, first=100)
 # %%
 # It learns: far better than guessing, and better than all ones. It is still a bad start. The loss
 # begins in the tens of thousands, and after two epochs it has not come down to the 2.303 of a guess
-# that knows nothing. And look at the ± in the table: how well it does depends on luck.
+# that knows nothing. And look at the
+# column sd, the standard deviation over seeds: how well it does depends on luck.
 #
 # Why so poorly?
 # --------------
@@ -177,11 +186,19 @@ for name, scheme in [
     print(f"{name:24}", *(f"{size:9,.0f}" for size in mean_sums(scheme)))
 
 # %%
-# The scores, behind ``fc3``, are in the hundreds of thousands. Every image gets nearly the same
-# ones: whichever class happens to have the largest weights wins. It takes Adam, which moves a
-# weight by about 0.001 a step, a good part of the two epochs to repair this. With both signs the
-# sizes are much smaller, because positive and negative products cancel, but they still grow from
-# layer to layer.
+# The scores, behind ``fc3``, are in the hundreds of thousands. And every image gets the same
+# answer. All ten scores of an image grow with its brightness, so whichever class happens to have
+# the largest weights wins:
+
+net = initguide.initialize(initguide.Net(), init.uniform(0.0, 1.0), seed=0).eval()
+with torch.inference_mode():
+    answers = torch.bincount(net(images).argmax(dim=1), minlength=10)
+print("how often each class is the answer:", answers.tolist())
+
+# %%
+# Adam moves a weight by about 0.001 a step, so it takes long to repair this; in the figure above,
+# the loss has not even halved twice. With both signs the sizes are much smaller, because positive
+# and negative products cancel, but they still grow from layer to layer.
 #
 # .. admonition:: Try it
 #
@@ -207,7 +224,7 @@ for name, scheme in [
 # --------------
 # - Random weights break the symmetry, so the network learns.
 # - If all weights are positive, all units add up the same ink: they stay nearly alike, and the sums
-#   grow with the number of inputs.
+# grow with the number of inputs.
 # - Weights should be centred at zero.
 #
 # Next: how wide should they be spread?

@@ -2,7 +2,7 @@
 4. The general rule
 ===================
 
-Weights should be centred at zero, and not too small. How large, then? The general rule ties their
+Weights should be centred at zero. How large should they be? The general rule ties their
 size to the number of inputs of the layer: draw them from U[-1/√n, 1/√n), where n is the fan-in.
 This page compares the rule with a fixed interval, and looks inside the network to see what the rule
 keeps under control and what it does not.
@@ -159,26 +159,32 @@ plots.describe(
 
 # %%
 # The lines are predicted from the formula, the dots are measured, one for each of ten draws of the
-# weights. The formula holds for the average over draws; a single network is off by some tens of
-# percent in the last layer, because only ten sums are averaged there over similar images.
+# weights (± above is the standard deviation over draws). The formula holds for the average over
+# draws. A single network may be off by half in the last layer, where only ten sums are averaged.
+# (Both schemes' dots are scattered alike because they are the same draws, differently scaled.)
 #
-# Two things are worth seeing. With [-0.5, 0.5), the sums grow at every layer, to hundreds: a
-# deeper or wider network would be worse off. With the general rule they **shrink**, by a factor of
-# six a layer: 1/3 from the weights, 1/2 from ReLU. Three layers forgive that. Thirty would not, and
-# that is where Xavier and He come in; they choose the variance so that the factor is 1.
+# Two things are worth seeing. With [-0.5, 0.5), the mean square grows at every layer, to hundreds.
+# With the general rule it **shrinks**, by a factor of six a layer: 1/3 from the weights, 1/2 from
+# ReLU. Over three layers that is little. Over thirty it would be 6³⁰, a number with 24 digits, and
+# that is what Xavier's and He's schemes are for; they choose the variance so that the factor is
+# close to 1.
 #
 # Here is the same seen as distributions:
 
-sums = {}
+sums, rows = {}, {}
 for name, (scheme, _) in schemes.items():
     net = initguide.initialize(initguide.Net(), scheme, seed=0).eval()
     with torch.inference_mode():
         z1 = net.fc1(images[:200].flatten(start_dim=1))
         z2 = net.fc2(z1.relu())
-    sums[f"{name}, fc1"], sums[f"{name}, fc2"] = z1, z2
+    for layer, z in (("fc1", z1), ("fc2", z2)):
+        sums[f"{name}, {layer}"], rows[f"{name}, {layer}"] = z, str(scheme)
 
 plots.plot_histograms(
-    sums, bins=80, title="Pre-activations of two layers, before training"
+    sums,
+    schemes=rows,
+    bins=80,
+    title="Pre-activations of two layers, before training",
 )
 
 # %%

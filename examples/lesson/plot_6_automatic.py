@@ -94,9 +94,9 @@ difference = result.difference("Automatic", "General rule")
 print(difference)
 
 # %%
-# The two curves are one. The interval of the difference tells what these runs can still not rule
-# out: an effect of random biases of some tenths of a point in either direction. For a network like
-# this one it does not matter whether the biases start random or at 0.
+# If the interval holds zero, these runs cannot tell the two apart. What the interval leaves room
+# for is an effect of the random biases of a few tenths of a point, and no more: on a network like
+# this, whether the biases start random or at 0 matters less than the choice of a seed.
 #
 # What a random bias does
 # -----------------------
@@ -131,14 +131,15 @@ for name in ("fc1", "fc2", "fc3"):
     )
 
 # %%
-# In the last layer, a large part of what the network says at the start comes from its biases and is
-# the same for every image. In three layers that is quickly unlearnt. In a deep network with the
-# default start, the share grows from layer to layer, and in the end nearly everything is bias: the
-# network starts out blind to its input.
+# In the last layer, a large part of what the network says at the start comes from its biases, and
+# is the same for every image. The signal from the image shrinks by a factor of six a layer (page
+# 4), while every layer adds biases of the same variance again. In a deep network with the default
+# start, what varies from image to image therefore fades away: the network starts out nearly blind
+# to its input. Try it:
 #
 # .. admonition:: Try it
 #
-#    How large is the share of the biases behind ten hidden layers of 256 units?
+#    How much of the mean square still varies over images behind ten hidden layers of 256 units?
 #
 #    .. dropdown:: Solution
 #
@@ -159,7 +160,7 @@ for name in ("fc1", "fc2", "fc3"):
 # --------------
 # - PyTorch's linear layers start with the general rule, and with biases from the same interval.
 # - The √5 in the source makes Kaiming's function compute 1/√n. It has nothing to do with ReLU, and
-#   the default is not He's initialization.
+# the default is not He's initialization.
 # - On this network, random biases make no difference that eight seeds could show.
 #
 # Next, everything at once: :doc:`which one would you choose? </auto_examples/lesson/plot_7_choose>`
