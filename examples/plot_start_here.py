@@ -120,6 +120,6 @@ print(f"standard deviation of the first layer: {net[0].weight.std():.3f}")
 # Where to go from here
 # ---------------------
 # - Why do constants fail, and what does a good scheme do? Take
-# :doc:`the lesson </auto_examples/lesson/plot_1_data_and_network>`, seven short pages.
+#   :doc:`the lesson </auto_examples/lesson/plot_1_data_and_network>`, seven short pages.
 # - Which scheme should it be? :doc:`/auto_examples/lesson/plot_7_choose`.
 # - What exactly is measured? :doc:`/numbers`.

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -166,3 +167,12 @@ def test_only_the_edge_prints(module):
         if isinstance(node, ast.Call)
     }
     assert not calls & {"print", "input", "exit", "quit", "sys.exit", "sys.stdout.write"}
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_links_to_files_are_alive(name):
+    """Whatever a page of the repository links to within the repository exists."""
+    root = Path(__file__).parent.parent
+    links = re.findall(r"\]\(([^)\s]+)\)", (root / name).read_text(encoding="utf-8"))
+    local = [link for link in links if "://" not in link]
+    assert all((root / link).exists() for link in local), local

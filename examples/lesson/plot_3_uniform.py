@@ -224,7 +224,7 @@ print("how often each class is the answer:", answers.tolist())
 # --------------
 # - Random weights break the symmetry, so the network learns.
 # - If all weights are positive, all units add up the same ink: they stay nearly alike, and the sums
-# grow with the number of inputs.
+#   grow with the number of inputs.
 # - Weights should be centred at zero.
 #
 # Next: how wide should they be spread?

@@ -178,7 +178,7 @@ for label, scheme in schemes.items():
         sums[label] = torch.stack([net.fc1(images) for net in nets])
     each = sums[label].square().mean(dim=(1, 2))
     print(
-        f"{label:24} mean square {each.mean():.4f} ± {each.std():.4f} (10 draws of the weights)"
+        f"{label:24} mean square {each.mean():.4f} (sd over 10 draws: {each.std():.4f})"
     )
 
 plots.plot_histograms(
@@ -218,7 +218,7 @@ plots.plot_histograms(
 # - Compare shapes at the same variance, and variances with the same shape.
 # - One run a scheme decides nothing when seeds of one scheme differ by as much as schemes do.
 # - In a wide layer the sums are nearly normal whatever the weights' shape: what counts is their
-# variance.
+#   variance.
 #
 # Next: what does PyTorch do if we do nothing?
 # :doc:`Automatic </auto_examples/lesson/plot_6_automatic>`.

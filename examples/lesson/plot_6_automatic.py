@@ -94,9 +94,9 @@ difference = result.difference("Automatic", "General rule")
 print(difference)
 
 # %%
-# If the interval holds zero, these runs cannot tell the two apart. What the interval leaves room
-# for is an effect of the random biases of a few tenths of a point, and no more: on a network like
-# this, whether the biases start random or at 0 matters less than the choice of a seed.
+# If the interval holds zero, these runs cannot tell the two apart. What it leaves room for is an
+# effect of the random biases of up to about half a point. On a network like this, whether the
+# biases start random or at 0 matters no more than the choice of a seed.
 #
 # What a random bias does
 # -----------------------
@@ -160,7 +160,7 @@ for name in ("fc1", "fc2", "fc3"):
 # --------------
 # - PyTorch's linear layers start with the general rule, and with biases from the same interval.
 # - The √5 in the source makes Kaiming's function compute 1/√n. It has nothing to do with ReLU, and
-# the default is not He's initialization.
+#   the default is not He's initialization.
 # - On this network, random biases make no difference that eight seeds could show.
 #
 # Next, everything at once: :doc:`which one would you choose? </auto_examples/lesson/plot_7_choose>`

@@ -13,9 +13,9 @@ takes statistics to see which of them are real.
 # To those of the earlier pages we add the ones that every framework offers by name.
 #
 # - **Xavier** (Glorot & Bengio 2010): variance 2 / (fan-in + fan-out), a compromise that keeps the
-# size of the signal on its way forward and of the gradient on its way back.
+#   size of the signal on its way forward and of the gradient on its way back.
 # - **He**, also called Kaiming (He et al. 2015): variance 2 / fan-in. The 2 makes up for ReLU,
-# which throws half of the signal away.
+#   which throws half of the signal away.
 # - **LeCun** (LeCun et al. 1998): variance 1 / fan-in, the normal of page 5.
 # - **Orthogonal** (Saxe et al. 2014): random, but with all units of a layer at right angles.
 
