@@ -128,12 +128,11 @@ class Difference:
         text += METRICS[self.metric].title
         seeds = f"{len(self.seeds)} paired seed{'s' * (len(self.seeds) != 1)}"
         if self.interval is None:
-            return f"{text} ({seeds}: no interval)"
+            return f"{text}\n  {seeds}: no interval"
         low, high = (f"{scale * end:+.{digits}f}" for end in self.interval)
         verdict = "not 0" if self.excludes_zero else "0 is not ruled out"
-        return (
-            f"{text}, {100 * self.confidence:.4g} % interval {low} to {high} ({seeds}): {verdict}"
-        )
+        interval = f"{100 * self.confidence:.4g} % interval {low} to {high}"
+        return f"{text}\n  {interval} ({seeds}): {verdict}"
 
     __repr__ = __str__
 

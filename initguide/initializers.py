@@ -790,6 +790,11 @@ def initialize(
             f"scheme is {scheme!r}; it must be a name such as 'he_normal', "
             "or a function of a module"
         )
+    if scheme in INITIALIZERS.values():
+        name = next(name for name, factory in INITIALIZERS.items() if factory is scheme)
+        raise TypeError(
+            f"scheme is the function {name}, which makes a scheme: call it, as {name}()"
+        )
     if isinstance(scheme, Scheme) and not any(map(scheme.accepts, model.modules())):
         warnings.warn(
             f"{type(model).__name__} has no layer that {scheme} knows; nothing was changed",

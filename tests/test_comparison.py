@@ -406,17 +406,17 @@ def test_difference_without_pairs():
 
 IN_WORDS = {
     ("a", "b", "test_accuracy"): (
-        "a − b: +1.38 points of test accuracy, 95 % interval {} to {} (4 paired seeds): not 0"
+        "a − b: +1.38 points of test accuracy\n  95 % interval {} to {} (4 paired seeds): not 0"
     ),
     ("b", "c", "valid_accuracy"): (
-        "b − c: +10.50 points of validation accuracy, 95 % interval {} to {} (3 paired seeds): "
+        "b − c: +10.50 points of validation accuracy\n  95 % interval {} to {} (3 paired seeds): "
         "0 is not ruled out"
     ),
     ("a", "d", "valid_accuracy"): (
-        "a − d: +51.00 points of validation accuracy (1 paired seed: no interval)"
+        "a − d: +51.00 points of validation accuracy\n  1 paired seed: no interval"
     ),
     ("a", "b", "valid_loss"): (
-        "a − b: +0.0000 of validation loss, 95 % interval +0.0000 to +0.0000 (4 paired seeds): "
+        "a − b: +0.0000 of validation loss\n  95 % interval +0.0000 to +0.0000 (4 paired seeds): "
         "0 is not ruled out"
     ),
 }

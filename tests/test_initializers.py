@@ -1058,3 +1058,12 @@ def test_schemes_show_what_they_are():
     shown = {repr(MAKERS[name]()) for name in NAMES}
     assert len(shown) == len(NAMES)
     assert all(a == b for a, b in itertools.pairwise([str(init.zeros()), repr(init.zeros())]))
+
+
+def test_a_scheme_without_its_brackets():
+    """Forgetting to call `he_normal` is told as that, before anything is changed."""
+    net = _net()
+    before = net[0].weight.clone()
+    with pytest.raises(TypeError, match=r"^scheme is the function he_normal, .* as he_normal\(\)$"):
+        initialize(net, init.he_normal)
+    assert torch.equal(net[0].weight, before)
