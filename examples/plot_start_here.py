@@ -11,11 +11,13 @@ initialization schemes, read the table, then put your own network and your own s
 # -------
 # .. code-block:: console
 #
-#    $ pip install initguide
+#    $ pip install .
 #
-# It needs Python 3.11 or newer, and brings PyTorch along if you do not have it. Everything below is
-# what this page printed when the site was built; the download at its end is the same as a script
-# or a notebook.
+# That is in a clone of the repository. It needs Python 3.11 or newer, and brings PyTorch along if
+# you do not have it. Everything below is what this page printed when the site was built; the
+# downloads at its end hold the same as a notebook and as a script. A notebook shows tables and
+# figures by itself. In a script, write ``print(result)``, and ``matplotlib.pyplot.show()`` at the
+# end.
 #
 # A first comparison
 # ------------------

@@ -482,7 +482,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, I
 
 
 def compare_init_weights(
-    schemes: Mapping[str, SchemeLike] | Iterable[str],
+    schemes: Mapping[str, SchemeLike] | Iterable[SchemeLike],
     data: Dataset,
     *,
     model: Callable[[], nn.Module] = Net,
@@ -509,7 +509,7 @@ def compare_init_weights(
     ----------
     schemes
         A label for each scheme: a function of a module (see `initguide.initializers`) or a name.
-        Or just names, which are then their own labels.
+        Or a list of names and functions, which are then labelled by their names.
     data
         What `initguide.fashion_mnist` returns, or anything with the same three splits.
     model
@@ -651,7 +651,7 @@ def _run_all(
     return {job: future.result() for future, job in futures.items()}
 
 
-def _named(schemes: Mapping[str, SchemeLike] | Iterable[str]) -> dict[str, SchemeLike]:
+def _named(schemes: Mapping[str, SchemeLike] | Iterable[SchemeLike]) -> dict[str, SchemeLike]:
     if isinstance(schemes, str):
         raise TypeError(
             f"schemes is the text {schemes!r}; give a list of names, such as [{schemes!r}]"
@@ -664,7 +664,7 @@ def _named(schemes: Mapping[str, SchemeLike] | Iterable[str]) -> dict[str, Schem
     pairs = (
         [(str(label), scheme) for label, scheme in schemes.items()]
         if isinstance(schemes, Mapping)
-        else [(str(name), name) for name in schemes]
+        else [(name if isinstance(name, str) else _describe(name), name) for name in schemes]
     )
     if len(dict(pairs)) < len(pairs):
         labels = [label for label, _ in pairs]

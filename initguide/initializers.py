@@ -18,7 +18,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from threading import RLock
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar, cast
@@ -790,6 +790,8 @@ def initialize(
             f"scheme is {scheme!r}; it must be a name such as 'he_normal', "
             "or a function of a module"
         )
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, Integral)):
+        raise TypeError(f"seed is {seed!r}; it must be a whole number, or None")
     if scheme in INITIALIZERS.values():
         name = next(name for name, factory in INITIALIZERS.items() if factory is scheme)
         raise TypeError(
@@ -803,7 +805,8 @@ def initialize(
     if isinstance(scheme, Scheme):  # all of the model, before any of it is changed
         for module in filter(scheme.accepts, model.modules()):
             scheme.check(module)
+    fill = cast(Callable[[nn.Module], None], scheme)
     if seed is None:
-        return model.apply(scheme)  # type: ignore[arg-type]
+        return model.apply(fill)
     with seeded(seed):
-        return model.apply(scheme)  # type: ignore[arg-type]
+        return model.apply(fill)

@@ -1381,3 +1381,13 @@ def test_workers_by_default(compare, monkeypatch):
 def test_probe_is_the_one_of_training():
     """The look that decides about threads is the one that `train` takes."""
     assert comparison.uses_global_generator is training.uses_global_generator
+
+
+def test_schemes_in_a_list_are_labelled_by_their_names(compare):
+    """A function of one's own in a list has its name for a label, not its address."""
+
+    def mine(module):
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, 0.0, 0.1)
+
+    assert compare(["zeros", mine], seeds=1).labels == ("zeros", "mine")

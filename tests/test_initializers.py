@@ -1067,3 +1067,10 @@ def test_a_scheme_without_its_brackets():
     with pytest.raises(TypeError, match=r"^scheme is the function he_normal, .* as he_normal\(\)$"):
         initialize(net, init.he_normal)
     assert torch.equal(net[0].weight, before)
+
+
+@pytest.mark.parametrize("seed", ["a", 1.5, True])
+def test_a_seed_that_is_no_whole_number(seed):
+    """A wrong seed is named, with what is allowed."""
+    with pytest.raises(TypeError, match=r"^seed is .*; it must be a whole number, or None$"):
+        initialize(_net(), "zeros", seed=seed)

@@ -259,7 +259,10 @@ def test_every_page_becomes_a_clean_notebook(page, tmp_path):
     copy.write_bytes(page.read_bytes())
     conf = {**DEFAULT_GALLERY_CONF, "first_notebook_cell": "# first", "pypandoc": False}
     extension("notebooks").write_notebook(copy, conf)  # raises if anything is left
-    assert json.loads(copy.with_suffix(".ipynb").read_text(encoding="utf-8"))["cells"]
+    cells = json.loads(copy.with_suffix(".ipynb").read_text(encoding="utf-8"))["cells"]
+    text = "\n".join("".join(cell["source"]) for cell in cells)
+    assert "Try it" not in page.read_text(encoding="utf-8") or "> **Try it**" in text
+    assert not re.search(r"^#+ >", text, re.MULTILINE)  # no quotation became a heading
 
 
 # -- Freshness -------------------------------------------------------------------------------------

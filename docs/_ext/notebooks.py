@@ -44,7 +44,8 @@ def _fence(body: str, language: str = "") -> str:
 
 def _quote(title: str, body: str) -> str:
     text = f"**{title}**\n\n{body}".strip()
-    return "\n".join(f"> {line}".rstrip() for line in text.splitlines())
+    # The space stays on empty lines: Sphinx-Gallery takes a bare ">" for the underline of a title.
+    return "\n".join(f"> {line}" for line in text.splitlines())
 
 
 def _fold(title: str, body: str) -> str:
