@@ -1,4 +1,4 @@
-"""Data for the tests: the sample, the full data where it is installed, and a clean slate."""
+"""For all tests: the sample, the full data where it is installed, a clean slate, one thread."""
 
 import gzip
 import hashlib
@@ -6,6 +6,7 @@ import struct
 
 import numpy as np
 import pytest
+import torch
 from torchvision.datasets import FashionMNIST as TorchvisionFashionMNIST
 
 from initguide import data
@@ -84,3 +85,12 @@ def fill(tiny):
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Such small networks take longer on several threads than on one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -27,15 +27,6 @@ from initguide.comparison import METRICS, Comparison, compare_init_weights, mean
 from initguide.training import Run, train
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Such small networks take longer on several threads than on one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def _split(count, seed):
     generator = Generator().manual_seed(seed)
     return SimpleNamespace(

@@ -21,15 +21,6 @@ from initguide.models import Net as OurNet
 mpl.use("Agg")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Such small networks take longer on several threads than on one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def shown(monkeypatch):
     """Figures in the order in which `plt.show` was called on them."""

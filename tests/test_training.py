@@ -33,15 +33,6 @@ def _data(count=96):
     )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Such small networks take longer on several threads than on one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def data():
     """96 + 40 + 30 images of noise."""

@@ -48,11 +48,17 @@ result
 plots.plot_losses(result, first=100)
 
 # %%
-# Neither is better than guessing. (All zeros names one class for every image: the one that is the
-# most frequent in training by chance. The split makes that one a little rarer in validation, which
-# is why its accuracy is just below 10 %.) They fail differently, though. All zeros stays at 2.303,
-# the loss of a guess. All ones produces huge losses, on a logarithmic axis. Here are the scores
-# that the two networks start with:
+# Neither is better than guessing. All zeros gives every image the same answer, so its accuracy is
+# one class's share of the validation images. The random split makes these shares a little unequal:
+
+shares = torch.bincount(data.valid.labels) / len(data.valid.labels)
+print(
+    f"shares of the classes: {100 * shares.min():.2f} % to {100 * shares.max():.2f} %"
+)
+
+# %%
+# The two fail differently, though. All zeros stays at 2.303, the loss of a guess. All ones produces
+# huge losses, on a logarithmic axis. Here are the scores that the two networks start with:
 
 images, labels = data.train.images[:100], data.train.labels[:100]
 for constant in (0, 1):
