@@ -4,11 +4,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from initguide import comparison, data, helpers, initializers, models, plots, training
+    from initguide import (
+        checkup,
+        comparison,
+        data,
+        helpers,
+        initializers,
+        models,
+        plots,
+        propagation,
+        tables,
+        theory,
+        training,
+    )
+    from initguide.checkup import check_init
     from initguide.comparison import Comparison, compare_init_weights
     from initguide.data import fashion_mnist
     from initguide.initializers import INITIALIZERS, initialize
-    from initguide.models import Net
+    from initguide.models import Net, mlp
+    from initguide.propagation import measure
+    from initguide.tables import Table
 
 __version__ = "0.1.0"
 
@@ -16,6 +31,9 @@ __all__ = [
     "INITIALIZERS",
     "Comparison",
     "Net",
+    "Table",
+    "check_init",
+    "checkup",
     "compare_init_weights",
     "comparison",
     "data",
@@ -23,8 +41,13 @@ __all__ = [
     "helpers",
     "initialize",
     "initializers",
+    "measure",
+    "mlp",
     "models",
     "plots",
+    "propagation",
+    "tables",
+    "theory",
     "training",
 ]
 
@@ -34,9 +57,13 @@ _HOMES = {
     "INITIALIZERS": "initializers",
     "Comparison": "comparison",
     "Net": "models",
+    "Table": "tables",
+    "check_init": "checkup",
     "compare_init_weights": "comparison",
     "fashion_mnist": "data",
     "initialize": "initializers",
+    "measure": "propagation",
+    "mlp": "models",
 }
 
 

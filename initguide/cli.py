@@ -1,11 +1,14 @@
-"""The command line: ``initguide compare`` and ``initguide data``."""
+"""The command line: ``initguide compare``, ``initguide check`` and ``initguide data``."""
 
 import argparse
+import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 # torch takes seconds to import, and `initguide --help` must not wait for it: each command imports
 # what it needs.
@@ -26,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         The exit status: 0, or 2 where something was wrong with what was asked for (one line on
-        standard error says what). 130 after Ctrl-C.
+        standard error says what). 1 if ``check`` found something worse than a note. 130 after
+        Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     with warnings.catch_warnings():
@@ -34,14 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"initguide: {message}", file=sys.stderr
         )
         try:
-            options.command(options)
+            return int(options.command(options) or 0)
         except (ValueError, TypeError, OSError) as error:
             print(f"initguide: error: {error}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print("initguide: stopped", file=sys.stderr)
             return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,6 +77,50 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--save", type=Path, metavar="FILE.json", help="save the comparison")
     compare.add_argument("--plot", type=Path, metavar="FILE.png", help="save the loss curves")
     compare.set_defaults(command=_compare)
+
+    check = commands.add_parser(
+        "check",
+        help="check whether a network of yours can be trained from the weights that it has",
+        description="Run one batch forward and back through a network, and say whether its "
+        "initialization is at fault, where, and what to do. The exit status is 0 if nothing worse "
+        "than a note was found, 1 if something was, 2 if the check could not be run.",
+        epilog="example: initguide check torchvision.models:resnet18 --input 8,3,64,64",
+    )
+    check.add_argument(
+        "model",
+        metavar="MODULE:NAME",
+        help="a network, or a function or class that makes one without arguments",
+    )
+    batch = check.add_mutually_exclusive_group(required=True)
+    batch.add_argument(
+        "--input",
+        metavar="N,N,...",
+        help="shape of the inputs, drawn from N(0, 1), such as 8,3,64,64",
+    )
+    batch.add_argument(
+        "--data",
+        type=Path,
+        metavar="FILE.pt",
+        help="a batch saved by torch.save: the inputs; (inputs, targets); or a dictionary of "
+        "inputs and targets, or of keyword arguments",
+    )
+    check.add_argument(
+        "--dtype",
+        default="float32",
+        choices=("float32", "float64", "float16", "bfloat16", "int64"),
+        help="of the drawn inputs, and of the network; int64 draws whole numbers from 0 to 9 "
+        "(float32)",
+    )
+    check.add_argument(
+        "--loss",
+        metavar="NAME",
+        help="a function of torch.nn.functional, such as cross_entropy, or MODULE:NAME",
+    )
+    check.add_argument("--seed", type=int, default=0, metavar="N", help="of every draw (0)")
+    check.add_argument("--eval", action="store_true", help="check in evaluation mode")
+    check.add_argument("--json", action="store_true", help="print the report as JSON")
+    check.add_argument("--plot", type=Path, metavar="FILE.png", help="save a figure of the layers")
+    check.set_defaults(command=_check)
 
     data = commands.add_parser(
         "data",
@@ -127,6 +174,130 @@ def _compare(options: argparse.Namespace) -> None:
         plots.plot_losses(result, ax=ax)
         figure.savefig(options.plot, dpi=200)
         plt.close(figure)
+
+
+def _check(options: argparse.Namespace) -> int:
+    if options.plot is not None:
+        _check_writable("--plot", options.plot)
+        _check_picture(options.plot)
+    if not 0 <= options.seed < 2**63:
+        raise ValueError(f"--seed is {options.seed}; it must be at least 0 and below 2^63")
+    shape = _shape(options.input) if options.input is not None else None
+
+    from initguide.checkup import check_init  # noqa: PLC0415  slow to import
+
+    model = _model(options)
+    inputs, targets = _drawn(options, shape) if shape is not None else _loaded(options.data)
+    loss = _loss(options.loss) if options.loss is not None else None
+    with _one_line(options.model):
+        report = check_init(model, inputs, targets, loss, seed=options.seed)
+    print(report.to_json() if options.json else report)
+    if options.plot is not None:
+        import matplotlib.pyplot as plt  # noqa: PLC0415  slow to import
+
+        plt.switch_backend("agg")
+        from initguide import plots  # noqa: PLC0415
+
+        figure, ax = plots.subplots()
+        plots.plot_checkup(report, ax=ax)
+        figure.savefig(options.plot, dpi=200)
+        plt.close(figure)
+    return 0 if report.ok else 1
+
+
+def _model(options: argparse.Namespace) -> Any:
+    """Import the network, or make it, in the mode and of the type that is asked for."""
+    import torch  # noqa: PLC0415  slow to import
+
+    from initguide.initializers import seeded  # noqa: PLC0415
+
+    with seeded(options.seed), _one_line(options.model):
+        model = _named(options.model, "the network")
+        if not isinstance(model, torch.nn.Module):
+            if not callable(model):
+                kind = type(model).__name__
+                raise TypeError(f"it is of type {kind}; name a network, or what makes one")
+            model = model()
+        if not isinstance(model, torch.nn.Module):
+            raise TypeError(f"it made an object of type {type(model).__name__}, not a network")
+    if options.eval:
+        model.eval()
+    dtype = getattr(torch, options.dtype)
+    return model.to(dtype) if dtype.is_floating_point and options.input is not None else model
+
+
+def _drawn(options: argparse.Namespace, shape: tuple[int, ...]) -> tuple[Any, None]:
+    import torch  # noqa: PLC0415  slow to import
+
+    generator = torch.Generator().manual_seed(options.seed)
+    if options.dtype == "int64":
+        return torch.randint(10, shape, generator=generator), None
+    return torch.randn(shape, generator=generator).to(getattr(torch, options.dtype)), None
+
+
+def _loaded(path: Path) -> tuple[Any, Any]:
+    """Load a batch: the inputs, and the targets if there are any."""
+    import torch  # noqa: PLC0415  slow to import
+
+    with _one_line(f"--data {path}"):
+        content = torch.load(path, weights_only=True)
+    if isinstance(content, dict) and "inputs" in content:
+        return content["inputs"], content.get("targets")
+    if isinstance(content, tuple | list) and len(content) == 2:
+        return content[0], content[1]
+    return content, None
+
+
+def _loss(name: str) -> Callable[..., Any]:
+    import torch.nn.functional as F  # noqa: N812, PLC0415  slow to import
+
+    with _one_line(f"--loss {name}"):
+        loss = _named(name, "the loss") if ":" in name else getattr(F, name)
+        if isinstance(loss, type):
+            loss = loss()
+        if not callable(loss):
+            raise TypeError("it is no function")
+    return loss  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def _one_line(what: str) -> Iterator[None]:
+    """Tell whatever goes wrong in code that is not ours in one line."""
+    try:
+        yield
+    except Exception as error:
+        first, *_ = str(error).split("\n", maxsplit=1)
+        kind = "" if isinstance(error, ValueError | TypeError) else f"{type(error).__name__}: "
+        raise ValueError(f"{what}: {kind}{first or 'no reason was given'}") from error
+
+
+def _named(text: str, what: str) -> Any:
+    """Import the one module that a text names, and return what it has of that name."""
+    module, colon, name = text.partition(":")
+    if not (colon and module and name):
+        raise ValueError(f"say where {what} is as MODULE:NAME, as in torchvision.models:resnet18")
+    here = str(Path.cwd())
+    added = here not in sys.path
+    if added:
+        sys.path.insert(0, here)  # as `python -m` does: people's own modules lie here
+    try:
+        found = import_module(module)
+    finally:
+        if added:
+            sys.path.remove(here)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        shape = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise ValueError(f"--input {text!r} is no shape; give whole numbers such as 8,3,64,64")
+    return shape
 
 
 def _data(options: argparse.Namespace) -> None:

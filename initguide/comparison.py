@@ -3,13 +3,11 @@
 import contextlib
 import dataclasses
 import functools
-import html
 import json
 import math
 import os
 import sys
 import tempfile
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from tqdm.auto import tqdm
 
 from initguide.initializers import from_name, initialize, seeded
 from initguide.models import Net
+from initguide.tables import Table
 from initguide.training import (
     Dataset,
     OptimizerFactory,
@@ -42,9 +41,12 @@ __all__ = [
     "METRICS",
     "Comparison",
     "Difference",
+    "Finding",
+    "Judgement",
     "Metric",
     "Row",
     "compare_init_weights",
+    "judge",
     "mean_interval",
 ]
 
@@ -105,6 +107,8 @@ class Difference:
         The interval of the mean, or ``None`` with fewer than two seeds.
     confidence
         How often such intervals hold the true mean, in (0, 1).
+    complete
+        Whether no run of either scheme diverged.
     """
 
     a: str
@@ -115,11 +119,44 @@ class Difference:
     mean: float
     interval: Interval | None
     confidence: float
+    complete: bool = True
 
     @property
     def excludes_zero(self) -> bool:
         """Whether the interval lies wholly on one side of 0: the difference is more than noise."""
         return self.interval is not None and (self.interval[0] > 0 or self.interval[1] < 0)
+
+    def verdict(self, margin: float = 0.0) -> str:
+        """Say in a word what the interval shows.
+
+        Parameters
+        ----------
+        margin
+            How small a difference is too small to matter, at least 0, in the unit of the metric
+            (0.003 is 0.3 points of accuracy).
+
+        Returns
+        -------
+        str
+            ``"higher"`` or ``"lower"`` if the whole interval lies beyond the margin on that side;
+            ``"level"`` if it lies within the margin; ``"undecided"`` if it reaches across, if there
+            is none, or if runs diverged: the seeds that are left are no fair sample.
+
+        Raises
+        ------
+        ValueError
+            If ``margin`` is negative.
+        """
+        if not margin >= 0:
+            raise ValueError(f"margin is {margin!r}; it must be at least 0")
+        if self.interval is None or not self.complete:
+            return "undecided"
+        low, high = self.interval
+        if low > margin:
+            return "higher"
+        if high < -margin:
+            return "lower"
+        return "level" if -margin <= low and high <= margin else "undecided"
 
     def __str__(self) -> str:
         fraction = METRICS[self.metric].is_fraction
@@ -242,7 +279,8 @@ class Comparison:
         }
         per_seed = np.array(list(both.values()), dtype=np.float64)
         mean, interval = mean_interval(per_seed, confidence)
-        return Difference(a, b, metric, tuple(both), per_seed, mean, interval, confidence)
+        complete = len(both) == len(self.settings["seeds"])
+        return Difference(a, b, metric, tuple(both), per_seed, mean, interval, confidence, complete)
 
     def best(self, metric: str = "valid_accuracy") -> str | None:
         """Label of the scheme with the best mean; ``None`` if every run of every scheme diverged.
@@ -271,9 +309,10 @@ class Comparison:
 
     # Tables
 
-    def _cells(self) -> Iterator[tuple[str, list[str]]]:
-        """Yield each label with its cells; `_COLUMNS` names them."""
+    def table(self) -> Table:
+        """Accuracy, losses and a remark for each scheme."""
         best = self.best()
+        lines = []
         for label, mean, interval in self.rows():
             accuracies = self.values(label)
             finite = accuracies[np.isfinite(accuracies)]
@@ -285,16 +324,23 @@ class Comparison:
                 level = not self.difference(label, best).excludes_zero
                 remark = "level with the best" if level else ""
             losses = [mean_interval(self.values(label, m))[0] for m in ("train_loss", "valid_loss")]
-            yield (
-                label,
-                [
-                    _percent(mean),
-                    _percent((interval[1] - interval[0]) / 2, sign="± ") if interval else "–",
-                    _percent(float(finite.std(ddof=1))) if len(finite) > 1 else "–",
-                    *(_loss(loss) for loss in losses),
-                    remark,
-                ],
-            )
+            half = (interval[1] - interval[0]) / 2 if interval else None
+            spread = float(finite.std(ddof=1)) if len(finite) > 1 else None
+            lines.append((label, mean, half, spread, *losses, remark))
+        columns = zip(*lines, strict=True) if lines else [()] * len(_COLUMNS)
+        return Table(
+            dict(zip(_COLUMNS, columns, strict=True)),
+            caption=self._caption,
+            note=self._footnote,
+            formats={
+                "accuracy, %": _percent,
+                "±": functools.partial(_percent, sign="± "),
+                "sd": _percent,
+                "training loss": _loss,
+                "validation loss": _loss,
+            },
+            marked=[i for i, label in enumerate(self.labels) if label == best],
+        )
 
     @property
     def _caption(self) -> str:
@@ -317,36 +363,29 @@ class Comparison:
         return f"Data: {self.data_source}. {words}"
 
     def __str__(self) -> str:
-        lines = [(label, *cells) for label, cells in self._cells()]
-        header = ("", *_COLUMNS)
-        widths = [max(len(line[i]) for line in (header, *lines)) for i in range(len(header))]
-
-        def joined(line: tuple[str, ...]) -> str:
-            first, *numbers, remark = line
-            middle = [n.rjust(w) for n, w in zip(numbers, widths[1:-1], strict=True)]
-            return "  ".join([first.ljust(widths[0]), *middle, remark]).rstrip()
-
-        rule = "─" * max(len(joined(line)) for line in (header, *lines))
-        body = [joined(line) for line in lines]
-        notes = textwrap.wrap(self._footnote, max(len(rule), 72))
-        return "\n".join([self._caption, rule, joined(header), rule, *body, rule, *notes])
+        return str(self.table())
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        text = functools.partial(html.escape, quote=False)
-        head = "".join(f'<th scope="col">{text(name)}</th>' for name in ("Scheme", *_COLUMNS))
-        body = ""
-        for label, cells in self._cells():
-            mark = ' class="best"' if cells[-1].startswith("best") else ""
-            body += f'<tr{mark}><th scope="row">{text(label)}</th>'
-            body += "".join(f"<td>{text(cell)}</td>" for cell in cells) + "</tr>"
-        return (
-            '<div class="initguide-table"><table>'
-            f"<caption>{text(self._caption)}</caption>"
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-            f'<p class="initguide-note">{text(self._footnote)}</p>'
-        )
+        return self.table()._repr_html_()
+
+    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Write one line a run as comma-separated text: what the table is made of.
+
+        Parameters
+        ----------
+        path
+            A file to write; only the text is returned if ``None``.
+
+        Returns
+        -------
+        str
+            The text, with a header. Accuracies are fractions; empty where a run diverged.
+        """
+        names = ("label", "seed", *METRICS, "diverged_at", "seconds")
+        columns = {name: [getattr(run, name) for run in self.runs] for name in names}
+        return Table(columns, caption=self._caption).to_csv(path)
 
     # Files
 
@@ -438,7 +477,7 @@ class Comparison:
         return comparison
 
 
-_COLUMNS = ("accuracy, %", "±", "sd", "training loss", "validation loss", "remark")
+_COLUMNS = ("scheme", "accuracy, %", "±", "sd", "training loss", "validation loss", "remark")
 _FORMAT = "initguide comparison"
 _VERSION = 1
 
@@ -479,6 +518,174 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, I
     error = float(array.std(ddof=1)) / math.sqrt(len(array))
     half = float(stdtrit(len(array) - 1, (1 + confidence) / 2)) * error
     return mean, (mean - half, mean + half)
+
+
+class Finding(NamedTuple):
+    """What a claim says of a number in one setting, and what was measured there.
+
+    Attributes
+    ----------
+    setting
+        The words after "when": ``"there are 30 layers"``.
+    claimed
+        The range in which the number lies if the claim is right; an end may be infinite.
+    mean
+        Mean of the measured values.
+    interval
+        The interval of the mean, or ``None`` if there are fewer than two values, or one that is not
+        finite.
+    holds
+        ``True`` if the whole interval lies within the range, ``False`` if all of it lies outside,
+        ``None`` if it reaches across an end, or there is none.
+    """
+
+    setting: str
+    claimed: Interval
+    mean: float
+    interval: Interval | None
+    holds: bool | None
+
+
+@dataclass(frozen=True, repr=False)
+class Judgement:
+    """A claim held against measurements: what `judge` returns.
+
+    Printed, it is a line a setting, and the verdict.
+
+    Attributes
+    ----------
+    findings
+        One for each setting, in the order of the claim.
+    """
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def verdict(self) -> str:
+        """The findings in words.
+
+        ``"holds"`` or ``"does not hold"`` if all settings agree, ``"these runs cannot tell"`` if
+        none is decided, ``"holds only when …"`` if it holds in some and not in others. Settings
+        that are not decided are named where others are.
+        """
+        settings = {
+            outcome: [f.setting for f in self.findings if f.holds is outcome]
+            for outcome in (True, False, None)
+        }
+        if not settings[False] and not settings[None]:
+            return "holds"
+        if not settings[True] and not settings[None]:
+            return "does not hold"
+        if not settings[True] and not settings[False]:
+            return "these runs cannot tell"
+        when = {outcome: " and when ".join(names) for outcome, names in settings.items()}
+        words = []
+        if settings[True]:
+            words.append(f"holds {'only ' if settings[False] else ''}when {when[True]}")
+        else:
+            words.append(f"does not hold when {when[False]}")
+        if settings[None]:
+            words.append(f"these runs cannot tell when {when[None]}")
+        return "; ".join(words)
+
+    def __str__(self) -> str:
+        words = {True: "holds", False: "does not hold", None: "cannot tell"}
+        lines = []
+        for setting, (low, high), mean, interval, holds in self.findings:
+            around = "no interval"
+            if interval is not None:
+                around = f"{_signed(interval[0])} to {_signed(interval[1])}"
+            claimed = f"{low:g} to {high:g}"
+            if math.isinf(low) or math.isinf(high):
+                claimed = f"above {low:g}" if math.isinf(high) else f"below {high:g}"
+            claimed = claimed.replace("-", "−")
+            lines.append(
+                f"when {setting}:\n  {_signed(mean)} ({around}), claimed {claimed}: {words[holds]}"
+            )
+        return "\n".join([*lines, f"Verdict: {self.verdict}."])
+
+    __repr__ = __str__
+
+
+def _signed(number: float) -> str:
+    """Three significant digits, with a true minus sign."""
+    digits = "#.3g" if abs(number) < 100 else ".0f"
+    return f"{number:{digits}}".replace("-", "−")
+
+
+def judge(
+    claimed: Mapping[str, Interval], measured: Mapping[str, ArrayLike], *, confidence: float = 0.95
+) -> Judgement:
+    """Hold a claim against measurements, by a rule that was fixed before.
+
+    A claim says for each setting in which range a number lies: above 0.01 for "A is better by more
+    than a point", from -0.01 to 0.01 for "it makes no difference". It holds where the interval of
+    the measured mean lies within that range, and does not where it lies outside.
+
+    Parameters
+    ----------
+    claimed
+        Setting -> (low, high), the range; infinite ends are allowed.
+    measured
+        Setting -> (n,) independent measurements of the number, one a seed, such as
+        ``result.values("a") - result.values("b")``. If one of them is not finite (a run diverged),
+        nothing is decided.
+    confidence
+        How often such intervals hold the true mean, in (0, 1).
+
+    Returns
+    -------
+    Judgement
+        A finding for each setting, and the verdict.
+
+    Raises
+    ------
+    ValueError
+        If there is no setting, the settings of the two differ, a range's ends are not in order, or
+        the measurements of a setting are not a flat list.
+
+    Examples
+    --------
+    >>> judge(
+    ...     {"there are 2 layers": (-1, 1), "there are 30": (-1, 1)},
+    ...     {"there are 2 layers": [0.1, -0.2, 0.3], "there are 30": [-31.0, -28.0, -33.0]},
+    ... )
+    when there are 2 layers:
+      0.0667 (−0.558 to 0.692), claimed −1 to 1: holds
+    when there are 30:
+      −30.7 (−36.9 to −24.4), claimed −1 to 1: does not hold
+    Verdict: holds only when there are 2 layers.
+    """
+    if not claimed:
+        raise ValueError("claimed is empty; give at least one setting and its range")
+    if set(claimed) != set(measured):
+        raise ValueError(
+            f"claimed has the settings {list(claimed)} and measured has {list(measured)}; they "
+            "must be the same"
+        )
+    findings = []
+    for setting, (low, high) in claimed.items():
+        if not low <= high:
+            raise ValueError(
+                f"claimed gives the range ({low!r}, {high!r}) for {setting!r}; the first must not "
+                "be above the second"
+            )
+        values = np.asarray(measured[setting], dtype=np.float64)
+        if values.ndim != 1:
+            raise ValueError(
+                f"measured gives an array of shape {values.shape} for {setting!r}; it must be "
+                "flat, with one number a seed"
+            )
+        mean, interval = mean_interval(values, confidence)
+        if not np.isfinite(values).all():
+            interval = None  # what is left is not a fair sample
+        holds = None
+        if interval is not None and low <= interval[0] and interval[1] <= high:
+            holds = True
+        elif interval is not None and (interval[1] < low or high < interval[0]):
+            holds = False
+        findings.append(Finding(setting, (low, high), mean, interval, holds))
+    return Judgement(tuple(findings))
 
 
 def compare_init_weights(

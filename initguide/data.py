@@ -17,10 +17,11 @@ import urllib.request
 import warnings
 import weakref
 import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -196,6 +197,101 @@ class FashionMNIST:
             for split, shuffle in ((self.train, True), (self.valid, False), (self.test, False))
         )
         return train, valid, test
+
+    def subset(
+        self, train: int | None = None, valid: int | None = None, test: int | None = None
+    ) -> "FashionMNIST":
+        """Keep the first images of each part, for experiments that must be quick.
+
+        The training and validation images lie in random order, so their first ones are a random
+        sample; a smaller subset is part of a larger one.
+
+        Parameters
+        ----------
+        train, valid, test
+            How many images to keep, at least 1; all of a part if ``None``.
+
+        Returns
+        -------
+        FashionMNIST
+            It shares memory with this one. Its `source` says how many images were kept.
+
+        Raises
+        ------
+        TypeError
+            If a number is not whole.
+        ValueError
+            If a number is below 1, or a part has fewer images.
+
+        Examples
+        --------
+        >>> fashion_mnist(source="sample").subset(train=500, valid=200).train
+        Split(500 images of 1 × 28 × 28)
+        """
+        parts = {"train": (self.train, train), "valid": (self.valid, valid)}
+        kept = {}
+        for name, (split, asked) in (parts | {"test": (self.test, test)}).items():
+            count = len(split) if asked is None else _whole_number(name, asked, least=1)
+            if count > len(split):
+                raise ValueError(
+                    f"{name} is {count:,}, but there are only {len(split):,} such images; ask for "
+                    "at most as many"
+                )
+            kept[name] = Split(split.images[:count], split.labels[:count])
+        counts = ", ".join(f"{len(split):,} {name}" for name, split in kept.items())
+        return FashionMNIST(
+            **kept,
+            source=f"{self.source}; of these the first {counts}",
+            is_sample=self.is_sample,
+            classes=self.classes,
+        )
+
+    def transformed(self, function: Callable[[Tensor], Tensor], words: str) -> "FashionMNIST":
+        """Apply a function to the images of all parts, to centre or scale them for instance.
+
+        Parameters
+        ----------
+        function
+            From images (N, 1, 28, 28) to as many images, as a floating-point tensor.
+        words
+            What it does, for `source` and so for the footnotes of tables: ``"standardized"``.
+
+        Returns
+        -------
+        FashionMNIST
+            With new images and the same labels.
+
+        Raises
+        ------
+        TypeError
+            If the function returns something else.
+        ValueError
+            If it returns another number of images.
+
+        Examples
+        --------
+        >>> centred = fashion_mnist(source="sample").transformed(lambda x: x - 0.286, "centred")
+        >>> print(f"{abs(centred.train.images.mean()):.2f}")
+        0.00
+        """
+
+        def changed(split: Split) -> Split:
+            # A copy, for the images are shared: a function that works in place must not reach them.
+            images: Any = function(split.images.clone())
+            if not isinstance(images, Tensor) or not images.is_floating_point():
+                found = images.dtype if isinstance(images, Tensor) else type(images).__name__
+                raise TypeError(
+                    f"function returned {found}; it must return a tensor of floating-point images"
+                )
+            return Split(images.float(), split.labels)
+
+        return replace(
+            self,
+            train=changed(self.train),
+            valid=changed(self.valid),
+            test=changed(self.test),
+            source=f"{self.source}; images {words}",
+        )
 
 
 def fashion_mnist(

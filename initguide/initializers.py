@@ -1,7 +1,8 @@
 """Initialization schemes: one function a scheme, each returning what ``model.apply`` accepts.
 
 A scheme is a function of a module. It fills the layers that it knows (linear layers, convolutions,
-transposed convolutions and embeddings) and leaves every other module alone, so
+transposed convolutions, embeddings, attention and recurrent layers) and leaves every other module
+alone, so
 
 >>> from torch import nn
 >>> net = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
@@ -9,6 +10,11 @@ transposed convolutions and embeddings) and leaves every other module alone, so
 
 initializes the two linear layers. Every scheme sets biases to 0, except `default`. A function of
 your own, ``def weights_init(module): ...``, is a scheme already.
+
+Attention and recurrent layers pack several matrices into one parameter. Each of them (the
+projections to queries, keys and values; one matrix a gate) is filled as a linear layer with fans of
+its own. Between a recurrent layer's states, schemes that follow from the layer's shape use random
+orthogonal matrices (Saxe, McClelland & Ganguli 2014), which keep the size of the state.
 """
 
 import ast
@@ -60,6 +66,7 @@ Nonlinearity = Literal["linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"
 ModelT = TypeVar("ModelT", bound=nn.Module)
 
 LAYERS = (nn.Linear, _ConvNd, nn.Embedding)  # _ConvNd is the base of the transposed ones too
+PACKED = (nn.MultiheadAttention, nn.RNNBase)  # several matrices in one parameter
 
 
 class Fans(NamedTuple):
@@ -175,7 +182,7 @@ class Scheme:
 
     description: str
     fill: Callable[[Any], object]
-    accepts: Callable[[nn.Module], bool] = lambda module: isinstance(module, LAYERS)
+    accepts: Callable[[nn.Module], bool] = lambda module: isinstance(module, LAYERS + PACKED)
 
     def __call__(self, module: nn.Module) -> None:
         """Fill the module's own weights, if the scheme knows it; leave it alone otherwise.
@@ -222,10 +229,25 @@ class Scheme:
         return self.description
 
 
-def _scheme(name: str, fill_weight: Callable[[Any], object], **settings: object) -> Scheme:
-    """Make a scheme that fills the weight by ``fill_weight(layer)``, and the bias with zeros."""
+def _scheme(
+    name: str,
+    fill_weight: Callable[[Any], object],
+    fill_recurrent: Callable[[Any], object] | None = None,
+    **settings: object,
+) -> Scheme:
+    """Make a scheme that fills the weight by ``fill_weight(layer)``, and the bias with zeros.
+
+    ``fill_recurrent`` fills the matrices between the states of recurrent layers, if they differ.
+    """
 
     def fill(layer: Any) -> None:
+        if isinstance(layer, PACKED):
+            for matrix, recurrent in _matrices(layer):
+                (fill_recurrent if recurrent and fill_recurrent else fill_weight)(matrix)
+            for key, parameter in layer.named_parameters(recurse=False):
+                if key.startswith(("bias_ih", "bias_hh", "in_proj_bias")):
+                    nn.init.zeros_(parameter)
+            return
         if layer.weight.numel():  # nothing to draw for a layer without units
             fill_weight(layer)
         if getattr(layer, "bias", None) is not None:
@@ -235,6 +257,19 @@ def _scheme(name: str, fill_weight: Callable[[Any], object], **settings: object)
 
     arguments = ", ".join(f"{key}={value!r}" for key, value in settings.items())
     return Scheme(f"{name}({arguments})", fill)
+
+
+def _matrices(layer: nn.Module) -> Iterator[tuple[nn.Linear, bool]]:
+    """Yield each matrix of a packed layer as a linear layer; and whether it is between states."""
+    gates = {"LSTM": 4, "GRU": 3}.get(getattr(layer, "mode", ""), 1)  # "RNN_TANH" has none
+    for key, parameter in layer.named_parameters(recurse=False):
+        if parameter.ndim != 2:
+            continue
+        parts = 3 if key == "in_proj_weight" else 1 if key.startswith("weight_hr") else gates
+        for block in parameter.detach().chunk(parts):
+            linear = nn.Linear(block.shape[1], block.shape[0], bias=False, device="meta")
+            linear.weight = nn.Parameter(block, requires_grad=False)  # shares its memory
+            yield linear, key.startswith("weight_hh")
 
 
 def _number(name: str, value: float, *, above: float = -math.inf, below: float = math.inf) -> float:
@@ -386,7 +421,14 @@ def general_rule(*, generator: Generator | None = None) -> Scheme:
         bound = 1 / math.sqrt(fans(layer).fan_in)
         nn.init.uniform_(layer.weight, -bound, bound, generator=generator)  # type: ignore[arg-type]
 
-    return _scheme("general_rule", fill)
+    return _scheme("general_rule", fill, _orthonormal(generator))
+
+
+def _orthonormal(generator: Generator | None) -> Callable[[Any], object]:
+    """Fill a matrix between states, which is multiplied by itself at every step."""
+    return lambda layer: _fill_matrices(
+        layer, lambda matrix: nn.init.orthogonal_(matrix, generator=generator)
+    )
 
 
 def _scaled(
@@ -406,7 +448,7 @@ def _scaled(
             bound = math.sqrt(3.0) * spread  # U(-b, b) has standard deviation b / √3
             nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
 
-    return _scheme(name, fill, **settings)
+    return _scheme(name, fill, _orthonormal(generator), **settings)
 
 
 def lecun_uniform(*, generator: Generator | None = None) -> Scheme:

@@ -1,4 +1,8 @@
-"""The lesson's network."""
+"""The lesson's network, and the plain deep one that other pages share."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F  # noqa: N812  torch's own idiom
@@ -74,3 +78,66 @@ class Net(nn.Module):
         x = self.dropout(F.relu(self.fc1(x)))
         x = self.dropout(F.relu(self.fc2(x)))
         return self.fc3(x)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
+
+
+def mlp(
+    widths: Sequence[int],
+    activation: Callable[[], nn.Module] = nn.ReLU,
+    *,
+    bias: bool = True,
+    dropout: float = 0.0,
+) -> nn.Sequential:
+    """Fully connected network of any depth, with a name for each layer.
+
+    Parameters
+    ----------
+    widths
+        Numbers of inputs, of units of each hidden layer, and of outputs: ``[784, 256, 128, 10]``.
+    activation
+        Makes the activation behind each hidden layer when it is called: ``nn.Tanh``, or
+        ``nn.Identity`` for a linear network.
+    bias
+        Whether the layers have biases.
+    dropout
+        The probability, in [0, 1), with which a hidden unit is left out of a training step.
+
+    Returns
+    -------
+    nn.Sequential
+        ``flatten``, then ``fc1``, ``act1`` (and ``drop1``), ``fc2`` and so on; nothing after the
+        last ``fc``. The layers are as PyTorch initializes them.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two widths, a width is below 1, or ``dropout`` is outside [0, 1).
+    TypeError
+        If ``activation`` is a module and not what makes one.
+
+    Examples
+    --------
+    >>> net = mlp([784, 50, 10], nn.Tanh)
+    >>> [name for name, _ in net.named_children()]
+    ['flatten', 'fc1', 'act1', 'fc2']
+    >>> net(torch.zeros(5, 1, 28, 28)).shape
+    torch.Size([5, 10])
+    """
+    if len(widths) < 2:
+        raise ValueError(f"widths is {widths!r}; give the inputs and the outputs at least")
+    if bad := [width for width in widths if width < 1]:
+        raise ValueError(f"widths holds {bad[0]!r}; a layer needs at least 1 unit")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout is {dropout!r}; it must be at least 0 and below 1")
+    if isinstance(activation, nn.Module):
+        raise TypeError(
+            f"activation is one {type(activation).__name__}; it must make a new one for each "
+            f"layer: give the class, or a function such as lambda: {type(activation).__name__}(...)"
+        )
+    layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
+    for i, (fan_in, fan_out) in enumerate(pairwise(widths), start=1):
+        layers[f"fc{i}"] = nn.Linear(fan_in, fan_out, bias=bias)
+        if i < len(widths) - 1:
+            layers[f"act{i}"] = activation()
+            if dropout:
+                layers[f"drop{i}"] = nn.Dropout(dropout)
+    return nn.Sequential(layers)

@@ -27,8 +27,10 @@ from matplotlib.transforms import ScaledTranslation
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from initguide.checkup import Checkup
 from initguide.comparison import METRICS, Comparison
 from initguide.data import Split
+from initguide.propagation import VALUES, Measurement, Record
 from initguide.training import Run
 
 __all__ = [
@@ -39,11 +41,14 @@ __all__ = [
     "describe",
     "hist_dist",
     "plot_accuracy",
+    "plot_checkup",
     "plot_differences",
     "plot_histogram",
     "plot_histograms",
     "plot_images",
+    "plot_layers",
     "plot_losses",
+    "plot_ridges",
     "subplots",
 ]
 
@@ -1173,3 +1178,501 @@ def hist_dist(
     return plot_histogram(
         distribution_tensor, bins=max(1, size // 2), value_range=hist_range, title=title, ax=ax
     )
+
+
+# Layers
+
+Measured = Measurement | Sequence[Measurement]
+
+_HISTOGRAMS = {
+    "weights": ("weights", _GREEN),
+    "outputs": ("outputs of the layers (pre-activations)", _BLUE),
+    "activations": ("outputs after the activation", _VIOLET),
+    "weight_grads": ("gradients of the weights", _ORANGE),
+    "output_grads": ("gradients of the outputs", _MAGENTA),
+}
+
+
+def _chosen(measurement: Measurement, kinds: Sequence[str] | None) -> list[Record]:
+    """Return the records of some kinds, or of the layers that have a fan-in."""
+    if kinds is None:
+        return [r for r in measurement if math.isfinite(r.fan_in)] or list(measurement)
+    wanted = [kinds] if isinstance(kinds, str) else list(kinds)
+    found = [record for record in measurement if record.kind in wanted]
+    if not found:
+        there = ", ".join(dict.fromkeys(record.kind for record in measurement))
+        raise ValueError(f"kinds is {kinds!r}, but no such layer ran; there are: {there}")
+    return found
+
+
+def _by_layer(
+    label: str, measured: Measured, value: str, kinds: Sequence[str] | None
+) -> tuple[list[str], NDArray[np.float64]]:
+    """Names of the layers, and (measurements, layers) numbers."""
+    several = [measured] if isinstance(measured, Measurement) else list(measured)
+    if not several:
+        raise ValueError(f"{label!r} holds no measurement, so there is nothing to draw")
+    records = [_chosen(measurement, kinds) for measurement in several]
+    names = [[record.name for record in row] for row in records]
+    if any(row != names[0] for row in names):
+        raise ValueError(
+            f"the measurements of {label!r} are of different layers; give networks of other "
+            "layers a label of their own"
+        )
+    return names[0], np.array([[getattr(r, value) for r in row] for row in records], np.float64)
+
+
+def _predictions(predicted: Any, names: Sequence[str]) -> NDArray[np.float64]:
+    """One number a layer, NaN where there is none."""
+    if not isinstance(predicted, Mapping):
+        items = list(predicted)
+        if not items or not all(hasattr(item, "name") for item in items):
+            if len(items) != len(names):
+                raise ValueError(
+                    f"predicted has {_count(len(items), 'number')}, but "
+                    f"{_count(len(names), 'layer')} are drawn: {', '.join(names)}"
+                )
+            return _without_infinities([float(item) for item in items])
+        by_name: dict[str, list[float]] = {}
+        for item in items:
+            by_name.setdefault(item.name, []).append(float(item))
+    else:
+        by_name = {name: [float(number)] for name, number in predicted.items()}
+    if not set(by_name) & set(names):
+        raise ValueError(
+            f"predicted is for {', '.join(map(str, by_name)) or 'no layer'}, but the layers drawn "
+            f"are {', '.join(names)}"
+        )
+    used: dict[str, int] = {}
+    found = []
+    for name in names:  # a layer that is used twice has two predictions, or one for both
+        numbers = by_name.get(name, [math.nan])
+        found.append(numbers[min(used.get(name, 0), len(numbers) - 1)])
+        used[name] = used.get(name, 0) + 1
+    return _without_infinities(found)
+
+
+def _without_infinities(numbers: Sequence[float]) -> NDArray[np.float64]:
+    array = np.array(numbers, dtype=np.float64)
+    return np.where(np.isfinite(array), array, np.nan)
+
+
+def plot_layers(
+    measured: Measured | Mapping[str, Measured],
+    *,
+    value: str = "output_second_moment",
+    predicted: Any = None,
+    kinds: Sequence[str] | None = None,
+    schemes: Mapping[str, str] | None = None,
+    log: bool | None = None,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """One number of each layer, against the layers in the order in which they ran.
+
+    Of several measurements under one label, such as one a seed, the line is the mean and the band
+    reaches from the smallest to the largest. On a logarithmic axis, which says that it is one, a
+    mean of 0 is an × at the bottom. What is not finite is left out, and the legend says so.
+
+    Parameters
+    ----------
+    measured
+        What `initguide.propagation.measure` returns, a list of those (one a seed), or label ->
+        either.
+    value
+        Which number of a `initguide.propagation.Record`: a name from
+        `initguide.propagation.VALUES`.
+    predicted
+        The same number as theory has it, drawn through the curves with hollow markers: one a
+        layer, layer's name -> number, or what `initguide.theory.predict_variances` returns. With
+        several labels, also label -> any of these.
+    kinds
+        Kinds of layers to show, such as ``["ReLU"]``. If ``None``, linear layers, convolutions and
+        embeddings, or all layers if there are none of these.
+    schemes
+        Label -> the description of its scheme, whose colour it gets. The labels themselves if
+        ``None``.
+    log
+        Whether the y axis is logarithmic. If ``None``, it is if nothing is negative and the largest
+        number is more than 50 times the smallest above 0.
+    title
+        The title; made from ``value`` if ``None``.
+    ax
+        Where to draw; a new figure if ``None``.
+
+    Returns
+    -------
+    Axes
+        With the layers, counted from 1, on x and the numbers on y.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to draw, ``value`` or ``kinds`` is unknown, the measurements of a label
+        or the predictions are of other layers, or ``log`` is asked for with negative numbers.
+    """
+    if value not in VALUES:
+        raise ValueError(f"unknown value {value!r}; the values are {', '.join(VALUES)}")
+    labelled = dict(measured) if isinstance(measured, Mapping) else {"measured": measured}
+    if not labelled:
+        raise ValueError("measured is empty; give at least one measurement")
+    layers = {label: _by_layer(label, m, value, kinds) for label, m in labelled.items()}
+    every = np.concatenate([numbers.ravel() for _, numbers in layers.values()])
+    if not np.isfinite(every).any():
+        raise ValueError(
+            f"none of the layers drawn has a finite {value} ({VALUES[value]}); choose other kinds= "
+            "or another value="
+        )
+    looks = _looks({label: (schemes or {}).get(label, label) for label in labelled})
+    means = {label: _finite_mean(numbers) for label, (_, numbers) in layers.items()}
+    theory = _theory_curves(predicted, layers, looks)
+    curves = means | {label: numbers for label, (numbers, _) in theory.items()}
+    logarithmic = _is_logarithmic(list(curves.values()), log, value)
+    ax = _axes(ax, height=3.7 + 0.2 * math.ceil(len(curves) / 3))
+    before = _text_so_far(ax)
+    for label, (_, numbers) in layers.items():
+        _draw_layers(ax, label, numbers, looks[label], logarithmic=logarithmic)
+    for label, (numbers, look) in theory.items():
+        ax.plot(
+            np.arange(1, len(numbers) + 1),
+            np.where(numbers > 0, numbers, np.nan) if logarithmic else numbers,
+            color=look.color,
+            linestyle=(0, (1.5, 1.5)),
+            linewidth=1.4,
+            marker=look.marker,
+            markersize=9,
+            markerfacecolor="none",
+            markevery=max(1, len(numbers) // 12),
+            label=_legend_label(label, ""),
+            zorder=2.7,
+        )
+    if logarithmic:
+        _make_logarithmic(ax)
+    _name_layers(ax, [names for names, _ in layers.values()])
+    text = title if title is not None else f"{_capital(VALUES[value])}, layer by layer"
+    ax.set(
+        title=text,
+        ylabel=VALUES[value] + (",\nlogarithmic scale" if logarithmic else ""),
+    )
+    notes = _layer_notes([numbers for _, numbers in layers.values()], logarithmic=logarithmic)
+    if len(curves) > 1 or notes:
+        _legend_below(ax, "; ".join(notes) or None)
+    words = _layers_in_words(text, notes, layers, curves, logarithmic=logarithmic)
+    _say(ax, words, after=before)
+    return ax
+
+
+def _layer_notes(values: Sequence[NDArray[np.float64]], *, logarithmic: bool) -> list[str]:
+    """Say what is to be known to read the curves."""
+    notes = []
+    counts = sorted({len(numbers) for numbers in values})
+    if counts[-1] > 1:
+        number = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
+        notes.append(f"mean of {number} measurements; band: smallest to largest")
+    if infinite := sum(int(np.isinf(numbers).sum()) for numbers in values):
+        notes.append(f"{_count(infinite, 'infinite value')} left out")
+    if logarithmic and any((_finite_mean(numbers) == 0).any() for numbers in values):
+        notes.append("×: 0")
+    return notes
+
+
+def _theory_curves(
+    predicted: Any,
+    layers: Mapping[str, tuple[list[str], NDArray[np.float64]]],
+    looks: Mapping[str, _Look],
+) -> dict[str, tuple[NDArray[np.float64], _Look]]:
+    """Label -> the predictions and their look: one curve for all, or one for each label."""
+    if predicted is None:
+        return {}
+    if isinstance(predicted, Mapping) and set(predicted) & set(layers):
+        return {
+            f"{label}, predicted": (_predictions(predicted[label], names), looks[label])
+            for label, (names, _) in layers.items()
+            if label in predicted
+        }
+    names = next(iter(layers.values()))[0]
+    return {"predicted": (_predictions(predicted, names), _Look(_INK, "--", "s"))}
+
+
+def _is_logarithmic(curves: Sequence[NDArray[np.float64]], log: bool | None, value: str) -> bool:
+    every = np.concatenate(curves)
+    negative, positive = bool((every < 0).any()), bool((every > 0).any())
+    if log and negative:
+        raise ValueError(f"log is True, but {value} is negative in some layers; leave it out")
+    wanted = log if log is not None else not negative and _spread(curves) > _LOG_RATIO
+    return wanted and positive
+
+
+def _draw_layers(
+    ax: Axes, label: str, numbers: NDArray[np.float64], look: _Look, *, logarithmic: bool
+) -> None:
+    """Draw the mean of the rows as a line, and a band from the smallest to the largest."""
+    x, mean = np.arange(1, numbers.shape[1] + 1), _finite_mean(numbers)
+    if len(numbers) > 1:
+        low, high = _ends(np.where(np.isfinite(numbers), numbers, np.nan))
+        ax.fill_between(x, low, high, color=look.color, alpha=0.18, linewidth=0)
+    ax.plot(
+        x,
+        np.where(mean > 0, mean, np.nan) if logarithmic else mean,
+        color=look.color,
+        linestyle=look.style,
+        marker=look.marker,
+        markevery=max(1, len(x) // 12),
+        label=_legend_label(label, ""),
+        zorder=2.5,
+    )
+    if logarithmic and (mean == 0).any():
+        ax.plot(
+            x[mean == 0],
+            np.zeros(int((mean == 0).sum())),
+            transform=ax.get_xaxis_transform(),
+            linestyle="none",
+            marker="x",
+            markersize=9,
+            markeredgewidth=2.2,
+            color=look.color,
+            clip_on=False,
+            zorder=3,
+        )
+
+
+def _finite_mean(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over the rows of what is finite; NaN where nothing is."""
+    finite = np.isfinite(numbers)
+    count = finite.sum(axis=0)
+    sums = np.where(finite, numbers, 0.0).sum(axis=0)
+    mean: NDArray[np.float64] = np.where(count > 0, sums / np.maximum(count, 1), np.nan)
+    return mean
+
+
+def _ends(numbers: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Smallest and largest of each column; NaN where nothing is a number."""
+    there = np.isfinite(numbers).any(axis=0)
+    low = np.where(there, np.where(np.isnan(numbers), np.inf, numbers).min(axis=0), np.nan)
+    high = np.where(there, np.where(np.isnan(numbers), -np.inf, numbers).max(axis=0), np.nan)
+    return low, high
+
+
+def _name_layers(ax: Axes, names: Sequence[Sequence[str]]) -> None:
+    """Put the layers' names on the x axis where they fit, else their numbers."""
+    same = all(row == names[0] for row in names)
+    if same and len(names[0]) <= 12 and sum(map(len, names[0])) <= 66:
+        ax.set_xticks(range(1, len(names[0]) + 1), names[0])
+        ax.set_xlabel("layer")
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True))
+        ax.set_xlabel("number of the layer")
+
+
+def _layers_in_words(
+    title: str,
+    notes: Sequence[str],
+    layers: Mapping[str, tuple[list[str], NDArray[np.float64]]],
+    curves: Mapping[str, NDArray[np.float64]],
+    *,
+    logarithmic: bool,
+) -> str:
+    remarks = [title, *notes, *["logarithmic scale"] * logarithmic]
+    parts, last = [], {}
+    for label, curve in curves.items():
+        at = np.flatnonzero(np.isfinite(curve))
+        if not len(at):
+            parts.append(f"{label} has no finite number")
+            continue
+        a, b = (_number(curve[i]) for i in (at[0], at[-1]))
+        names = layers[label][0] if label in layers else None
+        first, end = (names[i] if names else f"layer {i + 1}" for i in (at[0], at[-1]))
+        parts.append(
+            f"{label} {a} in {first}"
+            if len(at) == 1
+            else f"{label} from {a} in {first} to {b} in {end}"
+        )
+        last[label] = float(curve[at[-1]])
+    instead = f"none of {len(curves)} curves has a finite number."
+    if last:
+        low, high = (f(last, key=lambda label: last[label]) for f in (min, max))
+        instead = (
+            f"of {len(curves)} curves, lowest at the end {low} with {_number(last[low])}, "
+            f"highest {high} with {_number(last[high])}."
+        )
+    return _fit(", ".join(remarks) + ": ", parts, instead)
+
+
+def plot_ridges(
+    measurement: Measurement,
+    *,
+    of: str = "outputs",
+    kinds: Sequence[str] | None = None,
+    standardize: bool | None = None,
+    log: bool = False,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Histograms of each layer's weights, outputs or gradients, in rows from the first layer.
+
+    Each row is scaled to its own highest bin, so compare shapes and widths, not heights; the
+    standard deviation stands at the right.
+
+    Parameters
+    ----------
+    measurement
+        What `initguide.propagation.measure` returns with ``histograms=50`` or so.
+    of
+        ``"weights"``, ``"outputs"`` (the pre-activations of linear layers and convolutions),
+        ``"activations"`` (after the activation), ``"weight_grads"`` or ``"output_grads"``.
+    kinds
+        Kinds of layers to show. If ``None``, linear layers, convolutions and embeddings, or all
+        layers if there are none of these.
+    standardize
+        Whether each row is drawn in units of its own standard deviation, which the axis then says.
+        If ``None``, it is if the largest one is more than 50 times the smallest: on one axis, the
+        narrow rows would be needles.
+    log
+        Whether the heights are logarithms of 1 + count, to show tails beside a high peak.
+    title
+        The title; made from ``of`` if ``None``.
+    ax
+        Where to draw; a new figure if ``None``.
+
+    Returns
+    -------
+    Axes
+        With the values on x, and the rows on y at 0, −1, −2, …
+
+    Raises
+    ------
+    ValueError
+        If ``of`` or ``kinds`` is unknown, or the measurement has no such histogram.
+    """
+    if of not in _HISTOGRAMS:
+        raise ValueError(f"unknown histograms {of!r}; of is one of {', '.join(_HISTOGRAMS)}")
+    records = [record for record in _chosen(measurement, kinds) if of in record.histograms]
+    if of.startswith("weight"):  # the second use of a layer has the same weights
+        records = [record for record in records if not record.call]
+    if not records:
+        raise ValueError(
+            f"none of the layers has a histogram of {of}; measure with histograms=50, or choose "
+            "other kinds="
+        )
+    rows = [record.histograms[of] for record in records]
+    names = [f"{r.name} #{r.call + 1}" if r.call else r.name for r in records]
+    spreads = [row.std for row in rows if row.std > 0]
+    if standardize is None:
+        standardize = bool(spreads) and max(spreads) / min(spreads) > _LOG_RATIO
+    words, color = _HISTOGRAMS[of]
+    ax = _axes(ax, height=1.5 + max(0.26, min(0.62, 9.0 / len(rows))) * len(rows))
+    before = _text_so_far(ax)
+    ends: list[float] = []
+    for i, row in enumerate(rows):
+        scale = row.std if standardize else 1.0
+        if row.std > 0:
+            heights = np.log1p(row.counts) if log else row.counts.astype(np.float64)
+            heights = 0.82 * heights / heights.max() - i
+            edges = row.edges / scale
+            ax.stairs(heights, edges, baseline=-i, fill=True, color=color, alpha=0.45, linewidth=0)
+            ax.stairs(heights, edges, baseline=None, color=color, linewidth=1.1)
+            ends += [edges[0], edges[-1]]
+        elif not standardize or row.mean == 0:  # one value has no width, and perhaps no unit
+            ax.plot([row.mean] * 2, [-i, 0.82 - i], color=color, linewidth=2)
+            ends.append(row.mean)
+        ax.text(
+            1.01,
+            -i + 0.05,
+            f"sd {_number(row.std)}" if row.std > 0 else f"all {_number(row.mean)}",
+            transform=ax.get_yaxis_transform(),
+            color=_INK,
+            fontsize=STYLE["ytick.labelsize"],
+        )
+    low, high = (min(ends), max(ends)) if ends else (-1.0, 1.0)
+    margin = 0.02 * (high - low) or 0.5
+    ax.set_xlim(low - margin, high + margin)
+    ax.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
+    ax.set_ylim(-len(rows) + 0.92, 1.0)
+    ax.set_yticks([-i for i in range(len(rows))], names, va="bottom")
+    ax.tick_params(axis="y", length=0)
+    scaled = "heights: log(1 + count)" if log else "heights: counts"
+    unit = " / each row's standard deviation" if standardize else ""
+    text = title if title is not None else f"{_capital(words)}, layer by layer"
+    ax.set(title=text, xlabel=f"{words}{unit}\n{scaled}, each row scaled to its highest bin")
+    start = f"{text}: {_count(len(rows), 'histogram')} in rows" + (
+        ", each in units of its standard deviation" if standardize else ""
+    )
+    parts = [f"{name} {_number(row.std)}" for name, row in zip(names, rows, strict=True)]
+    _say(
+        ax,
+        _fit(
+            f"{start}; standard deviations: ",
+            parts,
+            f"first {parts[0]}, last {parts[-1]}.",
+        ),
+        after=before,
+    )
+    return ax
+
+
+def plot_checkup(report: Checkup, *, ax: Axes | None = None) -> Axes:
+    """Size of the signal and of the gradient in each layer, with what a check-up found.
+
+    Parameters
+    ----------
+    report
+        What `initguide.check_init` returns.
+    ax
+        Where to draw; a new figure if ``None``.
+
+    Returns
+    -------
+    Axes
+        With the layers, counted from 1, on x. Root mean squares of the outputs and standard
+        deviations of their gradients on a logarithmic y; what is 0 or not finite is left out.
+        Layers with a finding are marked on top: × for errors, ! for warnings, · for notes.
+    """
+    records = report.layers
+    x = np.arange(1, len(records) + 1)
+    ax = _axes(ax, height=4.2)
+    before = _text_so_far(ax)
+    curves = {
+        "root mean square of the outputs": np.sqrt([r.output_second_moment for r in records]),
+        "standard deviation of their gradients": np.sqrt([r.output_grad_var for r in records]),
+    }
+    words = []
+    for (label, numbers), color, style in zip(
+        curves.items(), (_BLUE, _ORANGE), ("-", "--"), strict=True
+    ):
+        shown = np.where(np.isfinite(numbers) & (numbers > 0), numbers, np.nan)
+        ax.plot(x, shown, color=color, linestyle=style, marker="o", markersize=4, label=label)
+        at = np.flatnonzero(np.isfinite(shown))
+        words.append(
+            f"{label} from {_number(shown[at[0]])} to {_number(shown[at[-1]])}"
+            if len(at)
+            else f"{label}: nothing finite above 0"
+        )
+    ax.set_yscale("log")
+    place = {record.name: i for i, record in reversed(list(enumerate(records, start=1)))}
+    for severity, sign, color in (
+        ("error", "×", _RED),
+        ("warning", "!", _MAGENTA),
+        ("note", "·", _INK),
+    ):
+        marked = {f.layer for f in report.findings if f.severity == severity and f.layer in place}
+        for layer in marked:
+            ax.axvline(place[layer], color=color, linewidth=0.8, alpha=0.6, zorder=1)
+            ax.text(
+                place[layer],
+                1.0,
+                sign,
+                transform=ax.get_xaxis_transform(),
+                color=color,
+                ha="center",
+                va="bottom",
+                fontweight="bold",
+            )
+    codes = list(dict.fromkeys(f"{f.code} ({f.severity})" for f in report.findings))
+    _name_layers(ax, [[record.name for record in records]])
+    ax.set_ylabel("size, logarithmic scale")
+    ax.set_title("Signal and gradient, layer by layer", pad=18)
+    _legend_below(ax, "× error, ! warning, · note" if report.findings else None)
+    found = ", ".join(codes) or "nothing"
+    start = "Signal and gradient, layer by layer, logarithmic scale: "
+    _say(ax, _fit(start, [*words, f"found: {found}"], f"{words[0]}; found: {found}."), after=before)
+    return ax

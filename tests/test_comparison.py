@@ -520,7 +520,7 @@ def test_table_numbers():
     """Each line has the mean, its interval, the standard deviation and the mean losses."""
     result = _made({"first scheme": [0.80, 0.82, 0.81], "second": [0.7, 0.71, 0.75]})
     header, lines = _table(result)
-    assert header.split() == "accuracy, % ± sd training loss validation loss remark".split()  # noqa: SIM905
+    assert header.split() == "scheme accuracy, % ± sd training loss validation loss remark".split()  # noqa: SIM905
     values = np.array([0.80, 0.82, 0.81])
     half = stats.t.ppf(0.975, 2) * stats.sem(values)
     expected = f"81.00 ± {100 * half:.2f} {100 * values.std(ddof=1):.2f} 1.750 1.000 best"
@@ -1382,3 +1382,45 @@ def test_schemes_in_a_list_are_labelled_by_their_names(compare):
             nn.init.normal_(module.weight, 0.0, 0.1)
 
     assert compare(["zeros", mine], seeds=1).labels == ("zeros", "mine")
+
+
+# Verdicts
+
+
+@pytest.mark.parametrize(
+    ("per_seed", "margin", "verdict"),
+    [
+        ([0.02, 0.021, 0.019], 0.0, "higher"),
+        ([-0.02, -0.021, -0.019], 0.0, "lower"),
+        ([0.02, 0.021, 0.019], 0.05, "level"),
+        ([0.02, 0.021, 0.019], 0.0199, "undecided"),
+        ([0.02, -0.021, 0.001], 0.0, "undecided"),
+        ([0.02], 0.0, "undecided"),
+        ([0.0, 0.0, 0.0], 0.0, "level"),
+    ],
+)
+def test_verdict(per_seed, margin, verdict):
+    """Beyond the margin, within it, or across it."""
+    result = _made({"a": [0.5 + delta for delta in per_seed], "b": [0.5] * len(per_seed)})
+    assert result.difference("a", "b").verdict(margin) == verdict
+
+
+def test_verdict_refuses_a_negative_margin():
+    """It would call everything undecided or worse."""
+    with pytest.raises(ValueError, match=r"margin is -0.1; it must be at least 0"):
+        _made({"a": [0.1, 0.2]}).difference("a", "a").verdict(-0.1)
+
+
+def test_verdict_of_what_is_left_is_undecided():
+    """Where a run diverged, the other seeds are no fair sample."""
+    difference = _made({"a": [0.9, 0.91, math.nan], "b": [0.5, 0.51, 0.5]}).difference("a", "b")
+    assert difference.excludes_zero
+    assert not difference.complete
+    assert difference.verdict() == "undecided"
+
+
+def test_judge_does_not_flatten_and_names_every_setting():
+    """A table of numbers is not a list of independent ones; a setting's name may be empty."""
+    with pytest.raises(ValueError, match=r"shape \(2, 3\) for 's'; it must be flat"):
+        comparison.judge({"s": (0, 1)}, {"s": np.zeros((2, 3))})
+    assert comparison.judge({"": (0, 1)}, {"": [5, 6, 7]}).verdict == "does not hold"

@@ -427,13 +427,12 @@ class _WithParameter(nn.Module):
 
 @pytest.mark.parametrize("name", FILLING)
 def test_other_modules_are_left_alone(name):
-    """Normalization, recurrent and people's own modules keep their values."""
+    """Normalization, other and people's own modules keep their values."""
     others = nn.ModuleList(
         [
             nn.BatchNorm2d(3),
             nn.LayerNorm(3),
             nn.GroupNorm(1, 3),
-            nn.LSTM(2, 3),
             nn.PReLU(),
             nn.Bilinear(2, 3, 4),
             _WithParameter(),
@@ -448,6 +447,47 @@ def test_other_modules_are_left_alone(name):
     initialize(net, MAKERS[name](), seed=0)
     for key, value in others.state_dict().items():
         assert torch.equal(value, before[key]), key
+
+
+def test_attention_is_three_matrices():
+    """Queries, keys and values have fans of their own, packed or not; biases are 0."""
+    for layer in (nn.MultiheadAttention(300, 4), nn.MultiheadAttention(300, 4, kdim=150, vdim=600)):
+        initialize(layer, "lecun_normal", seed=0)
+        packed = layer.in_proj_weight
+        q, k, v = (
+            packed.chunk(3)
+            if packed is not None
+            else (layer.q_proj_weight, layer.k_proj_weight, layer.v_proj_weight)
+        )
+        for weight in (q, k, v, layer.out_proj.weight):
+            assert weight.std().item() == pytest.approx(weight.shape[1] ** -0.5, rel=0.03)
+        assert not layer.in_proj_bias.any()
+        assert not layer.out_proj.bias.any()
+    layer = initialize(nn.MultiheadAttention(30, 2), "orthogonal", seed=0)
+    for weight in layer.in_proj_weight.chunk(3):
+        torch.testing.assert_close(weight @ weight.T, torch.eye(30), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
+def test_recurrent_layers_gate_by_gate(kind, gates):
+    """From the inputs by the scheme, between states orthogonal, biases 0; two layers, both ways."""
+    layer = kind(200, 50, num_layers=2, bidirectional=True)
+    initialize(layer, "he_normal(nonlinearity='linear')", seed=0)
+    for name, parameter in layer.named_parameters():
+        for weight in parameter.chunk(gates):
+            if name.startswith("bias"):
+                assert not weight.any()
+            elif "_hh_" in name:
+                torch.testing.assert_close(weight @ weight.T, torch.eye(50), rtol=0, atol=1e-5)
+            else:
+                assert weight.std().item() == pytest.approx(weight.shape[1] ** -0.5, rel=0.05)
+    initialize(layer, "constant(0.3)")
+    assert all((p == 0.3).all() for n, p in layer.named_parameters() if n.startswith("weight"))
+    projected = nn.LSTM(20, 16, proj_size=8) if kind is nn.LSTM else layer
+    before = projected.weight_ih_l0
+    initialize(projected, "xavier_uniform", seed=0)
+    assert projected.weight_ih_l0 is before
+    assert projected.weight_hh_l0.requires_grad
 
 
 def test_default_draws_what_the_framework_draws():

@@ -1,4 +1,4 @@
-"""The lesson's network: shapes, parameters, constant weights, and what it refuses."""
+"""The networks: shapes, parameters, constant weights, and what it refuses."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from initguide.models import Net
+from initguide.models import Net, mlp
 
 LAYERS = ("fc1", "fc2", "fc3")
 
@@ -126,3 +126,42 @@ def test_dropout_is_a_keyword():
     """The original has three arguments; the fourth cannot be mistaken for one of them."""
     with pytest.raises(TypeError, match="positional"):
         Net(256, 128, None, 0.5)
+
+
+def test_mlp_is_the_formula():
+    """Affine maps with the activation between them and nothing after the last."""
+    net = mlp([12, 7, 5, 3], nn.Tanh)
+    x = torch.randn(4, 3, 4, generator=torch.Generator().manual_seed(0))
+    h = x.reshape(4, 12)
+    for layer in (net.fc1, net.fc2):
+        h = torch.tanh(h @ layer.weight.T + layer.bias)
+    torch.testing.assert_close(net(x), h @ net.fc3.weight.T + net.fc3.bias)
+
+
+def test_mlp_options():
+    """No biases and some dropout, where asked for."""
+    net = mlp([4, 3, 2], bias=False, dropout=0.3)
+    assert [name for name, _ in net.named_children()] == "flatten fc1 act1 drop1 fc2".split()  # noqa: SIM905  easier to read
+    assert net.fc1.bias is None
+    assert net.drop1.p == 0.3
+    assert isinstance(net.act1, nn.ReLU)
+
+
+@pytest.mark.parametrize(
+    ("widths", "options", "message"),
+    [
+        ([784], {}, r"widths is \[784\]; give the inputs and the outputs"),
+        ([784, 0, 10], {}, "widths holds 0; a layer needs at least 1 unit"),
+        ([784, 10], {"dropout": 1.0}, r"dropout is 1.0; it must be at least 0 and below 1"),
+    ],
+)
+def test_mlp_refuses(widths, options, message):
+    """The message says which argument, what came and what is allowed."""
+    with pytest.raises(ValueError, match=message):
+        mlp(widths, **options)
+
+
+def test_mlp_refuses_one_module_for_all_layers():
+    """The class is meant."""
+    with pytest.raises(TypeError, match=r"activation is one ReLU.*give the class"):
+        mlp([4, 3, 2], nn.ReLU())

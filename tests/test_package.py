@@ -16,9 +16,12 @@ ROOT = Path(initguide.__file__).parent
 MODULES = {path.stem: path for path in ROOT.glob("*.py") if path.stem != "__init__"}
 # design.md: imports only run downhill in this order.
 ORDER = (
+    "tables",
     "data",
     "models",
     "initializers",
+    "activations",
+    "prediction",
     "theory",
     "propagation",
     "checkup",
@@ -30,7 +33,7 @@ ORDER = (
     "cli",
 )
 # These may import nothing else of the package.
-LEAVES = ("data", "models", "initializers", "theory", "propagation", "store")
+LEAVES = ("tables", "data", "models", "initializers", "activations", "store")
 
 
 @pytest.mark.parametrize("name", initguide.__all__)

@@ -1,0 +1,182 @@
+"""Tables: the same numbers in a terminal, in a notebook, on the site and in a file."""
+
+import csv
+import dataclasses
+import functools
+import html
+import io
+import math
+import os
+import textwrap
+from collections.abc import Collection, Mapping, Sequence
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Table"]
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Table:
+    """Columns of numbers and words under a caption.
+
+    A cell that ends with this object shows it as an HTML table; ``print`` writes it as text.
+
+    Parameters
+    ----------
+    columns
+        Name of each column -> its values, all columns equally long. The first column names the
+        rows.
+    caption
+        What the table shows, in a line.
+    note
+        What has to be known to read it, below the table.
+    formats
+        Name of a column -> how its numbers are written: a format specification such as ``".3f"``,
+        or a function that returns the text. Numbers have four significant digits where nothing is
+        said. ``None`` and NaN are written as "–".
+    marked
+        Numbers of the rows to be highlighted, counted from 0.
+
+    Raises
+    ------
+    ValueError
+        If there is no column, the columns differ in length, or ``formats`` names one that is not
+        there.
+
+    Examples
+    --------
+    >>> print(Table({"activation": ["ReLU", "tanh"], "gain": [2**0.5, 1.59254]}, caption="Gains"))
+    Gains
+    ─────────────────
+    activation   gain
+    ─────────────────
+    ReLU        1.414
+    tanh        1.593
+    ─────────────────
+    """
+
+    columns: Mapping[str, Sequence[Any]]
+    caption: str
+    note: str = ""
+    formats: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    marked: Collection[int] = ()
+
+    def __post_init__(self) -> None:
+        if not self.columns:
+            raise ValueError("columns is empty; give at least one name with its values")
+        lengths = {name: len(values) for name, values in self.columns.items()}
+        if len(set(lengths.values())) > 1:
+            found = ", ".join(f"{name!r} {length}" for name, length in lengths.items())
+            raise ValueError(f"the columns must be equally long, but they have: {found}")
+        if unknown := [name for name in self.formats if name not in self.columns]:
+            raise ValueError(
+                f"formats names {unknown[0]!r}, which is no column; "
+                f"the columns are {', '.join(map(repr, self.columns))}"
+            )
+
+    def _cells(self) -> list[list[str]]:
+        """Texts of the rows."""
+        texts = [
+            [_text(value, self.formats.get(name)) for value in values]
+            for name, values in self.columns.items()
+        ]
+        return [list(row) for row in zip(*texts, strict=True)]
+
+    def _is_numeric(self) -> list[bool]:
+        """Whether each column is numbers, to be set flush right."""
+        return [
+            i > 0 and not any(isinstance(value, str) and _is_word(value) for value in values)
+            for i, values in enumerate(self.columns.values())
+        ]
+
+    def __str__(self) -> str:
+        lines = [list(self.columns), *self._cells()]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(self.columns))]
+        numeric = self._is_numeric()
+
+        def joined(line: list[str]) -> str:
+            cells = zip(line, widths, numeric, strict=True)
+            return "  ".join(c.rjust(w) if n else c.ljust(w) for c, w, n in cells).rstrip()
+
+        header, *body = map(joined, lines)
+        rule = "─" * max(map(len, (header, *body)))
+        notes = textwrap.wrap(self.note, max(len(rule), 72))
+        return "\n".join([self.caption, rule, header, rule, *body, rule, *notes])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        text = functools.partial(html.escape, quote=False)
+        kinds = ["" if n else ' class="words"' for n in self._is_numeric()]
+        head = "".join(
+            f'<th scope="col"{kind}>{text(name)}</th>'
+            for name, kind in zip(self.columns, kinds, strict=True)
+        )
+        body = ""
+        for i, (first, *cells) in enumerate(self._cells()):
+            body += '<tr class="best">' if i in self.marked else "<tr>"
+            body += f'<th scope="row">{text(first)}</th>'
+            body += "".join(
+                f"<td{kind}>{text(cell)}</td>" for cell, kind in zip(cells, kinds[1:], strict=True)
+            )
+            body += "</tr>"
+        return (
+            '<div class="initguide-table"><table>'
+            f"<caption>{text(self.caption)}</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        ) + (f'<p class="initguide-note">{text(self.note)}</p>' if self.note else "")
+
+    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
+        r"""Write the values, unrounded, as comma-separated text with a header.
+
+        ``None`` and NaN are left empty.
+
+        Parameters
+        ----------
+        path
+            A file to write; only the text is returned if ``None``.
+
+        Returns
+        -------
+        str
+            The text.
+
+        Examples
+        --------
+        >>> Table({"n": [1, 2], "1/n": [1.0, 0.5]}, caption="Inverses").to_csv()
+        'n,1/n\n1,1.0\n2,0.5\n'
+        """
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(self.columns)
+        for row in zip(*self.columns.values(), strict=True):
+            writer.writerow([None if _is_missing(value) else value for value in row])
+        text = file.getvalue()
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, Real) and math.isnan(value))
+
+
+def _is_word(value: str) -> bool:
+    """Whether a text is more than a number, a range of numbers or a placeholder."""
+    return any(character.isalpha() for character in value.replace("e+", "").replace("e-", ""))
+
+
+def _text(value: Any, spec: Any) -> str:
+    if _is_missing(value):
+        return "–"
+    if callable(spec):
+        return str(spec(value))
+    if not isinstance(value, Real):
+        return str(value)
+    if isinstance(value, Integral):
+        return f"{value:{spec or ','}}".replace("-", "−")
+    number = float(value)
+    if spec is None:
+        spec = "#.4g" if number and 1e-4 <= abs(number) < 1e5 else ".3e" if number else "g"
+    return format(number, spec).replace("-", "−")

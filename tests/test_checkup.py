@@ -1,0 +1,699 @@
+"""The check-up: what it finds, what it leaves alone, and that its advice helps."""
+
+import copy
+import importlib.util
+import json
+import math
+import random
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils import parametrizations
+
+import initguide
+from initguide import cli, plots
+from initguide.checkup import CODES, Checkup, check_init
+
+mpl.use("Agg")
+
+ROOT = Path(initguide.__file__).parent.parent
+SANE = (
+    *("general_rule", "lecun_normal", "lecun_uniform", "xavier_normal", "xavier_uniform"),
+    *("he_normal", "he_uniform", "orthogonal", "default"),
+)
+
+
+def draws(*shape, seed=7):
+    """Numbers from N(0, 1), not those that a seed of 0 would give the weights."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def labels(count, classes):
+    """Draw classes, the same in every run."""
+    return torch.randint(0, classes, (count,), generator=torch.Generator().manual_seed(3))
+
+
+def mlp(depth, activation, scheme, width=64, times=1.0, **kw):
+    """Many equally wide layers, each with its weights multiplied."""
+    model = initguide.mlp([20, *[width] * (depth - 1), 5], activation, **kw)
+    initguide.initialize(model, scheme, seed=0)
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            layer.weight.data.mul_(times)
+    return model
+
+
+def net(scheme="he_normal", seed=0):
+    """The lesson's network."""
+    return initguide.initialize(initguide.Net(), scheme, seed=seed)
+
+
+def images(count=32):
+    """Noise of the size of standardized images, and labels."""
+    return draws(count, 1, 28, 28), labels(count, 10)
+
+
+def said(report, *severities):
+    """Codes of findings, of some severities or of all."""
+    return {f.code for f in report.findings if not severities or f.severity in severities}
+
+
+class Using(nn.Module):
+    """A module of some modules, with its forward pass given as a function."""
+
+    def __init__(self, function, **modules):
+        super().__init__()
+        self.function = function
+        for name, module in modules.items():
+            self.add_module(name, module)
+
+    def forward(self, *args, **kwargs):
+        """Call the function."""
+        return self.function(self, *args, **kwargs)
+
+
+# One network, ten schemes
+
+
+@pytest.mark.parametrize("scheme", SANE)
+def test_sane_schemes(scheme):
+    """The lesson's network from every sane scheme: nothing worse than a note."""
+    report = check_init(net(scheme), *images())
+    assert report.ok, report
+    assert isinstance(report, Checkup)
+    assert [r.name for r in report.layers if r.kind == "Linear"] == ["fc1", "fc2", "fc3"]
+
+
+@pytest.mark.parametrize("scheme", ["zeros", "ones", "uniform(0, 1)", "constant(0.1)"])
+def test_schemes_that_do_not_train(scheme):
+    """Zeros, ones, any constant, and weights between 0 and 1 are errors."""
+    report = check_init(net(scheme), *images())
+    assert "error" in {f.severity for f in report.findings}, report
+    assert not report.ok
+
+
+def test_zeros_are_named():
+    """All three layers of a network of zeros are named."""
+    report = check_init(net("zeros"), *images())
+    assert [f.layer for f in report.findings if f.code == "zero-layer"] == ["fc1", "fc2", "fc3"]
+
+
+def test_depth_decides():
+    """Fifty layers of tanh: an error at σ_w = 0.5, nothing at 1, the edge of chaos."""
+    inputs, targets = draws(32, 20), labels(32, 5)
+    small = check_init(mlp(50, nn.Tanh, "lecun_normal", times=0.5), inputs, targets)
+    assert "vanishing-signal" in said(small, "error")
+    critical = check_init(mlp(50, nn.Tanh, "lecun_normal"), inputs, targets)
+    assert critical.ok, critical
+
+
+# One fault each
+
+
+def _set(layer, what, change):
+    """Change a parameter of a layer in place."""
+    with torch.no_grad():
+        change(getattr(layer, what))
+
+
+def _on(depth, activation, scheme, *changes, **kw):
+    """Return what makes a deep network and changes parameters of it."""
+
+    def build():
+        model = mlp(depth, activation, scheme, **kw)
+        for layer, what, change in changes:
+            _set(getattr(model, layer), what, change)
+        return model
+
+    return build
+
+
+def _unused():
+    """Return a network with a layer that runs, but does not reach the output."""
+    torch.manual_seed(0)
+    return Using(
+        lambda m, x: (m.side(x), m.main(x))[1], main=nn.Linear(20, 5), side=nn.Linear(20, 5)
+    )
+
+
+RELU, TANH = (4, nn.ReLU, "he_normal"), (4, nn.Tanh, "lecun_normal")
+PLANTED = {  # code -> what makes the network, the layer to blame (None: any)
+    "non-finite": (_on(*RELU, ("fc2", "weight", lambda w: w[3, 4].fill_(math.nan))), "fc2"),
+    "equal-units": (
+        _on(
+            *RELU,
+            ("fc2", "weight", lambda w: w.fill_(0.1)),
+            ("fc3", "weight", lambda w: w.fill_(0.1)),
+        ),
+        "fc2",
+    ),
+    "zero-layer": (_on(*RELU, ("fc2", "weight", lambda w: w.zero_())), "fc2"),
+    "dead-units": (_on(*RELU, ("fc2", "bias", lambda b: b.fill_(-100))), "fc2"),
+    "saturated-units": (_on(*TANH, ("fc2", "weight", lambda w: w.mul_(100))), "fc2"),
+    "vanishing-signal": (_on(30, nn.Tanh, "lecun_normal", times=0.3), None),
+    "exploding-signal": (_on(*RELU, ("fc2", "weight", lambda w: w.mul_(1000))), "fc2"),
+    "vanishing-gradients": (_on(20, nn.Sigmoid, "default"), None),
+    "exploding-gradients": (_on(50, nn.Tanh, "lecun_normal", times=3), None),
+    "collapsed-outputs": (_on(20, nn.Sigmoid, "default"), None),
+    "initial-loss": (_on(*RELU, ("fc4", "weight", lambda w: w.mul_(100))), "fc4"),
+    "inputs": (_on(*RELU), "inputs"),
+    "wrong-gain": (_on(20, nn.ReLU, "xavier_normal"), None),
+    "no-gradient": (_unused, "side"),
+}
+
+
+def planted(code):
+    """Return a model, inputs and targets with one fault, and the layer to blame (None: any)."""
+    build, layer = PLANTED[code]
+    inputs = draws(64, 20)
+    targets = inputs[:, :5].argmax(dim=1)  # something that can be learnt
+    return build(), 128 + 60 * inputs if code == "inputs" else inputs, targets, layer
+
+
+def test_every_code_has_a_fault():
+    """No code goes untested."""
+    assert set(PLANTED) == set(CODES)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_fault_is_found(code):
+    """Each fault is found under its code, worse than a note, and in the right layer."""
+    model, inputs, targets, layer = planted(code)
+    report = check_init(model, inputs, targets)
+    found = [f for f in report.findings if f.code == code]
+    assert found, report
+    assert found[0].severity in ("error", "warning"), report
+    if layer is not None:
+        assert found[0].layer == layer
+    assert all(f.evidence and f.advice for f in report.findings)
+    assert all(re.search(r"\d", f.evidence) or code == "non-finite" for f in found)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_advice_helps(code):
+    """The advice is code that runs, and once followed, the finding is gone."""
+    model, inputs, targets, _ = planted(code)
+    before = check_init(model, inputs, targets)
+    scope = {"model": model, "inputs": inputs, "torch": torch, "initguide": initguide}
+    torch.manual_seed(0)
+    for finding in before.findings:
+        if finding.code == code:
+            exec(finding.advice, scope)  # noqa: S102  pasting it is what is tested
+    after = check_init(model, scope["inputs"], targets)
+    assert code not in said(after), after
+
+
+# What is meant is no fault
+
+
+def test_zero_residual_branches():
+    """Branches that start as nothing are notes, with a norm's γ or a linear layer of zeros."""
+    model = Using(
+        lambda m, x: m.head(x + m.gamma(m.inside(x)) + m.last(F.relu(m.first(x)))),
+        inside=nn.Linear(20, 20),
+        gamma=nn.LayerNorm(20),
+        first=nn.Linear(20, 20),
+        last=nn.Linear(20, 20),
+        stem=nn.Identity(),
+        head=nn.Linear(20, 5),
+    )
+    stem = nn.Linear(20, 20)
+    nn.init.zeros_(model.gamma.weight)
+    nn.init.zeros_(model.last.weight)
+    report = check_init(nn.Sequential(stem, model), draws(32, 20), labels(32, 5))
+    assert report.ok, report
+    assert {f.layer for f in report.findings if f.code == "zero-layer"} == {"1.gamma", "1.last"}
+
+
+def test_zero_last_layer():
+    """A last layer of zeros is a note, and what lies behind it is judged all the same."""
+    model = mlp(4, nn.ReLU, "he_normal")
+    nn.init.zeros_(model.fc4.weight)
+    report = check_init(model, draws(32, 20), labels(32, 5))
+    assert report.ok
+    assert [(f.code, f.layer) for f in report.findings] == [("zero-layer", "fc4")]
+    assert not model.fc4.weight.any()
+    for fc in (model.fc2, model.fc3):
+        fc.weight.data.fill_(0.1)
+    report = check_init(model, draws(32, 20), labels(32, 5))
+    assert "equal-units" in said(report, "error")
+
+
+def test_scale_before_a_norm():
+    """Weights of any size in front of a normalization do no harm, and nothing is said."""
+    layers = []
+    for _ in range(3):
+        layers += [nn.Linear(20, 20), nn.BatchNorm1d(20), nn.ReLU()]
+    model = nn.Sequential(*layers, nn.Linear(20, 5))
+    model[3].weight.data.mul_(100)
+    report = check_init(model, draws(32, 20), labels(32, 5))
+    assert report.ok, report
+
+
+def test_batch_norm_in_evaluation_mode():
+    """A new batch normalization is judged by the batch, as it will train; the model stays so."""
+    layers = []
+    for _ in range(20):
+        layers += [nn.Linear(20, 20, bias=False), nn.BatchNorm1d(20), nn.ReLU()]
+    model = nn.Sequential(*layers, nn.Linear(20, 5)).eval()
+    for mode in (True, False):
+        report = check_init(model.train(mode), draws(32, 20), labels(32, 5))
+        assert report.ok, report
+        assert model[1].training is mode
+        assert model[1].num_batches_tracked == 0
+        assert any("Batch normalization used the batch" in r for r in report.remarks) is not mode
+
+
+def test_depth_of_a_good_stack_is_no_fault():
+    """Fifty layers of ReLU by He's rule, where any two inputs come close: no error."""
+    report = check_init(mlp(50, nn.ReLU, "he_normal", width=128), draws(64, 20), labels(64, 5))
+    assert "error" not in {f.severity for f in report.findings}, report
+
+
+# Any module
+
+
+def attention(m, x):
+    """Self-attention with its packed projection."""
+    return m.head(m.attention(x, x, x)[0].mean(dim=1))
+
+
+ODD = {
+    "tuple": lambda: (Using(lambda m, x, y: m.a(x + y), a=nn.Linear(8, 4)), (draws(9, 8),) * 2),
+    "dict": lambda: (Using(lambda m, x: m.a(x), a=nn.Linear(8, 4)), {"x": draws(9, 8)}),
+    "outputs": lambda: (Using(lambda m, x: (m.a(x), 1), a=nn.Linear(8, 4)), draws(9, 8)),
+    "named outputs": lambda: (
+        Using(lambda m, x: {"out": m.a(x)}, a=nn.Linear(8, 4)),
+        draws(9, 8),
+    ),
+    "logits": lambda: (
+        Using(lambda m, x: SimpleNamespace(logits=m.a(x)), a=nn.Linear(8, 4)),
+        draws(9, 8),
+    ),
+    "used twice": lambda: (
+        Using(lambda m, x: m.b(m.a(m.a(x))), a=nn.Linear(8, 8), b=nn.Linear(8, 4)),
+        draws(9, 8),
+    ),
+    "grouped": lambda: (
+        nn.Sequential(nn.Conv2d(4, 8, 3, groups=2), nn.ConvTranspose2d(8, 4, 3)),
+        draws(9, 4, 6, 6),
+    ),
+    "embedding": lambda: (
+        nn.Sequential(nn.Embedding(50, 8), nn.Linear(8, 4)),
+        torch.randint(0, 50, (9, 5), generator=torch.Generator().manual_seed(0)),
+    ),
+    "attention": lambda: (
+        Using(
+            attention,
+            attention=nn.MultiheadAttention(8, 2, batch_first=True),
+            head=nn.Linear(8, 4),
+        ),
+        draws(9, 5, 8),
+    ),
+    "lstm": lambda: (nn.LSTM(8, 16, batch_first=True), draws(9, 5, 8)),
+    "gru": lambda: (nn.GRU(8, 16, num_layers=2), draws(9, 5, 8)),
+    "weight norm": lambda: (
+        nn.Sequential(parametrizations.weight_norm(nn.Linear(8, 8)), nn.ReLU(), nn.Linear(8, 4)),
+        draws(9, 8),
+    ),
+    "float64": lambda: (nn.Linear(8, 4).double(), draws(9, 8).double()),
+    "bfloat16": lambda: (
+        nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4)).bfloat16(),
+        draws(9, 8).bfloat16(),
+    ),
+    "one layer": lambda: (nn.Linear(8, 4), draws(9, 8)),
+    "no layer with weights": lambda: (nn.ReLU(), draws(9, 8)),
+    "batch of one": lambda: (nn.Linear(8, 4), draws(1, 8)),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_any_module(kind):
+    """Odd inputs, outputs and layers, as torch makes them: nothing worse than a note."""
+    torch.manual_seed(1)
+    model, inputs = ODD[kind]()
+    report = check_init(model, inputs)
+    assert report.ok, report
+    assert "targets" in str(report)
+
+
+@pytest.mark.parametrize("kind", ["attention", "lstm", "gru"])
+def test_packed_layers(kind):
+    """Equal units of attention and recurrent layers are found; the advice initializes them."""
+    torch.manual_seed(1)
+    model, inputs = ODD[kind]()
+    if kind != "attention":  # a head that treats all units alike, or their gradients differ
+        model = Using(lambda m, x: m.head(m.rnn(x)[0]), rnn=model, head=nn.Linear(16, 4))
+        nn.init.constant_(model.head.weight, 0.2)
+    layer = next(m for m in model.modules() if isinstance(m, nn.MultiheadAttention | nn.RNNBase))
+    with torch.no_grad():
+        for name, parameter in layer.named_parameters():
+            parameter.fill_(0.1 if "weight" in name else 0)
+    report = check_init(model, inputs)
+    found = [f for f in report.findings if f.code == "equal-units" and f.severity == "error"]
+    assert found, report
+    for finding in found:
+        exec(finding.advice, {"model": model, "initguide": initguide})  # noqa: S102
+    assert "equal-units" not in said(check_init(model, inputs), "error", "warning")
+
+
+def test_tied_and_frozen():
+    """Tied weights are one parameter; a frozen layer is looked through, not reported."""
+    torch.manual_seed(0)
+    embedding, head = nn.Embedding(50, 16), nn.Linear(16, 50, bias=False)
+    nn.init.normal_(embedding.weight, std=0.25)
+    head.weight = embedding.weight
+    tokens = torch.randint(0, 50, (8, 6), generator=torch.Generator().manual_seed(0))
+    assert check_init(nn.Sequential(embedding, nn.Linear(16, 16), head), tokens, tokens).ok
+    model = mlp(4, nn.ReLU, "he_normal")
+    model.fc1.requires_grad_(requires_grad=False)
+    assert check_init(model, draws(32, 20), labels(32, 5)).ok
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu():
+    """The report of a model on a GPU is that of the same model on the CPU."""
+    model, (inputs, targets) = net("ones"), images()
+    here = check_init(model, inputs, targets)
+    there = check_init(model.cuda(), inputs.cuda(), targets.cuda())
+    assert said(here) == said(there)
+
+
+@pytest.mark.parametrize("head", ["zeros", "he_normal"])
+def test_the_model_comes_back_untouched(head):
+    """Weights, buffers, gradients, modes, hooks, the parameters themselves, and generators."""
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten(), nn.Linear(2704, 10)
+    )
+    initguide.initialize(model[4], head, seed=0)
+    model[1].eval()
+    model[0].weight.grad = torch.ones_like(model[0].weight)
+    model[0].register_forward_hook(lambda *_: None)
+    before = copy.deepcopy(model.state_dict())
+    parameters = list(model.parameters())
+    modes = [module.training for module in model.modules()]
+    attributes = [set(vars(module)) for module in model.modules()]
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002  the global one is meant
+    torch.manual_seed(1)
+    states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()  # noqa: NPY002
+    check_init(model, *images(8))
+    assert random.getstate() == states[0]
+    assert np.random.get_state()[1].tolist() == states[1]  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), states[2])
+    assert all(a is b for a, b in zip(parameters, model.parameters(), strict=True))
+    assert list(model.state_dict()) == list(before)
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+    assert [module.training for module in model.modules()] == modes
+    assert [set(vars(module)) for module in model.modules()] == attributes
+    assert torch.equal(model[0].weight.grad, torch.ones_like(model[0].weight))
+    assert model[4].weight.grad is None
+    assert len(model[0]._forward_hooks) == 1
+
+
+def test_untouched_after_an_error():
+    """Modes are put back where the forward pass raises, too."""
+    model = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(3).eval(), nn.Linear(3, 2))
+    with pytest.raises(RuntimeError, match="This came from the forward pass"):
+        check_init(model, draws(4, 5))
+    assert model[0].training
+    assert not model[1].training
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: check_init("net", draws(2, 3)), TypeError, "must be a torch.nn.Module"),
+        (lambda: check_init(nn.LazyLinear(3), draws(2, 3)), ValueError, "run the model once"),
+        (
+            lambda: check_init(nn.Linear(3, 2, device="meta"), draws(2, 3)),
+            ValueError,
+            "meta device",
+        ),
+        (
+            lambda: check_init(nn.Linear(4, 2), draws(2, 3)),
+            RuntimeError,
+            r"inputs: \(2, 3\) float32",
+        ),
+        (
+            lambda: check_init(nn.Linear(3, 2), draws(2, 3), loss=lambda output: output),
+            ValueError,
+            "must return one floating-point number",
+        ),
+        (
+            lambda: check_init(nn.Linear(3, 2), draws(2, 3), torch.tensor([0, 5])),
+            ValueError,
+            "targets reach from 0 to 5",
+        ),
+    ],
+)
+def test_refusals(call, error, message):
+    """What cannot be checked is refused with a message that says what to do."""
+    with pytest.raises(error, match=message):
+        call()
+
+
+# Losses
+
+
+def test_losses_that_know_nothing():
+    """The initial loss is held against the same loss at outputs of 0, for the usual losses."""
+    model, inputs = mlp(3, nn.ReLU, "he_normal"), draws(32, 20)
+    classes, numbers = labels(32, 5), draws(32, 5)
+    found = check_init(model, inputs, classes).measurement
+    assert found.blank_loss == pytest.approx(math.log(5))
+    assert check_init(model, inputs, classes, nn.CrossEntropyLoss()).measurement.blank_loss == (
+        pytest.approx(math.log(5))
+    )
+    found = check_init(model, inputs, numbers).measurement
+    assert found.blank_loss == pytest.approx(numbers.square().mean().item())
+    softmax = nn.Sequential(model, nn.LogSoftmax(dim=1))
+    found = check_init(softmax, inputs, classes, F.nll_loss).measurement
+    assert found.blank_loss == pytest.approx(math.log(5))
+    assert math.isnan(check_init(model, inputs).measurement.blank_loss)
+    own = check_init(model, inputs, classes, lambda output, _: output.square().mean())
+    assert math.isnan(own.measurement.blank_loss)
+    assert "The initial loss was not judged" in str(own)
+
+
+def test_without_targets_outputs_are_judged():
+    """Without targets there is no initial loss to judge, but outputs that explode are found."""
+    model = mlp(4, nn.ReLU, "he_normal")
+    model.fc3.weight.data.mul_(1e4)
+    report = check_init(model, draws(32, 20))
+    assert [f.layer for f in report.findings if f.code == "exploding-signal"] == ["fc3"]
+
+
+# Tables
+
+
+def test_report(capsys):
+    """The text fits 100 columns; HTML and JSON say the same; nothing is printed."""
+    report = check_init(mlp(12, nn.ReLU, "ones"), draws(32, 20), labels(32, 5))
+    text = str(report)
+    assert repr(report) == text
+    assert max(map(len, text.splitlines())) <= 100
+    assert "equal-units: fc1, fc2, fc3 and 8 more" in text
+    page = report._repr_html_()
+    content = json.loads(report.to_json())
+    assert content["ok"] is False
+    assert len(content["layers"]) == len(report.layers)
+    assert content["findings"][0]["code"] in CODES
+    for finding in report.findings[:2]:
+        assert finding.code in text
+        assert finding.code in page
+        assert finding.evidence.split()[0] in text
+    assert page.count("<tr>") == 1 + len(report._groups())
+    assert capsys.readouterr().out == ""
+
+
+def test_long_names_fit():
+    """Long names of layers neither break the 100 columns nor the advice."""
+    inner = nn.Linear(20, 20)
+    nn.init.zeros_(inner.weight)
+    model = inner
+    for name in ("a_very_long_name_of_a_block", "an_even_longer_name_of_a_stage", "encoder"):
+        model = nn.Sequential()
+        model.add_module(name, inner)
+        inner = model
+    model = nn.Sequential(nn.Linear(20, 20), model, nn.ReLU(), nn.Linear(20, 5))
+    report = check_init(model, draws(32, 20), labels(32, 5))
+    assert not report.ok
+    assert max(map(len, str(report).splitlines())) <= 100
+    advice = report.findings[0].advice
+    exec(advice, {"model": model, "initguide": initguide})  # noqa: S102
+    assert check_init(model, draws(32, 20), labels(32, 5)).ok
+
+
+def test_json_has_no_infinities():
+    """Numbers that JSON does not know become null or words."""
+    model = mlp(3, nn.ReLU, "he_normal")
+    model.fc2.weight.data[0, 0] = math.inf
+    report = check_init(model, draws(8, 20), labels(8, 5))
+    assert said(report, "error") == {"non-finite"}
+    assert json.loads(report.to_json())["layers"]
+
+
+def test_figure():
+    """The figure marks the layers that were found and says so in its alt text."""
+    report = check_init(net("zeros"), *images())
+    ax = plots.plot_checkup(report)
+    assert [text.get_text() for text in ax.texts].count("×") == 3
+    text = plots.alt_text(ax.figure)
+    assert "zero-layer (error)" in text
+    plt.close(ax.figure)
+    ax = plots.plot_checkup(check_init(net(), *images()))
+    assert "found: nothing" in plots.alt_text(ax.figure)
+    assert not ax.texts
+    plt.close(ax.figure)
+
+
+# The command line
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Work in a folder with a module of networks and a batch."""
+    monkeypatch.chdir(tmp_path)
+    Path("nets_of_mine.py").write_text(
+        "import torch, initguide\n"
+        "def good(): return initguide.initialize(initguide.Net(), 'he_normal')\n"
+        "def bad(): return initguide.initialize(initguide.Net(), 'zeros')\n"
+        "from torch import nn\n"
+        "def words(): return nn.Sequential(nn.Embedding(10, 8), nn.Linear(8, 4))\n"
+        "def broken(): raise KeyError('gone')\n"
+        "def none(): return None\n"
+        "network = good()\n"
+        "class Loss(torch.nn.CrossEntropyLoss): pass\n"
+        "number = 3\n",
+        encoding="utf-8",
+    )
+    inputs, targets = images()
+    torch.save((inputs, targets), "batch.pt")
+    torch.save({"inputs": inputs, "targets": targets}, "named.pt")
+    torch.save(inputs, "inputs.pt")
+    torch.save({"images": inputs}, "keywords.pt")
+    yield "nets_of_mine"
+    sys.modules.pop("nets_of_mine", None)
+
+
+SHAPE = ("--input", "16,1,28,28")
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (("good", *SHAPE), 0),
+        (("network", *SHAPE, "--eval"), 0),
+        (("good", "--data", "batch.pt"), 0),
+        (("good", "--data", "named.pt", "--loss", "cross_entropy"), 0),
+        (("good", "--data", "batch.pt", "--loss", "nets_of_mine:Loss"), 0),
+        (("good", "--data", "inputs.pt"), 0),
+        (("good", "--data", "keywords.pt"), 0),
+        (("good", *SHAPE, "--dtype", "bfloat16"), 0),
+        (("words", "--input", "8,5", "--dtype", "int64"), 0),
+        (("bad", *SHAPE), 1),
+    ],
+)
+def test_command(module, capsys, words, status):
+    """The command prints the report, and its status says whether something was found."""
+    state = torch.get_rng_state()
+    before = list(sys.path)
+    assert cli.main(["check", f"{module}:{words[0]}", *words[1:]]) == status
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "Loss: " in printed.out
+    assert ("error" in printed.out) is bool(status)
+    assert sys.path == before
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_command_json_and_figure(module, capsys):
+    """`--json` prints JSON, `--plot` saves a figure."""
+    assert cli.main(["check", f"{module}:bad", *SHAPE, "--json", "--plot", "out.png"]) == 1
+    assert json.loads(capsys.readouterr().out)["ok"] is False
+    assert Path("out.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("nets_of_mine", *SHAPE), "MODULE:NAME"),
+        (("no_such_module_here:x", *SHAPE), "No module named 'no_such_module_here'"),
+        (("nets_of_mine:nothing", *SHAPE), "has no attribute 'nothing'"),
+        (("nets_of_mine:number", *SHAPE), "it is of type int"),
+        (("nets_of_mine:none", *SHAPE), "NoneType, not a network"),
+        (("nets_of_mine:broken", *SHAPE), "KeyError: 'gone'"),
+        (("nets_of_mine:good", "--input", "4,x"), "'4,x' is no shape"),
+        (("nets_of_mine:good", "--input", "4,3"), "shapes cannot be multiplied"),
+        (("nets_of_mine:good", "--data", "none.pt"), "No such file"),
+        (("nets_of_mine:good", "--data", "nets_of_mine.py"), "--data nets_of_mine.py: "),
+        (("nets_of_mine:good", *SHAPE, "--loss", "crossentropy"), "has no attribute"),
+        (("nets_of_mine:good", *SHAPE, "--loss", "nets_of_mine:number"), "it is no function"),
+        (("nets_of_mine:good", *SHAPE, "--seed", "-1"), "--seed is -1"),
+        (("nets_of_mine:good", *SHAPE, "--plot", "out.xyz"), "no picture format"),
+    ],
+)
+@pytest.mark.usefixtures("module")
+def test_command_refuses(capsys, words, message):
+    """What cannot be run ends with status 2 and one line that says why."""
+    assert cli.main(["check", *words]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert printed.err.startswith("initguide: error: ")
+    assert message in printed.err
+
+
+# Networks of others
+
+
+def _benchmark():
+    """Import the benchmark's script."""
+    path = ROOT / "benchmarks" / "check_networks.py"
+    if not path.exists():
+        pytest.skip("the package is installed without its repository")
+    spec = importlib.util.spec_from_file_location("check_networks", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["check_networks"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["resnet18", "vgg11", "mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x0_5"]
+)
+def test_torchvision(name):
+    """Torchvision's networks, as their authors initialize them: no error, no warning."""
+    from torchvision import models
+
+    torch.manual_seed(0)
+    report = check_init(models.get_model(name), draws(8, 3, 64, 64), labels(8, 1000))
+    assert report.ok, report
+
+
+@pytest.mark.slow
+def test_planted_faults():
+    """Faults that spoil the training of two networks are found and placed; others are no errors."""
+    bench = _benchmark()
+    results = []
+    for only in ("mlp 3 relu", "mlp 4 tanh"):
+        results += bench.small(200, 1, only, verbose=False)
+    spoiled = [r for r in results if r.spoiled]
+    assert len(spoiled) >= 6
+    assert sum(r.found for r in spoiled) >= 0.95 * len(spoiled)
+    assert sum(r.named for r in spoiled) >= 0.9 * len(spoiled)
+    assert not any(r.error for r in results if not r.case.fault)

@@ -1,0 +1,143 @@
+"""Tables as text, HTML and comma-separated values."""
+
+import csv
+import io
+import math
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from initguide.tables import Table
+
+
+def small(**options):
+    """Return a table of two rows."""
+    columns = {"activation": ["ReLU", "tanh"], "gain": [2**0.5, -0.00001], "runs": [3, 12_000]}
+    return Table(columns, caption="Gains", **options)
+
+
+class Cells(HTMLParser):
+    """Collect the texts of the cells and the attributes of their tags."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.found, self.open = [], None
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        """Open a cell."""
+        if tag in {"th", "td", "caption"}:
+            self.open = (tag, dict(attrs).get("scope"))
+            self.found.append([*self.open, ""])
+
+    def handle_endtag(self, tag):
+        """Close it."""
+        if self.open and tag == self.open[0]:
+            self.open = None
+
+    def handle_data(self, data):
+        """Keep its text."""
+        if self.open:
+            self.found[-1][2] += data
+
+
+def test_text_is_aligned():
+    """Names are flush left, numbers flush right, four digits where nothing is said."""
+    lines = str(small(note="Two rows.")).splitlines()
+    assert lines[0] == "Gains"
+    assert lines[2].split() == ["activation", "gain", "runs"]
+    assert lines[4].split() == ["ReLU", "1.414", "3"]
+    assert lines[5].split() == ["tanh", "−1.000e−05", "12,000"]
+    assert len(lines[4]) == len(lines[5]) == len(lines[1])
+    assert lines[-1] == "Two rows."
+    assert repr(small()) == str(small())
+
+
+def test_html_has_a_caption_and_scoped_headers():
+    """Screen readers know what each header is for; the cells are those of the text."""
+    cells = Cells(small()._repr_html_()).found
+    assert cells[0] == ["caption", None, "Gains"]
+    assert [c[1] for c in cells[1:4]] == ["col"] * 3
+    assert [c[2] for c in cells if c[:2] == ["th", "row"]] == ["ReLU", "tanh"]
+    assert [c[2] for c in cells if c[0] == "td"] == ["1.414", "3", "−1.000e−05", "12,000"]
+
+
+def test_html_is_escaped():
+    """Labels and notes may hold anything."""
+    table = Table({"<b>": ["a & b"]}, caption="x < y", note="<script>")
+    html = table._repr_html_()
+    assert "<b>" not in html
+    assert "<script>" not in html
+    assert "a &amp; b" in html
+
+
+def test_marked_rows_are_highlighted():
+    """Only the rows named are."""
+    html = small(marked=[1])._repr_html_()
+    assert html.count('<tr class="best">') == 1
+    assert html.index('class="best"') > html.index("ReLU")
+
+
+def test_formats():
+    """A specification or a function decides how a column is written."""
+    table = small(formats={"gain": ".1f", "runs": lambda n: f"{n} runs"})
+    assert "1.4" in str(table)
+    assert "12000 runs" in str(table)
+
+
+@pytest.mark.parametrize("missing", [None, math.nan, np.float32("nan")])
+def test_missing_values(missing):
+    """They are a dash in the table and empty in the file; infinity is a number."""
+    table = Table({"row": ["a", "b"], "x": [missing, math.inf]}, caption="c")
+    assert str(table).splitlines()[4].split() == ["a", "–"]
+    assert table.to_csv() == "row,x\na,\nb,inf\n"
+
+
+def test_columns_of_words_are_flush_left():
+    """Their headers and cells say so to the style sheet."""
+    table = Table({"row": ["a"], "verdict": ["holds"], "x": [1.0]}, caption="c")
+    html = table._repr_html_()
+    assert '<th scope="col" class="words">verdict</th>' in html
+    assert '<td class="words">holds</td>' in html
+    assert "<td>1.000</td>" in html
+
+
+def test_file(tmp_path):
+    """The file holds what is returned."""
+    text = small().to_csv(tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text(encoding="utf-8") == text
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text(st.characters(codec="utf-8", exclude_characters="\r")),
+            st.floats(allow_nan=False),
+        ),
+        max_size=5,
+    )
+)
+def test_files_lose_nothing(rows):
+    """Whatever is written can be read back, to the last digit."""
+    table = Table({"name": [r[0] for r in rows], "x": [r[1] for r in rows]}, caption="c")
+    _, *read = csv.reader(io.StringIO(table.to_csv(), newline=""))
+    assert [(name, float(x)) for name, x in read] == rows
+    str(table)
+    table._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "message"),
+    [
+        ({}, {}, "columns is empty"),
+        ({"a": [1], "b": [1, 2]}, {}, "equally long, but they have: 'a' 1, 'b' 2"),
+        ({"a": [1]}, {"formats": {"b": ".2f"}}, "formats names 'b'.*the columns are 'a'"),
+    ],
+)
+def test_refused(columns, options, message):
+    """Messages say what came and what there is."""
+    with pytest.raises(ValueError, match=message):
+        Table(columns, caption="c", **options)
