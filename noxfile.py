@@ -14,21 +14,28 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "typecheck", "tests", "docs"]
 
 
-def install(session: nox.Session, *groups: str, package: bool = True) -> None:
+LOCK = "docs/requirements.lock"  # exact versions of all that the published site is built with
+
+
+def install(session: nox.Session, *groups: str, package: bool = True, locked: bool = False) -> None:
     """Install dependency groups of pyproject.toml and, editable, the package itself."""
     if session.venv_backend == "virtualenv":
         session.install("pip>=25.1")  # the first one that knows --group
     arguments = [argument for group in groups for argument in ("--group", group)]
+    arguments += ["--constraint", LOCK] if locked else []
     session.install(*(["-e", "."] if package else []), *arguments)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, formatting and pyproject.toml."""
+    """Check style, formatting, pyproject.toml and the workflows."""
     install(session, "lint", package=False)
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", "--check")
     session.run("validate-pyproject", "pyproject.toml")
+    workflows = sorted(map(str, Path(".github/workflows").glob("*.yml")))
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+    session.run("zizmor", "--offline", "--quiet", "--pedantic", *workflows)
 
 
 @nox.session
@@ -42,7 +49,7 @@ def typecheck(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests and the docstrings' examples on all cores."""
     install(session, "test", "docs")  # the site's extensions are tested too
-    session.run("pytest", "-n", "auto", *session.posargs)
+    session.run("pytest", "-n", "auto", "--dist", "worksteal", *session.posargs)
 
 
 @nox.session
@@ -51,15 +58,23 @@ def docs(session: nox.Session) -> None:
 
     While writing: `-- --fast lesson` or `-- --fast lesson/plot_3` runs only the pages whose path
     starts like that, and builds into docs/_build/fast. The other pages appear without output.
-    `-- --clean` first deletes whatever earlier builds left.
+    `-- --clean` first deletes whatever earlier builds left. `-- --compare OLD` ends with what the
+    pages of another build, in the folder OLD, measured differently.
     """
-    install(session, "docs")
+    install(session, "docs", locked=True)
     options = list(session.posargs)
     target = Path("docs/_build/html")
     if "--clean" in options:
         options.remove("--clean")
         for folder in ("_build", "auto_examples", "gen_modules"):
             shutil.rmtree(Path("docs", folder), ignore_errors=True)
+    old = None
+    if "--compare" in options:
+        at = options.index("--compare")
+        if at + 1 == len(options):
+            session.error("--compare needs the folder of another build")
+        _, old = options[at : at + 2]
+        del options[at : at + 2]
     if "--fast" in options:
         at = options.index("--fast")
         if at + 1 == len(options):
@@ -73,6 +88,52 @@ def docs(session: nox.Session) -> None:
         "sphinx-build", *strict, "-b", "html", "-d", str(trees), *options, "docs", str(target)
     )
     session.log(f"open {target / 'index.html'}")
+    if old is not None:
+        session.run("python", "docs/compare_builds.py", old, str(target), success_codes=[0, 1])
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """Look at every page of the built site in a browser, as tests_site says. After `nox -s docs`.
+
+    Needs Debian's package chromium, or a browser named in INITGUIDE_CHROMIUM. Pictures of the key
+    pages go to docs/_build/screenshots.
+    """
+    install(session, "site", package=False)
+    session.run("pytest", "-n", "auto", "tests_site", *session.posargs)
+
+
+@nox.session
+def linkcheck(session: nox.Session) -> None:
+    """Check the links to other sites. Fails if one is dead; says so if there is no network.
+
+    Pages that are up to date do not run again.
+    """
+    install(session, "docs", locked=True)
+    target = Path("docs/_build/linkcheck")
+    results = target / "output.json"
+    results.unlink(missing_ok=True)
+    patience = ["-D", "linkcheck_timeout=15", "-D", "linkcheck_rate_limit_timeout=60"]
+    options = ["-q", "-d", "docs/_build/html-doctrees", *patience, *session.posargs]
+    session.run(
+        "sphinx-build", "-b", "linkcheck", *options, "docs", str(target), success_codes=[0, 1, 2]
+    )
+    session.run("python", "tests_site/linkcheck.py", str(results))
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Write docs/requirements.lock anew, with today's versions of what builds the site."""
+    session.install("uv")
+    options = ["--universal", "--python-version", "3.11", "--no-annotate", "--no-header"]
+    session.run(
+        "uv", "pip", "compile", *options, "--upgrade", "--group", "docs", "pyproject.toml",
+        "--output-file", LOCK, silent=True,
+    )  # fmt: skip
+    notice = (
+        "# Written by `nox -s lock`: what the site is built with, as constraints for installing.\n"
+    )
+    Path(LOCK).write_text(notice + Path(LOCK).read_text(encoding="utf-8"), encoding="utf-8")
 
 
 @nox.session

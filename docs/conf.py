@@ -7,7 +7,8 @@ from pathlib import Path
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS / "_ext"))
 
-import figures  # noqa: E402  found through the line above
+import downloads  # noqa: E402  found through the line above
+import figures  # noqa: E402
 import sections  # noqa: E402
 
 import initguide  # noqa: E402
@@ -21,6 +22,8 @@ version = release = initguide.__version__
 
 # The address that the site is published under, if it is known: "https://example.org/initguide/".
 site_url = os.environ.get("INITGUIDE_SITE_URL", "")
+# The repository on GitHub, if it is known: "owner/name". For links to notebooks in Colab.
+initguide_repository = os.environ.get("INITGUIDE_REPOSITORY", "")
 
 # -- Sphinx ---------------------------------------------------------------------------------------
 
@@ -29,22 +32,24 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sphinx_design",
+    "sphinxcontrib.bibtex",
     "myst_parser",  # reads CHANGELOG.md
     "freshness",  # before sphinx_gallery: it decides which pages are out of date
     "sphinx_gallery.gen_gallery",
     # Our own, from docs/_ext. Each says in its docstring why it exists.
+    "cards",
+    "cheatsheet",
+    "citations",
     "crossrefs",
     "descriptions",
+    "downloads",
     "figures",
     "mathml",
-    "notebooks",
+    "pages",
     "sections",
     "terminal",
 ]
-if site_url:
-    extensions.append("sphinxext.opengraph")  # needs the full address of each page
-    html_baseurl = ogp_site_url = site_url
-    ogp_social_cards = {"enable": False}
+html_baseurl = site_url
 
 exclude_patterns = ["_build", "auto_examples/**/*.md5"]
 templates_path = ["_templates"]
@@ -62,6 +67,12 @@ nitpick_ignore_regex = [
     # Short names that docstrings use for them.
     (r"py:.*", r"(Axes|Figure|Generator|Module|Tensor|ndarray|device|Optimizer|DataLoader)"),
 ]
+
+# -- Citations ------------------------------------------------------------------------------------
+
+bibtex_bibfiles = ["references.bib"]
+bibtex_reference_style = "author_year"
+bibtex_default_style = "plain"
 
 # -- The API reference ----------------------------------------------------------------------------
 
@@ -100,10 +111,7 @@ sphinx_gallery_conf = {
     "backreferences_dir": "gen_modules/backreferences",
     "inspect_global_variables": True,
     "thumbnail_size": (480, 320),
-    "first_notebook_cell": (
-        "# This notebook needs the package initguide. In a hosted notebook, run this line first:\n"
-        "# %pip install initguide"
-    ),
+    "first_notebook_cell": downloads.first_cell(initguide_repository),
     "plot_gallery": True,
 }
 

@@ -2,8 +2,19 @@
 Start here
 ==========
 
-From nothing to a comparison of your own in five minutes: install the package, compare three
-initialization schemes, read the table, then put your own network and your own scheme in.
+From nothing to a comparison and a check-up of your own in five minutes: install the package,
+compare three initialization schemes, find out what is wrong with a broken network, then put your
+own network and your own scheme in.
+
+.. admonition:: What you will learn
+
+   - how to install the package and train from three schemes
+   - how to read the table and the figure that come out
+   - how to check whether a network is ready to be trained
+   - how to put in a network and a scheme of your own
+
+.. meta::
+   :keywords: install, quick start, first comparison, check-up, custom network, custom scheme
 """
 
 # %%
@@ -15,9 +26,9 @@ initialization schemes, read the table, then put your own network and your own s
 #
 # That is in a clone of the repository. It needs Python 3.11 or newer, and brings PyTorch along if
 # you do not have it. Everything below is what this page printed when the site was built; the
-# downloads at its end hold the same as a notebook and as a script. A notebook shows tables and
-# figures by itself. In a script, write ``print(result)``, and ``matplotlib.pyplot.show()`` at the
-# end.
+# downloads under the title hold the same as a script and as a notebook. In a script of your own,
+# write ``print(result)`` to see a table, and ``matplotlib.pyplot.show()`` at the end to see the
+# figures.
 #
 # A first comparison
 # ------------------
@@ -56,6 +67,24 @@ plots.plot_losses(result, first=100)
 # the default, here?
 
 print(result.difference("He", "PyTorch's default"))
+
+# %%
+# A first check-up
+# ----------------
+# Why does all ones fail, and could one have known? :func:`initguide.check_init` sends one batch
+# forward and back, without training, and says what is wrong, where, and what to do:
+
+images, labels = data.train.images[:100], data.train.labels[:100]
+net = initguide.initialize(initguide.Net(), "ones")
+initguide.check_init(net, images, labels)
+
+# %%
+# The advice is code to paste. Following it:
+
+initguide.initialize(net, "he_normal", seed=0)
+report = initguide.check_init(net, images, labels)
+print("ready to be trained:", report.ok)
+report
 
 # %%
 # Your own network
@@ -121,7 +150,9 @@ print(f"standard deviation of the first layer: {net[0].weight.std():.3f}")
 #
 # Where to go from here
 # ---------------------
+# - Something is wrong with a network of yours? From a terminal, ``initguide check
+#   torchvision.models:resnet18 --input 8,3,64,64`` checks any network that can be imported.
 # - Why do constants fail, and what does a good scheme do? Take
 #   :doc:`the lesson </auto_examples/lesson/plot_1_data_and_network>`, seven short pages.
-# - Which scheme should it be? :doc:`/auto_examples/lesson/plot_7_choose`.
+# - Which scheme should it be? :doc:`/which`.
 # - What exactly is measured? :doc:`/numbers`.

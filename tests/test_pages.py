@@ -1,5 +1,6 @@
-"""Every page of the site runs as a script of its own, and so does every solution on it."""
+"""Every page runs as a downloaded script and as a notebook, and so does every solution on it."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,20 +10,42 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+pytest.importorskip("sphinx_gallery", reason="the group `docs` is not installed")
+from sphinx_gallery.gen_gallery import DEFAULT_GALLERY_CONF
+
+ROOT = Path(__file__).parent.parent
+sys.path.append(str(ROOT / "docs" / "_ext"))
+import downloads  # noqa: E402  one of the site's extensions
+
+EXAMPLES = ROOT / "examples"
 PAGES = sorted(EXAMPLES.rglob("plot_*.py"))
 SOLUTION = re.compile(
     r"\.\. dropdown:: Solution\n(?:#\s*\n)*#\s+\.\. code-block:: python\n((?:#.*\n)+)"
 )
 
-# Runs a page on the embedded sample, whatever else the machine has, and then its solutions.
-RUN = """
-import functools, runpy, sys
+# What a reader adds who has no full data set, and what a test adds so that there is none.
+ON_THE_SAMPLE = """
+import functools
 import initguide.data
 initguide.data.fashion_mnist = functools.partial(initguide.data.fashion_mnist, source="sample")
+"""
+
+# Runs a downloaded script, and then its solutions.
+RUN_SCRIPT = f"""{ON_THE_SAMPLE}
+import runpy, sys
 names = runpy.run_path(sys.argv[1], run_name="__main__")
 for solution in sys.argv[2:]:
     exec(solution, names)
+"""
+
+RUN_NOTEBOOK = """
+import sys
+import nbclient, nbformat
+notebook = nbformat.read(sys.argv[1], as_version=4)
+notebook.cells.insert(0, nbformat.v4.new_code_cell(sys.argv[2]))
+nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
+outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+print(sum("image/png" in output.get("data", {}) for output in outputs), "figures")
 """
 
 
@@ -46,22 +69,48 @@ def test_pages_are_found():
     assert len(PAGES) >= 8
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_page_and_its_solutions_run_alone(page, tmp_path):
-    """A downloaded page runs without a display and without the full data, with its solutions."""
-    environment = {**os.environ, "MPLBACKEND": "agg"}
-    environment.pop("DISPLAY", None)
+def run(folder, code, *arguments):
+    """Run code in another interpreter, without a display; return what it printed."""
+    environment = {**os.environ}
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND"):
+        environment.pop(name, None)
     done = subprocess.run(
-        [sys.executable, "-W", "error::DeprecationWarning", "-c", RUN, page, *solutions(page)],
-        cwd=tmp_path,
+        [sys.executable, "-W", "error::DeprecationWarning", "-c", code, *arguments],
+        cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert list(tmp_path.iterdir()) == []  # nothing is left behind
+    assert list(folder.iterdir()) == []  # nothing is left behind
+    return done
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_downloaded_script_and_solutions_run_alone(page, tmp_path):
+    """It needs no display and no full data, prints its tables, and warns of nothing."""
+    script, work = tmp_path / page.name, tmp_path / "work"
+    work.mkdir()
+    script.write_text(downloads.script_of(page.read_text(encoding="utf-8")), encoding="utf-8")
+    done = run(work, RUN_SCRIPT, script, *solutions(page))
+    assert "non-interactive" not in done.stderr  # matplotlib's word for "no display"
+    assert "There is no screen for the figures" in done.stdout
+    if "\nprint(result)\n" in script.read_text(encoding="utf-8"):
+        assert "Validation accuracy after" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_notebook_runs_from_top_to_bottom(page, tmp_path):
+    """In a fresh kernel, in order, and its figures appear."""
+    conf = {**DEFAULT_GALLERY_CONF, "first_notebook_cell": downloads.first_cell("")}
+    notebook, work = tmp_path / "page.ipynb", tmp_path / "work"
+    work.mkdir()
+    notebook.write_text(json.dumps(downloads.notebook_of(page, conf)), encoding="utf-8")
+    figures = int(run(work, RUN_NOTEBOOK, notebook, ON_THE_SAMPLE).stdout.split()[0])
+    assert figures >= 1
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

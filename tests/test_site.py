@@ -1,10 +1,13 @@
 """The site's own extensions in docs/_ext, and that every module and section has its page."""
 
+import ast
 import importlib
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,13 +17,17 @@ matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("agg")
 
 import matplotlib.pyplot as plt  # noqa: E402  after the backend
+import typst  # noqa: E402
+from docutils import nodes  # noqa: E402
 from docutils.core import publish_doctree  # noqa: E402
 from matplotlib.colors import to_rgba  # noqa: E402
 from sphinx.errors import ExtensionError  # noqa: E402
 from sphinx_gallery.gen_gallery import DEFAULT_GALLERY_CONF  # noqa: E402
+from sphinx_gallery.py_source_parser import Block  # noqa: E402
 from sphinx_gallery.scrapers import ImagePathIterator  # noqa: E402
 
 from initguide import plots  # noqa: E402
+from initguide.tables import Table  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "docs" / "_ext"))
@@ -40,17 +47,18 @@ def _close_figures():
 # -- Figures ---------------------------------------------------------------------------------------
 
 
-def scrape(folder, thumbnail=1):
-    """What Sphinx-Gallery does after a cell with open figures."""
+def scrape(folder, thumbnail=1, *, code="", value=None):
+    """What Sphinx-Gallery does after a cell whose last expression has a value."""
     images = ImagePathIterator(str(folder / "images" / "sphx_glr_plot_x_{0:03}.png"))
     (folder / "images").mkdir()
     variables = {
         "image_path_iterator": images,
         "src_file": "plot_x.py",
         "file_conf": {"thumbnail_number": thumbnail},
+        "example_globals": {"___": value},
     }
     conf = {"src_dir": str(folder), "thumbnail_size": (120, 80)}
-    return extension("figures").scrape(None, variables, conf)
+    return extension("figures").scrape(Block("code", code, 1), variables, conf)
 
 
 def test_scraper_saves_a_light_and_a_dark_figure_of_one_size(tmp_path):
@@ -108,6 +116,104 @@ def test_dark_figure_keeps_the_colours_of_data():
 def test_darken_keeps_transparency():
     """A faint grid line stays faint."""
     assert extension("figures").darken((0, 0, 0, 0.25))[3] == 0.25
+
+
+# -- Numbers behind figures and tables -------------------------------------------------------------
+
+
+def numbers_of(figure):
+    """The panels of a figure, after a round trip through JSON."""
+    figure.canvas.draw()
+    return json.loads(json.dumps(extension("figuredata").numbers_of(figure, "alt")))["panels"]
+
+
+def test_numbers_of_curves_bands_and_axes():
+    """Curves, bands and lines across come with their labels, the axes with names and scales."""
+    figure, ax = plt.subplots()
+    ax.plot([1, 2], [3.0, np.nan], label="loss")
+    ax.fill_between([1, 2, 3], [0, 1, 2], [5, 6, 7], label="range")
+    ax.set(xlabel="layer", ylabel="q", yscale="log", title="Growth")
+    (panel,) = numbers_of(figure)
+    assert panel["title"] == "Growth"
+    assert panel["x"] == {"label": "layer", "scale": "linear"}
+    assert panel["y"] == {"label": "q", "scale": "log"}
+    assert panel["series"] == [
+        {"label": "loss", "kind": "line", "x": [1, 2], "y": [3, None]},
+        {"label": "range", "kind": "band", "x": [1, 2, 3], "from": [0, 1, 2], "to": [5, 6, 7]},
+    ]
+
+
+def test_numbers_of_histograms_bars_points_and_maps():
+    """Whatever the pages draw is read, once: the outline of a histogram does not come twice."""
+    figure, (left, right) = plt.subplots(1, 2)
+    for fill in (True, False):
+        left.stairs([4, 5], [0, 1, 2], fill=fill, label=None if fill else "weights")
+    left.bar([0.5], [2], width=1)
+    right.scatter([1], [2])
+    right.pcolormesh([0, 1, 2], [0, 1], np.ma.masked_invalid([[7, np.nan]]))
+    right.imshow([[0.25]])
+    right.set_xticks([0, 1], ["sofa", "boot"])
+    first, second = numbers_of(figure)
+    assert first["series"] == [
+        {"label": "weights", "kind": "histogram", "edges": [0, 1, 2], "y": [4, 5]},
+        {"label": None, "kind": "bars", "x": [[0, 1]], "y": [[0, 2]]},
+    ]
+    kinds = {series["kind"]: series for series in second["series"]}
+    assert kinds["points"]["x"] == [1]
+    assert kinds["map"]["value"] == [[7, None]]
+    assert kinds["map"]["x edges"] == [0, 1, 2]
+    assert kinds["image"]["value"] == [[0.25]]
+    assert second["x"]["ticks"] == {"sofa": 0, "boot": 1}
+
+
+def test_numbers_of_equal_curves_levels_and_error_bars():
+    """Coinciding curves are two; a line across is a level; error bars keep their label."""
+    figure, ax = plt.subplots()
+    for label in ("zeros", "ones"):
+        ax.plot([1, 2], [3, 3], label=label)
+    ax.axhline(7)
+    ax.axvline(8)
+    ax.errorbar([1, 2], [5, 6], [1, 1], label="measured")
+    (panel,) = numbers_of(figure)
+    lines = {series["label"]: series for series in panel["series"] if series["kind"] == "line"}
+    assert lines["zeros"]["y"] == lines["ones"]["y"] == [3, 3]
+    assert lines["measured"]["y"] == [5, 6]
+    levels = [series for series in panel["series"] if series["kind"] == "level"]
+    assert levels == [
+        {"label": None, "kind": "level", "y": [7]},
+        {"label": None, "kind": "level", "x": [8]},
+    ]
+
+
+def test_every_drawing_of_the_package_has_numbers(sample):
+    """No plot function draws something that the reader of numbers does not know."""
+    for draw in (
+        lambda: plots.plot_histogram([1, 2, 3], bins=3, expected=lambda x: x),
+        lambda: plots.plot_histograms({"a": [1, 2], "b": [2, 5]}, bins=4),
+        lambda: plots.plot_images(sample.train, sample.classes, count=3),
+    ):
+        (panel,) = numbers_of(draw().figure)
+        assert panel["series"]
+
+
+def test_figures_and_tables_link_to_their_numbers(tmp_path):
+    """The files lie beside the pictures, and the links say which figure or table they belong to."""
+    _, ax = plt.subplots()
+    ax.plot([0, 1], [0, 1])
+    plots.describe(ax, "A line.")
+    table = Table({"n": [1, 2], "1/n": [1.0, 0.5]}, caption="Inverses")
+    text = scrape(tmp_path, code="x = 1\ntable", value=table)
+    assert ":download:`Numbers of figure 1 (JSON) </images/sphx_glr_plot_x_001.json>`" in text
+    assert ":download:`Numbers of table 1 (CSV) </images/sphx_glr_plot_x_table_1.csv>`" in text
+    assert (tmp_path / "images/sphx_glr_plot_x_table_1.csv").read_text() == table.to_csv()
+    numbers = json.loads((tmp_path / "images/sphx_glr_plot_x_001.json").read_text())
+    assert numbers["description"] == "A line."
+
+
+@pytest.mark.parametrize(("code", "value"), [("x = 1", Table({"n": [1]}, caption="")), ("x", 1)])
+def test_only_a_table_at_the_end_of_a_cell_has_numbers(tmp_path, code, value):
+    """A value left over from the cell before, or a plain number, is no table."""
+    assert scrape(tmp_path, code=code, value=value) == ""
 
 
 # -- Formulas --------------------------------------------------------------------------------------
@@ -197,20 +303,19 @@ x = 1  # sphinx_gallery_thumbnail_number = 2
 '''
 
 
-def notebook(folder):
+def notebook(folder, site=""):
     """The notebook of PAGE."""
     script = folder / "plot_page.py"
     script.write_text(PAGE, encoding="utf-8")
     conf = {**DEFAULT_GALLERY_CONF, "first_notebook_cell": "# first", "pypandoc": False}
-    extension("notebooks").write_notebook(script, conf)
-    return json.loads(script.with_suffix(".ipynb").read_text(encoding="utf-8"))
+    return extension("downloads").notebook_of(script, conf, site)
 
 
 def test_notebook_has_no_sphinx_in_it(tmp_path):
     """Roles, labels and directives become Markdown; code stays as it is."""
     cells = notebook(tmp_path)["cells"]
     text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    assert extension("notebooks").leftovers(text) == []
+    assert extension("downloads").leftovers(text) == []
     for expected in (
         "# Title of the page",
         "## A section",
@@ -238,16 +343,56 @@ def test_notebook_has_no_sphinx_in_it(tmp_path):
 def test_notebook_is_the_same_when_written_twice(tmp_path):
     """Writing is idempotent, and so is the conversion of text."""
     assert notebook(tmp_path) == notebook(tmp_path)
-    to_markdown = extension("notebooks").to_markdown
+    to_markdown = extension("downloads").to_markdown
     body = PAGE.partition("# %%")[2].replace("\n# ", "\n").replace("\n#\n", "\n\n")
     once = to_markdown(body)
     assert to_markdown(once) == once
 
 
+def test_notebook_links_to_pages_where_the_site_is_known(tmp_path):
+    """Its reader may have nothing but the notebook."""
+    text = json.dumps(notebook(tmp_path, "https://example.org/")["cells"])
+    target = "https://example.org/auto_examples/lesson/plot_2"
+    assert f"[the next page]({target}_x.html)" in text
+    assert f"[2 zeros]({target}_zeros.html)" in text or f"[zeros]({target}_zeros.html)" in text
+
+
+def test_notebook_installs_the_package_where_the_repository_is_known():
+    """A hosted notebook has no clone to install from."""
+    first_cell = extension("downloads").first_cell
+    assert "git+https://github.com/someone/initguide" in first_cell("someone/initguide")
+    ast.parse(first_cell(""))
+    ast.parse(first_cell("someone/initguide").replace("%pip", "pip = 1 #"))
+
+
+def test_script_prints_its_tables_and_shows_its_figures():
+    """What a cell ends with is printed unless it draws; loops, prints and docstrings stay."""
+    page = (
+        '"""\nTitle\n=====\n"""\n\n# %%\nx = 1\nx\n\n# %%\nplots.plot_losses(\n    x\n)\n\n'
+        "# %%\nresult.select(\n    1\n)\n\n# %%\n# words\nfor i in x:\n    i\nprint(x)\n"
+    )
+    script = extension("downloads").script_of(page)
+    assert "# %%\nx = 1\nprint(x)\n" in script
+    assert "plots.plot_losses(\n    x\n)\n" in script
+    assert "print(result.select(\n    1\n))\n" in script
+    assert "for i in x:\n    i\nprint(x)\n" in script
+    assert script.startswith('"""\nTitle')
+    assert script.endswith("\nplt.show()\n")
+    assert script.count("print(") == 4
+
+
+def test_script_prints_values_and_not_what_the_page_calls():
+    """A comment may follow; functions of the page and methods of figures return nothing to see."""
+    page = "# %%\nx = 1\nx  # the value\n# %%\nrecord(\n    x\n)\n# %%\nfig.legend()\n"
+    script = extension("downloads").script_of(page)
+    assert "print(x)  # the value\n" in script
+    assert script.count("print(") == 2
+
+
 def test_notebook_refuses_a_directive_without_counterpart():
     """The error names the directive and says what to do."""
     with pytest.raises(ExtensionError, match=r"no notebook text for '\.\. tab-set:: '.*teach"):
-        extension("notebooks").to_markdown(".. tab-set::\n\n   text")
+        extension("downloads").to_markdown(".. tab-set::\n\n   text")
 
 
 @pytest.mark.parametrize(
@@ -258,8 +403,7 @@ def test_every_page_becomes_a_clean_notebook(page, tmp_path):
     copy = tmp_path / page.name
     copy.write_bytes(page.read_bytes())
     conf = {**DEFAULT_GALLERY_CONF, "first_notebook_cell": "# first", "pypandoc": False}
-    extension("notebooks").write_notebook(copy, conf)  # raises if anything is left
-    cells = json.loads(copy.with_suffix(".ipynb").read_text(encoding="utf-8"))["cells"]
+    cells = extension("downloads").notebook_of(copy, conf)["cells"]  # raises if anything is left
     text = "\n".join("".join(cell["source"]) for cell in cells)
     assert "Try it" not in page.read_text(encoding="utf-8") or "> **Try it**" in text
     assert not re.search(r"^#+ >", text, re.MULTILINE)  # no quotation became a heading
@@ -268,69 +412,154 @@ def test_every_page_becomes_a_clean_notebook(page, tmp_path):
 # -- Freshness -------------------------------------------------------------------------------------
 
 
+USING = "from initguide import initializers as init\nimport initguide\ninitguide.train\ninit.he()\n"
+
+
 @pytest.fixture
-def repository(tmp_path):
-    """A small repository with one built page."""
+def repository(tmp_path, monkeypatch):
+    """A small repository with a package and one built page, which uses some of it."""
     for name, text in {
+        "initguide/__init__.py": "",
         "initguide/data.py": "x = 1",
+        "initguide/initializers.py": "def f():\n    from initguide.tables import Table",
+        "initguide/tables.py": "",
+        "initguide/plots.py": "from initguide.tables import Table",
         "initguide/sample/images.bin": "pixels",
         "docs/conf.py": "",
         "docs/_ext/figures.py": "",
+        "docs/_ext/figuredata.py": "",
+        "docs/_ext/resets.py": "",
+        "docs/_ext/mathml.py": "",
         "docs/index.rst": "",
-        "examples/lesson/plot_1.py": "",
-        "docs/auto_examples/lesson/plot_1.py": "",
+        "examples/lesson/plot_1.py": USING,
+        "examples/lesson/plot_2.py": "",
+        "docs/auto_examples/lesson/plot_1.py": USING,
         "docs/auto_examples/lesson/plot_1.py.md5": "0",
     }.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    monkeypatch.setattr(extension("uses"), "PACKAGE", tmp_path / "initguide")
     return tmp_path
 
 
 def is_rebuilt(repository, words=("torch 2", "full data")):
     """Whether the page would run again; it is then marked as up to date."""
     freshness = extension("freshness")
-    current = freshness.fingerprint(repository, freshness.dependencies(repository), words)
-    freshness.drop_stale(repository / "docs/auto_examples", current)
-    note = repository / "docs/auto_examples/lesson/plot_1.py.md5"
+    page = repository / "examples/lesson/plot_1.py"
+    current = freshness.fingerprint(freshness.dependencies(repository, page), words)
+    gallery = repository / "docs/auto_examples"
+    named = freshness.drop_stale(gallery, {"lesson/plot_1.py": current})
+    note = gallery / "lesson/plot_1.py.md5"
     stale = not note.exists()
+    assert stale == (named == ["lesson/plot_1.py"])
     note.write_text("0")
     return stale
 
 
 def test_pages_run_again_when_something_they_measure_changed(repository):
-    """The package, its data, the extensions, the libraries and the data source all count."""
+    """What the page imports, what that imports, the extensions, the libraries, the data source."""
     assert is_rebuilt(repository)  # nothing is known about the first build
     assert not is_rebuilt(repository)
-    for name in ("initguide/data.py", "initguide/sample/images.bin", "docs/_ext/figures.py"):
-        (repository / name).write_text("changed")
+    for name in (
+        "initguide/__init__.py",
+        "initguide/initializers.py",
+        "initguide/tables.py",  # through initializers
+        "docs/_ext/figures.py",
+        "docs/conf.py",
+        "examples/lesson/words.txt",  # beside the page
+    ):
+        path = repository / name
+        path.write_text("from initguide.tables import Table  # changed")
         assert is_rebuilt(repository), name
         assert not is_rebuilt(repository), name
-    (repository / "initguide/new.py").write_text("")
-    assert is_rebuilt(repository)
     assert is_rebuilt(repository, ("torch 3", "full data"))
     assert is_rebuilt(repository, ("torch 3", "embedded sample"))
 
 
-def test_pages_do_not_run_again_for_prose(repository):
-    """A page of prose or a compiled file changes no figure."""
+def test_pages_that_load_images_depend_on_the_sample(repository):
+    """Other data would be other numbers."""
+    for page in repository.rglob("plot_1.py"):
+        page.write_text("from initguide.data import fashion_mnist")
     assert is_rebuilt(repository)
-    (repository / "docs/index.rst").write_text("new words")
+    (repository / "initguide/sample/images.bin").write_text("other pixels")
+    assert is_rebuilt(repository)
+
+
+def test_pages_do_not_run_again_for_what_they_do_not_use(repository):
+    """Another module, another page, prose, formulas and compiled files change no figure."""
+    assert is_rebuilt(repository)
     cache = repository / "initguide/__pycache__"
     cache.mkdir()
     (cache / "data.cpython-311.pyc").write_text("")
-    assert not is_rebuilt(repository)
+    for name in (
+        "initguide/plots.py",
+        "initguide/new.py",
+        "initguide/sample/images.bin",
+        "docs/index.rst",
+        "docs/_ext/mathml.py",
+        "examples/lesson/plot_2.py",
+        "examples/lesson/GALLERY_HEADER.rst",
+    ):
+        (repository / name).write_text("new")
+        assert not is_rebuilt(repository), name
+
+
+# For lines of "page, import statements, names": which files of the package are then loaded?
+LOADED = """
+import json, operator, sys
+found = {}
+for page, (lines, names) in json.load(sys.stdin).items():
+    for module in [name for name in sys.modules if name.partition(".")[0] == "initguide"]:
+        del sys.modules[module]
+    exec(lines)
+    import initguide
+    for name in names:
+        operator.attrgetter(name.removeprefix("initguide."))(initguide)
+    found[page] = [m.__file__ for n, m in sys.modules.items() if n.startswith("initguide.")]
+print(json.dumps(found))
+"""
+
+
+def test_pages_import_no_more_than_is_known():
+    """What running a page imports from the package is among the files it is known to depend on."""
+    uses, asked = extension("uses"), {}
+    pages = sorted((ROOT / "examples").rglob("plot_*.py"))
+    for page in pages:
+        tree = ast.walk(ast.parse(page.read_text(encoding="utf-8")))
+        lines = [ast.unparse(n) for n in tree if isinstance(n, ast.Import | ast.ImportFrom)]
+        names = [name for name in uses.names_used(page) if name.startswith("initguide.")]
+        asked[str(page)] = ["\n".join(line for line in lines if "initguide" in line), names]
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = json.loads(done.stdout)
+    assert len(loaded) == len(pages) > 0
+    for page in pages:
+        files = {Path(file) for file in loaded[str(page)] if "sample" not in Path(file).parts}
+        assert files <= set(uses.files_used(page)), page
 
 
 def test_output_of_deleted_pages_is_deleted(repository):
     """Otherwise a page would stay on the site after its script is gone."""
     gallery = repository / "docs/auto_examples"
-    for name in ("plot_2.py", "plot_2.rst", "plot_2.py.md5", "images/sphx_glr_plot_2_001.png"):
+    others = ("plot_3_b.py", "plot_3_b.rst", "images/sphx_glr_plot_3_b_001.png")
+    for name in others:
+        path = gallery / "lesson" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+    (repository / "examples" / "lesson" / "plot_3_b.py").write_text("")
+    for name in ("plot_3.py", "plot_3.rst", "plot_3.py.md5", "images/sphx_glr_plot_3_001.png"):
         path = gallery / "lesson" / name
         path.parent.mkdir(exist_ok=True)
         path.write_text("")
     extension("freshness").prune(repository / "examples", gallery)
-    assert sorted(path.name for path in gallery.rglob("*.*")) == ["plot_1.py", "plot_1.py.md5"]
+    left = sorted(path.name for path in gallery.rglob("*.*"))
+    assert left == ["plot_1.py", "plot_1.py.md5", *sorted(Path(name).name for name in others)]
 
 
 # -- Descriptions, names, sections -----------------------------------------------------------------
@@ -358,7 +587,7 @@ def test_description_is_the_introductions_first_sentences():
 )
 def test_names_of_the_package_are_found_where_they_live(name, home):
     """``initguide.Net`` links to ``initguide.models.Net``."""
-    assert extension("crossrefs").home_of(name) == home
+    assert extension("uses").home_of(name) == home
 
 
 def test_sections_are_in_the_reading_order(tmp_path):
@@ -373,4 +602,161 @@ def test_sections_are_in_the_reading_order(tmp_path):
 def test_every_module_has_a_page_in_the_reference():
     """A module that is added is documented."""
     pages = {path.stem for path in (ROOT / "docs" / "api").glob("*.rst")} - {"index"}
-    assert pages == {path.stem for path in extension("crossrefs").module_files()}
+    assert pages == set(extension("uses").module_files())
+
+
+# -- Two builds ------------------------------------------------------------------------------------
+
+
+def build(folder, *, printed="loss 0.41", accuracy="85.1", seconds="1.5", y="2.0"):
+    """Write the parts of a built site that a comparison reads."""
+    page = folder / "auto_examples" / "lesson" / "plot_1.html"
+    page.parent.mkdir(parents=True)
+    page.write_text(
+        f'<div class="sphx-glr-script-out"><pre>first\n{printed}</pre></div>'
+        f'<div class="initguide-table"><table><tr><th>He</th><td>{accuracy}</td></tr></table></div>'
+        '<p class="page-facts">ran in 3 s</p>'
+    )
+    data = folder / "_downloads" / "0a"
+    data.mkdir(parents=True)
+    (data / "sphx_glr_plot_1_table_1.csv").write_text(f"label,seconds\nHe,{seconds}\n")
+    (data / "sphx_glr_plot_1_001.json").write_text(f'{{"y": [1, {y}]}}')
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        ({}, ["both builds measured the same"]),
+        ({"seconds": "2.5"}, ["both builds measured the same"]),
+        (
+            {"printed": "loss 0.42"},
+            ["auto_examples/lesson/plot_1.html:", "    -loss 0.41", "    +loss 0.42"],
+        ),
+        (
+            {"accuracy": "85.2"},
+            ["auto_examples/lesson/plot_1.html:", "    -He | 85.1", "    +He | 85.2"],
+        ),
+        ({"y": "2.1"}, ["sphx_glr_plot_1_001.json: 2 of its lines"]),
+    ],
+)
+def test_builds_are_compared(tmp_path, changes, lines):
+    """What was printed, tabled or drawn counts; times do not. The exit status says which it was."""
+    old, new = build(tmp_path / "old"), build(tmp_path / "new", **changes)
+    command = [sys.executable, ROOT / "docs" / "compare_builds.py", old, new]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == lines, done.stderr
+    assert done.returncode == (0 if lines[0].startswith("both") else 1)
+
+
+def test_comparing_with_no_build_says_so(tmp_path):
+    """A wrong folder is no agreement."""
+    command = [sys.executable, ROOT / "docs" / "compare_builds.py", tmp_path, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "holds no built site" in done.stderr
+
+
+# -- The cheat sheet -------------------------------------------------------------------------------
+
+
+def test_cheat_sheet_is_one_page_with_the_measured_numbers(tmp_path):
+    """Typst makes one page of it, with and without the accuracies that a page measured."""
+    cheatsheet = extension("cheatsheet")
+    (tmp_path / cheatsheet.TABLE).parent.mkdir(parents=True)
+    lines = [f"scheme {i},{seed},0.8{seed}" for i in range(12) for seed in range(3)]
+    empty = cheatsheet.contents(tmp_path)
+    (tmp_path / cheatsheet.TABLE).write_text("\n".join(["label,seed,valid_accuracy", *lines]))
+    full = cheatsheet.contents(tmp_path)
+    assert empty["accuracies"] == []
+    assert full["accuracies"][0] == ["scheme 0", "81.00", "2.48"]
+    assert full["seeds"] == 3
+    template = str(ROOT / "docs" / "cheatsheet.typ")
+    for numbers in (empty, full):
+        inputs = {"data": json.dumps(numbers)}
+        pdf = typst.compile(template, sys_inputs=inputs, ignore_system_fonts=True)
+        assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 1
+
+
+def test_cheat_sheet_numbers():
+    """Closed forms: the gain of ReLU, and what Xavier does to ten ReLU layers."""
+    cheatsheet = extension("cheatsheet")
+    assert cheatsheet.gains()[0] == ["ReLU", "1.414", "1.414", "1.414"]
+    he, xavier, default = cheatsheet.decays()
+    assert he[1:] == ["1", "1", "1"]
+    assert xavier[2] == "9.8 · 10⁻⁴"  # 2^-10
+    assert default[2] == "1.7 · 10⁻⁸"  # 6^-10
+
+
+# -- Cards -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def carded(tmp_path):
+    """A folder of documents with one page of the gallery and its figure, and an app to build it."""
+    docs = tmp_path / "docs"
+    images = docs / "auto_examples" / "images"
+    images.mkdir(parents=True)
+    (docs / "card.typ").write_bytes((ROOT / "docs" / "card.typ").read_bytes())
+    (docs / "auto_examples" / "plot_x.py").write_text("")
+    plt.figure(figsize=(2, 1)).savefig(images / "sphx_glr_plot_x_001.png")
+    pages = {
+        name: {"description": 'Is "He" < Xavier?'} for name in ("index", "auto_examples/plot_x")
+    }
+    builder = SimpleNamespace(format="html", get_target_uri=lambda page: f"{page}.html")
+    return SimpleNamespace(
+        srcdir=docs,
+        outdir=tmp_path / "html",
+        doctreedir=tmp_path / "doctrees",
+        builder=builder,
+        env=SimpleNamespace(metadata=pages),
+        config=SimpleNamespace(project="initguide", html_baseurl="https://example.org/guide/"),
+    )
+
+
+def tags(app, page):
+    """The tags that a page gets."""
+    context = {"metatags": "", "pathto": lambda name, **_: f"../{name}"}
+    doctree = publish_doctree("A title\n=======\n\nText\n\nOther\n=====\n\nx")
+    extension("cards").add_tags(app, page, "page.html", context, doctree)
+    return context["metatags"]
+
+
+def test_each_page_has_a_card(carded):
+    """Title, description and a picture of the size that is asked for, with a full address."""
+    text = tags(carded, "auto_examples/plot_x")
+    name = "_images/cards/auto_examples-plot_x.png"
+    assert f'"og:image" content="https://example.org/guide/{name}"' in text
+    assert '"og:url" content="https://example.org/guide/auto_examples/plot_x.html"' in text
+    assert "Is &quot;He&quot; &lt; Xavier?" in text
+    assert plt.imread(carded.outdir / name).shape[:2] == (630, 1200)
+    carded.config.html_baseurl = ""
+    assert f'"og:image" content="../{name}"' in tags(carded, "auto_examples/plot_x")
+
+
+def test_cards_are_made_again_only_for_a_reason(carded):
+    """Another build leaves them; a new figure makes a new one."""
+    tags(carded, "auto_examples/plot_x")
+    tags(carded, "index")
+    (card,) = carded.outdir.rglob("auto_examples-plot_x.png")
+    before = card.stat().st_mtime_ns
+    tags(carded, "auto_examples/plot_x")
+    assert card.stat().st_mtime_ns == before
+    plt.figure(figsize=(3, 1)).savefig(
+        carded.srcdir / "auto_examples" / "images" / "sphx_glr_plot_x_001.png"
+    )
+    tags(carded, "auto_examples/plot_x")
+    assert card.stat().st_mtime_ns > before
+
+
+# -- Citations -------------------------------------------------------------------------------------
+
+
+def test_entries_of_the_bibliography_are_paragraphs():
+    """The anchor, the label and the text stay; the role that browsers reject goes."""
+    doctree = publish_doctree("See [He15]_.\n\n.. [He15] He and others. *Rectifiers*. 2015.")
+    extension("citations").simplify(None, doctree, "bibliography")
+    assert not list(doctree.findall(nodes.citation))
+    (entry,) = doctree.findall(nodes.container)
+    assert entry["ids"] == ["he15"]
+    assert entry.astext() == "He15 He and others. Rectifiers. 2015."

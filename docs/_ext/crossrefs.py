@@ -12,39 +12,17 @@ import re
 import sys
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from uses import home_of, module_files
 
 import initguide
 
 REPR = re.compile(r"= <\w(?:[^<>]|<[^<>]*>)*>")
-
-
-def home_of(name: str) -> str | None:
-    """``initguide.models.Net`` for ``initguide.Net``; None for a name that lives where it says."""
-    package, _, attribute = name.partition(".")
-    first, _, rest = attribute.partition(".")
-    if package != "initguide" or first not in initguide.__all__:
-        return None
-    target = getattr(initguide, first)
-    if isinstance(target, ModuleType):
-        return None
-    home = getattr(target, "__module__", "")
-    if not home.startswith("initguide."):  # a constant does not know where it was written
-        homes = (import_module(f"initguide.{file.stem}") for file in module_files())
-        home = next(module.__name__ for module in homes if vars(module).get(first) is target)
-    return f"{home}.{first}" + (f".{rest}" if rest else "")
-
-
-def module_files() -> list[Path]:
-    """The package's public modules."""
-    folder = Path(initguide.__file__).parent
-    return sorted(file for file in folder.glob("*.py") if not file.name.startswith("_"))
 
 
 def is_internal(name: str) -> bool:
@@ -57,13 +35,16 @@ def is_internal(name: str) -> bool:
 
 
 def add_aliases(_app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Let the names that the package re-exports lead to where the objects are documented."""
+    """Let the names that the package and its modules re-export lead to the objects' pages."""
     objects = env.domains.python_domain.objects
-    homes = {f"initguide.{name}": home_of(f"initguide.{name}") for name in initguide.__all__}
-    for alias, home in homes.items():
-        for name, entry in list(objects.items()):
-            if home and (name == home or name.startswith(f"{home}.")):
-                objects.setdefault(alias + name.removeprefix(home), entry._replace(aliased=True))
+    modules = {f"initguide.{name}": import_module(f"initguide.{name}") for name in module_files()}
+    for module, content in {"initguide": initguide, **modules}.items():
+        for name in getattr(content, "__all__", ()):
+            home = home_of(f"{module}.{name}")
+            for known, entry in list(objects.items()):
+                if home and (known == home or known.startswith(f"{home}.")):
+                    alias = f"{module}.{name}{known.removeprefix(home)}"
+                    objects.setdefault(alias, entry._replace(aliased=True))
     return []
 
 
@@ -113,10 +94,13 @@ def list_pages(
     """End the description of a function, class or constant with the pages that use it."""
     if what not in {"class", "data", "function"}:
         return
-    names = [name]
     short = name.rpartition(".")[2]
-    if short in initguide.__all__ and getattr(initguide, short) is obj:
-        names.append(f"initguide.{short}")
+    names = [name]
+    for module in ("initguide", *(f"initguide.{file}" for file in module_files())):
+        content = import_module(module)
+        if short in getattr(content, "__all__", ()) and getattr(content, short) is obj:
+            names.append(f"{module}.{short}")
+    names = list(dict.fromkeys(names))
     folder = Path(app.srcdir) / app.config.sphinx_gallery_conf["backreferences_dir"]
     index = folder / "backreferences_all.json"
     app.env.note_dependency(str(index))

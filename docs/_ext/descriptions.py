@@ -50,7 +50,7 @@ def describe(app: Sphinx, document: nodes.document) -> None:
         return
     if not given:
         document.insert(0, nodes.meta("", name="description", content=text))
-    app.env.metadata[docname]["og:description"] = text  # sphinxext-opengraph takes it from here
+    app.env.metadata[docname]["description"] = text  # cards.py takes it from here
 
 
 def is_description(node: nodes.meta) -> bool:

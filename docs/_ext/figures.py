@@ -5,16 +5,23 @@ pixels a CSS pixel: as it is, and with its neutral parts (text, axes, grid, back
 for a dark page. Furo's classes ``only-light`` and ``only-dark`` show one of them, and a browser
 fetches only that one, when it scrolls into view. A figure without alt text is an error.
 
+Below each figure stands a link to the numbers that it shows (JSON), and below each table one to the
+numbers behind it: tables are objects with a method ``to_csv`` or ``to_json``.
+
 Thumbnails get a dark twin in the same way, and ``.. gallery-figure::`` shows a page's figure on
 another page.
 """
 
+import ast
 import colorsys
+import json
 import re
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import figuredata
 import matplotlib.pyplot as plt
 from docutils import nodes
 from docutils.parsers.rst.directives import positive_int
@@ -48,6 +55,12 @@ IMAGE = """
    :width: {width}
    :height: {height}
    :loading: lazy
+"""
+
+NUMBERS = """
+.. rst-class:: {kind}-data
+
+:download:`{text} </{uri}>`
 """
 
 Colour = tuple[float, float, float, float]
@@ -102,7 +115,7 @@ def _recolour(artist: Artist) -> None:
 
 def recolour_for_dark(figure: Figure) -> None:
     """Recolour a figure's neutral parts in place. Images and colour maps stay as they are."""
-    figure.canvas.draw()  # ticks are made when they are drawn
+    figure.canvas.draw()
     for artist in figure.findobj():
         _recolour(artist)
 
@@ -137,34 +150,69 @@ def save_pair(figure: Figure, light: Path) -> Path:
     return dark
 
 
-def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:  # noqa: ARG001  their signature
-    """Save the open figures of a cell; return the reStructuredText that shows them."""
+def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
+    """Save the open figures of a cell, and the numbers behind them and behind a table.
+
+    Returns
+    -------
+    str
+        The reStructuredText that shows the figures and links to the numbers.
+    """
     source = Path(gallery_conf["src_dir"])
     page = Path(block_vars["src_file"]).name
     thumbnail = (block_vars.get("file_conf") or {}).get("thumbnail_number", 1)
-    result = ""
+    result = _save_table(block, block_vars, source)
     try:
         for number in plt.get_fignums():
             figure = plt.figure(number)
             alt = alt_text(figure, page)
             light = Path(next(block_vars["image_path_iterator"]))
+            figure.canvas.draw()  # ticks are made when they are drawn
+            numbers = light.with_suffix(".json")
+            content = json.dumps(figuredata.numbers_of(figure, alt), ensure_ascii=False)
+            numbers.write_text(content, encoding="utf-8")
             dark = save_pair(figure, light)
             with Image.open(light) as image:
                 width, height = (round(side / SCALE) for side in image.size)
             if len(block_vars["image_path_iterator"]) == thumbnail:
-                _save_dark_thumbnail(dark, page, gallery_conf["thumbnail_size"])
+                _save_dark_thumbnail(dark, page, gallery_conf["thumbnail_size"], alt)
             for scheme, path in (("light", light), ("dark", dark)):
                 uri = path.relative_to(source).as_posix()
                 result += IMAGE.format(uri=uri, alt=alt, scheme=scheme, width=width, height=height)
+            result += NUMBERS.format(
+                kind="figure",
+                text=f"Numbers of figure {len(block_vars['image_path_iterator'])} (JSON)",
+                uri=numbers.relative_to(source).as_posix(),
+            )
     finally:
         plt.close("all")
     return result
 
 
-def _save_dark_thumbnail(dark: Path, page: str, size: tuple[int, int]) -> None:
+def _save_table(block: Any, block_vars: dict[str, Any], source: Path) -> str:
+    """Write the numbers behind the table that a cell ends with, if it does; return the link."""
+    body = ast.parse(block.content).body
+    if not body or not isinstance(body[-1], ast.Expr):
+        return ""
+    shown = block_vars["example_globals"].get("___")  # where Sphinx-Gallery keeps its value
+    kind = next((kind for kind in ("csv", "json") if hasattr(shown, f"to_{kind}")), None)
+    if kind is None or not hasattr(shown, "_repr_html_"):
+        return ""
+    number = block_vars["tables"] = block_vars.get("tables", 0) + 1
+    name = f"sphx_glr_{Path(block_vars['src_file']).stem}_table_{number}.{kind}"
+    path = Path(block_vars["image_path_iterator"].image_path).with_name(name)
+    path.write_text(getattr(shown, f"to_{kind}")(), encoding="utf-8")
+    uri = path.relative_to(source).as_posix()
+    return NUMBERS.format(kind="table", text=f"Numbers of table {number} ({kind.upper()})", uri=uri)
+
+
+def _save_dark_thumbnail(dark: Path, page: str, size: tuple[int, int], alt: str) -> None:
     folder = dark.parent / "thumb"
     folder.mkdir(parents=True, exist_ok=True)
-    scale_image(dark, folder / f"sphx_glr_{Path(page).stem}_thumb_dark.png", *size)
+    stem = f"sphx_glr_{Path(page).stem}_thumb"
+    scale_image(dark, folder / f"{stem}_dark.png", *size)
+    words = textwrap.shorten(alt, 150, placeholder=" …")
+    (folder / f"{stem}.txt").write_text(words, encoding="utf-8")
 
 
 def pair_thumbnails(app: Sphinx, doctree: nodes.document) -> None:
@@ -175,6 +223,10 @@ def pair_thumbnails(app: Sphinx, doctree: nodes.document) -> None:
         if "/thumb/sphx_glr_" not in uri or not (Path(app.srcdir) / twin.lstrip("/")).exists():
             continue
         image["loading"] = "lazy"
+        words = Path(app.srcdir) / f"{uri.removesuffix('.png')}.txt".lstrip("/")
+        image["alt"] = (
+            words.read_text(encoding="utf-8") if words.exists() else "A figure of the page"
+        )
         dark = image.deepcopy()
         dark["uri"] = twin
         dark["candidates"] = {"*": twin}

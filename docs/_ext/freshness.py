@@ -1,13 +1,16 @@
-"""Run pages again when what they measure may have changed.
+"""Run a page again when what it measures may have changed, and only then.
 
-Sphinx-Gallery runs a page when the page's own file changed. A page also depends on the package, on
-the extensions that draw its figures, on the libraries and on the data. This extension keeps a
-fingerprint of these beside the gallery; when it changes, Sphinx-Gallery's notes of what is up to
-date are dropped, and every page runs again. Stale figures are never published.
+Sphinx-Gallery runs a page when the page's own file changed. A page also depends on the modules of
+the package that it uses, on the extensions that draw its figures, on the libraries, on the data,
+and on the files beside it. This extension keeps a fingerprint of these for each page; where it
+changes, Sphinx-Gallery's note that the page is up to date is dropped, and it runs again. Stale
+figures are never published.
 """
 
 import hashlib
+import json
 import platform
+import re
 import warnings
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -15,18 +18,24 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 from sphinx.util import logging
+from uses import files_used
 
 logger = logging.getLogger(__name__)
 
-STAMP = "fingerprint.txt"
-LIBRARIES = ("torch", "numpy", "scipy", "matplotlib", "sphinx-gallery")
+STAMP = "fingerprints.json"
+LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "matplotlib", "sphinx-gallery")
+DRAWING = ("figures.py", "figuredata.py", "resets.py")  # the extensions that act while a page runs
 
 
-def dependencies(root: Path) -> list[Path]:
-    """Files in the repository that any page's figures and numbers may depend on."""
-    patterns = ("initguide/**/*", "docs/_ext/*.py", "docs/conf.py")
-    found = (path for pattern in patterns for path in root.glob(pattern))
-    return sorted(path for path in found if path.is_file() and "__pycache__" not in path.parts)
+def dependencies(root: Path, page: Path) -> list[Path]:
+    """Files of the repository on which a page's figures and numbers may depend, without its own."""
+    drawing = [root / "docs" / "_ext" / name for name in DRAWING]
+    beside = [
+        path
+        for path in page.parent.iterdir()
+        if path.is_file() and path.suffix not in {".py", ".rst", ".toml"}
+    ]
+    return sorted({*files_used(page), *drawing, *beside, root / "docs" / "conf.py"})
 
 
 def surroundings() -> list[str]:
@@ -40,41 +49,50 @@ def surroundings() -> list[str]:
     return [f"Python {platform.python_version()}", *libraries, source]
 
 
-def fingerprint(root: Path, files: Iterable[Path], words: Iterable[str]) -> str:
+def fingerprint(files: Iterable[Path], words: Iterable[str]) -> str:
     """A hash over the names and contents of files and over some words."""
     digest = hashlib.sha256()
     for path in files:
-        digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
+        digest.update(f"{path.parent.name}/{path.name}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     for word in words:
         digest.update(f"{word}\0".encode())
     return digest.hexdigest()
 
 
-def drop_stale(gallery: Path, current: str) -> bool:
-    """Forget which pages are up to date unless the fingerprint is the one of the last build.
+def drop_stale(gallery: Path, current: dict[str, str]) -> list[str]:
+    """Forget that pages are up to date whose fingerprint is not the one of the last build.
+
+    Parameters
+    ----------
+    gallery
+        The folder that Sphinx-Gallery writes.
+    current
+        Path of each page's script within it -> its fingerprint now.
 
     Returns
     -------
-    bool
-        Whether anything was out of date.
+    list of str
+        The pages that were out of date.
     """
     stamp = gallery / STAMP
-    if stamp.exists() and stamp.read_text() == current:
-        return False
-    for note in gallery.rglob("*.py.md5"):
-        note.unlink()
+    before = json.loads(stamp.read_text()) if stamp.exists() else {}
+    stale = [page for page, now in current.items() if before.get(page) != now]
+    for page in stale:
+        (gallery / f"{page}.md5").unlink(missing_ok=True)
     gallery.mkdir(parents=True, exist_ok=True)
-    stamp.write_text(current)
-    return True
+    stamp.write_text(json.dumps(current, indent=1, sort_keys=True))
+    return stale
 
 
 def prune(examples: Path, gallery: Path) -> None:
     """Delete what was generated from pages that no longer exist."""
-    for script in gallery.rglob("*.py"):
+    for script in list(gallery.rglob("*.py")):
         if not (examples / script.relative_to(gallery)).exists():
-            for leftover in script.parent.rglob(f"*{script.stem}[._]*"):
-                leftover.unlink()
+            own = re.compile(rf"(sphx_glr_)?{re.escape(script.stem)}(\..*|_\d+.*|_(table|thumb).*)")
+            for leftover in list(script.parent.rglob("*")):
+                if leftover.is_file() and own.fullmatch(leftover.name):
+                    leftover.unlink()
     for index in gallery.glob("*/index.rst"):
         if not (examples / index.parent.name).exists():
             index.unlink()
@@ -85,8 +103,13 @@ def check(app: Sphinx) -> None:
     docs = Path(app.srcdir)
     root, gallery = docs.parent, docs / "auto_examples"
     prune(root / "examples", gallery)
-    if drop_stale(gallery, fingerprint(root, dependencies(root), surroundings())):
-        logger.info("the package, its libraries or the data changed: every page runs again")
+    words = surroundings()
+    current = {
+        page.relative_to(root / "examples").as_posix(): fingerprint(dependencies(root, page), words)
+        for page in sorted((root / "examples").rglob("plot_*.py"))
+    }
+    if stale := drop_stale(gallery, current):
+        logger.info("to run again, as what they use is new: %s", ", ".join(stale))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -18,3 +18,10 @@ function markScrollable() {
 markScrollable();
 window.addEventListener("load", markScrollable);
 window.addEventListener("resize", markScrollable);
+
+// A browser does not scroll a link into sight of which half a pixel can be seen already.
+document.addEventListener("focusin", ({ target }) => {
+  if (target.parentElement?.closest(scrollers)) {
+    target.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }
+});

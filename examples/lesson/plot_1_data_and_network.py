@@ -6,6 +6,15 @@ Before changing how a network starts, we look at what it is given and how it is 
 loads the images, builds the classifier that the whole lesson uses, and shows its training loop
 once, in full. The later pages change a single thing: the numbers that the weights have before the
 first step.
+
+.. admonition:: What you will learn
+
+   - how the images look, and in which range their pixels lie
+   - what the network is, and how it is trained, step by step
+   - what a network that knows nothing scores: the two numbers to compare everything with
+
+.. meta::
+   :keywords: Fashion-MNIST, training loop, mini-batch, evaluation mode, dropout, initial loss
 """
 
 # %%

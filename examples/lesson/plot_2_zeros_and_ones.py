@@ -5,6 +5,15 @@
 The simplest initial weights are all the same number. Zero seems neutral, one seems natural, and
 neither works. This page trains both, finds out what goes wrong inside, and shows that the trouble
 is less the number than the sameness: units that start equal stay equal.
+
+.. admonition:: What you will learn
+
+   - what a network learns from all zeros, and from all ones
+   - which parameters get a gradient, and why equal units stay equal
+   - what dropout does to the :term:`symmetry`
+
+.. meta::
+   :keywords: symmetry breaking, zero initialization, constant weights, dead network
 """
 
 # %%

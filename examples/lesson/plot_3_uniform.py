@@ -5,6 +5,15 @@
 To make units differ, draw their weights at random. This page looks at the uniform distribution,
 fills the network from U[0, 1), and watches it learn, poorly. Random is not enough: the weights
 differ, and yet the units are nearly all alike.
+
+.. admonition:: What you will learn
+
+   - what a uniform distribution looks like, drawn
+   - how far U[0, 1) gets, and what the units have in common
+   - why weights are centred at zero
+
+.. meta::
+   :keywords: uniform baseline, random weights, mean of the weights
 """
 
 # %%

@@ -6,6 +6,15 @@ Weights should be centred at zero. How large should they be? The general rule ti
 size to the number of inputs of the layer: draw them from U[-1/√n, 1/√n), where n is the fan-in.
 This page compares the rule with a fixed interval, and looks inside the network to see what the rule
 keeps under control and what it does not.
+
+.. admonition:: What you will learn
+
+   - what :term:`fan-in` is, and how the rule uses it
+   - which mean square a layer's sums should have, predicted and measured
+   - what the rule controls, and what it leaves to chance
+
+.. meta::
+   :keywords: general rule, fan-in, 1/sqrt(n), variance of the weights, signal propagation
 """
 
 # %%

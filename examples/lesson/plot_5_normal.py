@@ -5,6 +5,15 @@
 A normal distribution puts most weights close to zero and a few far out. Is that better than a
 uniform one? The question is easily asked wrongly, by comparing two distributions that differ in
 their shape *and* in their size. This page keeps the two apart, and needs many seeds to do it.
+
+.. admonition:: What you will learn
+
+   - how a normal distribution differs from a uniform one
+   - how to compare two shapes without comparing two sizes
+   - how many seeds a small difference needs
+
+.. meta::
+   :keywords: normal distribution, Gaussian weights, truncated normal, uniform or normal
 """
 
 # %%

@@ -5,6 +5,15 @@
 Every network that was ever built without a thought for initialization was initialized all the
 same: by the framework. This page reads what PyTorch does, checks it against draws, and finds that
 it is the general rule, with one addition: the biases.
+
+.. admonition:: What you will learn
+
+   - what PyTorch does when you do nothing, and why it says √5
+   - what its random biases add, layer by layer
+   - whether that matters on this network
+
+.. meta::
+   :keywords: PyTorch default, kaiming_uniform, a=sqrt(5), reset_parameters, random biases
 """
 
 # %%

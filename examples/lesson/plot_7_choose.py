@@ -5,6 +5,15 @@
 The lesson's schemes and the standard ones, side by side: twelve schemes, eight seeds each. Some
 fail, some lag behind, and most work. Among those that work the differences are so small that it
 takes statistics to see which of them are real.
+
+.. admonition:: What you will learn
+
+   - how the schemes that frameworks offer by name compare: Xavier, He, LeCun, orthogonal
+   - which differences are real, in pairs and with intervals
+   - how to choose, and what the choice scores on the test images
+
+.. meta::
+   :keywords: Xavier, Glorot, Kaiming, He, LeCun, orthogonal, which initialization, compare
 """
 
 # %%
