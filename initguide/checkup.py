@@ -245,24 +245,24 @@ class Checkup:
 
     def _repr_html_(self) -> str:
         text = functools.partial(html.escape, quote=False)
+        notes = f'<p class="initguide-note">{text(" ".join(self.remarks))}</p>'
+        if not self.findings:
+            return f"<p><strong>{text(self._verdict)}</strong></p>{notes}"
         head = "".join(
             f'<th scope="col" class="words">{name}</th>'
-            for name in ("finding", "severity", "layer", "evidence", "advice")
+            for name in ("finding", "severity", "layer", "evidence, and what to do")
         )
         body = ""
         for finding, names, advice in self._rows():
             code = "\n".join(advice)
             body += (
                 f'<tr><th scope="row">{text(finding.code)}</th>'
-                f'<td class="words">{finding.severity}</td><td class="words">{text(names)}</td>'
-                f'<td class="words">{text(finding.evidence)}</td>'
-                f'<td class="words"><pre>{text(code)}</pre></td></tr>'
+                f'<td class="word">{finding.severity}</td><td class="names">{text(names)}</td>'
+                f'<td class="words">{text(finding.evidence)}<pre>{text(code)}</pre></td></tr>'
             )
-        notes = " ".join(self.remarks)
         return (
             f'<div class="initguide-table"><table><caption>{text(self._verdict)}</caption>'
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-            f'<p class="initguide-note">{text(notes)}</p>'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{notes}"
         )
 
 

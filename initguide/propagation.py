@@ -343,7 +343,8 @@ class Measurement(Sequence[Record]):
             body += f'<tr><th scope="row">{html.escape(first)}</th>'
             body += "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
         return (
-            f'<div class="initguide-table"><table><thead><tr>{head}</tr></thead>'
+            '<div class="initguide-table"><table><caption>What the batch does, layer by layer'
+            f"</caption><thead><tr>{head}</tr></thead>"
             f"<tbody>{body}</tbody></table></div>"
             f'<p class="initguide-note">{html.escape(self._footnote, quote=False)}</p>'
         )

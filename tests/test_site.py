@@ -574,6 +574,22 @@ def test_description_is_the_introductions_first_sentences():
     assert extension("descriptions").introduction(document) == "But this."
 
 
+def test_related_pages_are_those_that_link_either_way(tmp_path):
+    """First those that the page names, then those that name it; each once, and not itself."""
+    for name, text in {
+        "plot_a": "# :doc:`b </auto_examples/one/plot_b>`, :doc:`/auto_examples/plot_a`",
+        "one/plot_b": "# :doc:`/auto_examples/one/plot_gone`",
+        "one/plot_c": "# </auto_examples/plot_a> and again </auto_examples/plot_a>",
+    }.items():
+        script = tmp_path / f"{name}.py"
+        script.parent.mkdir(exist_ok=True)
+        script.write_text(text, encoding="utf-8")
+    pages = extension("pages")
+    assert pages.related(tmp_path / "plot_a.py", tmp_path) == ["one/plot_b", "one/plot_c"]
+    assert pages.related(tmp_path / "one" / "plot_b.py", tmp_path) == ["plot_a"]
+    assert pages.related(tmp_path / "one" / "plot_c.py", tmp_path) == ["plot_a"]
+
+
 @pytest.mark.parametrize(
     ("name", "home"),
     [

@@ -3,7 +3,8 @@
 Under the title: how long the page takes to read, how long it took to run, and where to download it,
 in place of Sphinx-Gallery's "go to the end". Where the address of the repository is known
 (``INITGUIDE_REPOSITORY=owner/name``), a link opens the notebook in Colab, from the branch to which
-the workflow pushes the notebooks. At the end: the objects of the package that the page uses.
+the workflow pushes the notebooks. At the end: the objects of the package that the page uses, and
+the related pages.
 """
 
 import math
@@ -16,6 +17,7 @@ from sphinx.application import Sphinx
 from uses import home_of, names_used
 
 NOTEBOOKS = "notebooks"  # the branch
+LINK = re.compile(r"/auto_examples/([\w/]*plot_\w+)")
 TIME = re.compile(r"\((\d+) minutes ([\d.]+) seconds\)")
 
 
@@ -99,6 +101,34 @@ def _objects(script: Path, page: str) -> nodes.paragraph | None:
     return line
 
 
+def related(script: Path, examples: Path) -> list[str]:
+    """Pages that a page links to, and then those that link to it: ``["theory/plot_4_gains"]``."""
+    own = script.relative_to(examples).with_suffix("").as_posix()
+    links = {
+        path.relative_to(examples).with_suffix("").as_posix(): LINK.findall(
+            path.read_text(encoding="utf-8")
+        )
+        for path in sorted(examples.rglob("plot_*.py"))
+    }
+    to_it = [page for page, targets in links.items() if own in targets]
+    return [page for page in dict.fromkeys([*links[own], *to_it]) if page != own and page in links]
+
+
+def _related(script: Path, examples: Path, page: str) -> nodes.paragraph | None:
+    names = related(script, examples)
+    if not names:
+        return None
+    line = nodes.paragraph("", "Related pages: ", classes=["page-objects"])
+    for i, name in enumerate(names):
+        link = addnodes.pending_xref(
+            "", refdomain="std", reftype="doc", reftarget=f"/auto_examples/{name}", refdoc=page,
+            refexplicit=False, refwarn=True,
+        )  # fmt: skip
+        link += nodes.inline("", name, classes=["xref", "std", "std-doc"])
+        line += [nodes.Text(" · ")] * bool(i) + [link]
+    return line
+
+
 def complete(app: Sphinx, document: nodes.document) -> None:
     """Write both lines once a page of the gallery is read."""
     page = app.env.docname
@@ -116,11 +146,12 @@ def complete(app: Sphinx, document: nodes.document) -> None:
                 siblings.insert(after, siblings.pop(after - 1))
     title = next(document.findall(nodes.title))
     title.parent.insert(title.parent.index(title) + 1, _facts(app, document, page))
+    examples = Path(app.srcdir).parent / "examples"
+    own = examples / script.relative_to(Path(app.srcdir, "auto_examples"))
+    end = [line for line in (_objects(script, page), _related(own, examples, page)) if line]
     for timing in list(document.findall(nodes.paragraph)):
         if "sphx-glr-timing" in timing["classes"]:
-            if line := _objects(script, page):
-                timing.parent.insert(timing.parent.index(timing), line)
-            timing.parent.remove(timing)
+            timing.replace_self(end)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
