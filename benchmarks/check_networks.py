@@ -12,7 +12,8 @@ Every classification architecture of torchvision is checked as its authors initi
 the same faults; these are not trained here.
 
 Printed are detection by kind of fault and by place, whether the right layer is named, and false
-alarms. The thresholds in `initguide.checkup` are to be read beside these tables.
+alarms; then, for each threshold of `initguide.checkup`, how many networks lie beyond it: healthy
+ones, those whose fault does no harm, those whose fault does, and how near the healthy ones come.
 """
 
 import argparse
@@ -22,13 +23,14 @@ import time
 import warnings
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from initguide.checkup import Checkup, check_init
+from initguide import checkup
+from initguide.checkup import Checkup, Finding, check_init
 from initguide.data import fashion_mnist
 from initguide.initializers import initialize, seeded
 
@@ -315,8 +317,9 @@ class Result:
     """What came out of one case."""
 
     case: Case
-    report: Checkup
+    findings: tuple[Finding, ...]
     drops: dict[str, float]  # optimizer -> loss of accuracy
+    numbers: dict[str, float] = field(default_factory=dict)  # what the thresholds judge
 
     @property
     def spoiled(self) -> bool:
@@ -331,22 +334,74 @@ class Result:
     @property
     def found(self) -> bool:
         """Whether anything worse than a note was said."""
-        return not self.report.ok
+        return any(f.severity != "note" for f in self.findings)
 
     @property
     def error(self) -> bool:
         """Whether an error was said."""
-        return any(f.severity == "error" for f in self.report.findings)
+        return any(f.severity == "error" for f in self.findings)
 
     @property
     def named(self) -> bool:
         """Whether a finding that is worse than a note names the layer of the fault."""
         return any(
             f.layer == layer or layer.startswith(f"{f.layer}.") or f.layer.startswith(f"{layer}.")
-            for f in self.report.findings
+            for f in self.findings
             if f.severity != "note"
             for layer in self.case.layers
         )
+
+
+# What is judged -> the thresholds for it; below them something is found, or above.
+THRESHOLDS: dict[str, tuple[str, tuple[float, ...]]] = {
+    "move of the outputs (QUIET)": ("below", checkup.QUIET),
+    "smallest effect / largest (SLOW, FROZEN)": ("below", (checkup.SLOW, checkup.FROZEN)),
+    "size of the outputs (LARGE, HUGE)": ("above", (checkup.LARGE, checkup.HUGE)),
+    "loss / ln 10 (WRONG, CONFIDENT)": ("above", (checkup.WRONG, checkup.CONFIDENT)),
+    "saturated activations (FLATTENED)": ("above", checkup.FLATTENED),
+    "shared by the units (ALIKE)": ("above", (checkup.ALIKE,)),
+}
+
+
+def judged(model: nn.Module, report: Checkup, inputs: Tensor, targets: Tensor) -> dict[str, float]:
+    """Return the numbers that the thresholds of the check-up are held against."""
+    # The check-up's own, so that what is printed is what is judged.
+    case = checkup._Case(model, report.measurement, inputs, targets)  # noqa: SLF001
+    effects = [w.effect for w in case.trained if w.effect > 0]
+    hidden = [w.parameter.shared for w in case.weights[:-1]]
+    flat = [r.saturated_fraction for r in report.layers]
+    found = report.measurement
+    numbers = (
+        case.reach(),
+        effects[0] / max(effects) if effects else math.nan,
+        case.size(),
+        found.loss / found.blank_loss,
+        max((x for x in flat if not math.isnan(x)), default=math.nan),
+        max((x for x in hidden if not math.isnan(x)), default=math.nan),
+    )
+    return dict(zip(THRESHOLDS, numbers, strict=True))
+
+
+def calibration(results: list[Result]) -> None:
+    """Print how many networks lie beyond each threshold."""
+    groups = {
+        "healthy": [r for r in results if not r.case.fault],
+        "harmless": [r for r in results if r.case.fault and not r.hurt],
+        "hurts": [r for r in results if r.case.fault and r.hurt and not r.spoiled],
+        "spoils": [r for r in results if r.case.fault and r.spoiled],
+    }
+    words = "".join(f"{f'{name} ({len(rows)})':>15}" for name, rows in groups.items())
+    print(f"\nbeyond a threshold{'':37}{words}   worst healthy")
+    for name, (side, values) in THRESHOLDS.items():
+        sign = -1 if side == "below" else 1
+        healthy = [r.numbers[name] for r in groups["healthy"] if not math.isnan(r.numbers[name])]
+        worst = max((sign * x for x in healthy), default=math.nan) * sign
+        for value in values:
+            counts = (
+                sum(sign * r.numbers[name] > sign * value for r in rows) for rows in groups.values()
+            )
+            line = f"{name} {side} {value:g}"
+            print(f"{line:55}" + "".join(f"{count:15d}" for count in counts) + f"{worst:16.2g}")
 
 
 def share(results: list[Result], what: str) -> str:
@@ -372,7 +427,8 @@ def small(steps: int, seeds: int, only: str, *, verbose: bool) -> list[Result]:
                 }
                 base = base or reached
                 drops = {optimizer: base[optimizer] - reached[optimizer] for optimizer in base}
-                results.append(Result(case, report, drops))
+                numbers = judged(case.model, report, batch, targets)
+                results.append(Result(case, report.findings, drops, numbers))
                 if verbose:
                     said = {f"{f.severity[0]}:{f.code}@{f.layer}" for f in report.findings}
                     reach = ", ".join(f"{o} {a:.2f}" for o, a in reached.items())
@@ -456,7 +512,7 @@ def torchvision(limit: float, seconds: float, *, faults: bool) -> None:
             warnings.simplefilter("ignore")
             for case in cases(name, build, 0):
                 report = check_init(case.model, images, labels)
-                result = Result(case, report, {})
+                result = Result(case, report.findings, {})
                 if not case.fault:
                     number += 1
                     bad = sorted({f"{f.severity}: {f.code}" for f in report.findings} - {""})
@@ -490,7 +546,9 @@ def main() -> None:
     torch.set_num_threads(1)
     parts = options.part or ["small", "torchvision"]
     if "small" in parts:
-        table(small(options.steps, options.seeds, options.only, verbose=options.verbose))
+        results = small(options.steps, options.seeds, options.only, verbose=options.verbose)
+        table(results)
+        calibration(results)
     if "torchvision" in parts:
         torchvision(options.limit, options.seconds, faults=options.faults)
 

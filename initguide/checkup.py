@@ -37,8 +37,12 @@ __all__ = [
     "ALIKE",
     "CODES",
     "CONFIDENT",
+    "DRIFT",
     "FLATTENED",
     "FROZEN",
+    "HUGE",
+    "INPUTS",
+    "LARGE",
     "QUIET",
     "SLOW",
     "WRONG",
@@ -79,34 +83,63 @@ part that learns fastest. A step that is stable for the fastest part moves a par
 what float32 (10⁻⁷) can hold. 10⁻³ is a long training instead.
 """
 
-QUIET = (0.5, 1e-3)
+QUIET = (0.5, SLOW)
 """The signal vanishes, as a warning or an error, if no change of a layer's weights by their usual
 size moves the outputs by this much.
 
-The usual size is a variance of 1 / fan-in. ``benchmarks/check_networks.py`` measures it: at least
-1.2 for its healthy small networks and 6 for torchvision's; 0.42 or less where a loss of signal
-spoils training.
+The usual size is a variance of 1 / fan-in, which moves the outputs of a network that keeps its
+signal by about 1. ``benchmarks/check_networks.py`` prints how far the smallest of its healthy
+networks is from the first number; the second is that of `SLOW`.
 """
 
 ALIKE = 0.7
 """A warning, if the weights that all units share have this part of the mean square.
 
-Independent weights around 0 share 1 / units; those whose mean is two standard deviations share 0.8.
-In ``benchmarks/check_networks.py`` that spoils convolutions in front of batch normalization and
-recurrent layers, though the size of their outputs is healthy.
+Independent weights around 0 share 1 / units; those whose mean is m standard deviations share
+m² / (1 + m²), which is 0.7 for m = 1.5. In ``benchmarks/check_networks.py``, a mean of 2 spoils
+convolutions in front of batch normalization and recurrent layers, though the size of their outputs
+is healthy.
 """
 
 WRONG, CONFIDENT = 2.0, 30.0
 """An initial loss this many times that of a network that knows nothing is a warning, or an error.
 
 Knowing nothing costs ln C. With normal logits of variance v it costs about ln C + v/2, so twice
-that needs logits of variance 2 ln C, far beyond the 1 of a signal that is kept.
+that needs logits of variance 2 ln C, far beyond the 1 of a signal that is kept. The second number
+is calibrated: ``benchmarks/check_networks.py`` prints how many of its networks beyond it train.
 """
 
 FLATTENED = (0.5, 0.98)
-"""Fraction of saturated activations from which on there is a warning, or an error."""
+"""Fraction of saturated activations from which on there is a warning, or an error.
 
-_LARGE, _HUGE = 10.0, 1e3  # root mean square of the outputs, in units of the targets' (at least 1)
+The slope of tanh is below 5 % of its steepest beyond ±2.2. Normal pre-activations of standard
+deviation σ lie there for the larger half at σ = 3.2, ten times the variance of 1 that is usual, and
+for 98 % at σ = 87, where tanh is little else than the sign.
+"""
+
+LARGE, HUGE = 10.0, 1 / SLOW
+"""Outputs whose root mean square is this many times that of the targets (or 1, if that is larger)
+are a warning, or an error.
+
+Normal logits of standard deviation σ cost about σ√(2 ln C) when C is large, which is twice ln C at
+σ = √(2 ln C): below 10 for any number of classes. At 1 / `SLOW` the answer is a thousandth of the
+outputs, so weights must be right to a thousandth of their size before it counts.
+"""
+
+INPUTS = (0.1, 10.0)
+"""The healthy root mean square of the inputs, at its ends.
+
+A step of gradient descent changes what a first layer gives by its inputs' mean square times as much
+as inputs of mean square 1 would: 0.01 to 100.
+"""
+
+DRIFT = (1 / math.sqrt(SLOW), 1 / SLOW)
+"""A stack of layers whose gain does not fit is a note, or a warning, if the size of the signal
+changes by this factor from the first to the last of them: half-way to `SLOW`, and all the way."""
+
+# A layer is named as the cause if it is beyond the healthy range by more than the √2 between the
+# usual rules, such as He's and LeCun's.
+_BEYOND = 1.5
 _ORDER = {"error": 0, "warning": 1, "note": 2}
 _WIDTH = 100
 
@@ -614,7 +647,7 @@ class _Case:
         """Code that gets a layer."""
         if not layer or layer not in self.named:
             return "model"
-        if len(layer) <= _WIDTH // 2:
+        if len(layer) <= _WIDTH // 3:  # what is put around it has a place on the line, too
             return f'model.get_submodule("{layer}")'
         parts = textwrap.wrap(layer, _WIDTH // 2)  # a long name in several strings
         return "model.get_submodule(\n    " + "\n    ".join(f'"{p}"' for p in parts) + "\n)"
@@ -638,15 +671,16 @@ class _Case:
                 found.append(_Scale(record, i, math.sqrt(ratio), low, high))
         return found
 
-    def _culprits(self, sign: int) -> list[_Scale]:
+    def _culprits(self, sign: int, among: range | None = None) -> list[_Scale]:
         """Layers that make the signal too large (+1) or too small (-1), the worst half of them."""
-        wrong = [s for s in self.scales if sign * s.excess > math.log(1.5)]
+        scales = [s for s in self.scales if among is None or s.at in among]
+        wrong = [s for s in scales if sign * s.excess > math.log(_BEYOND)]
         worst = max((sign * s.excess for s in wrong), default=0.0)
         return [s for s in wrong if sign * s.excess >= worst / 2]
 
-    def _blame(self, sign: int, otherwise: str) -> tuple[str, str, str]:
-        """Name a layer, say why in words, and write advice."""
-        culprits = self._culprits(sign)
+    def _blame(self, sign: int, otherwise: str, among: range | None = None) -> tuple[str, str, str]:
+        """Name a layer, of some records or of all, say why in words, and write advice."""
+        culprits = self._culprits(sign, among)
         if not culprits:
             return otherwise, "", self._fill_all()
         worst = max(culprits, key=lambda s: sign * s.excess)
@@ -665,11 +699,15 @@ class _Case:
 
     def _repair(self, layer: str) -> str:
         """Code that puts a layer right, be it a normalization."""
-        record = self.found[layer]
-        if "Norm" in record.kind:
-            code = self._code(layer)
-            return f"torch.nn.init.ones_({code}.weight); torch.nn.init.zeros_({code}.bias)"
-        return self._fill(layer)
+        if "Norm" not in self.found[layer].kind:
+            return self._fill(layer)
+        code, module = self._code(layer), self.named[layer]
+        if callable(getattr(module, "reset_parameters", None)):
+            return f"{code}.reset_parameters()"
+        lines = [f"torch.nn.init.ones_({code}.weight)"]
+        if isinstance(getattr(module, "bias", None), Tensor):
+            lines.append(f"torch.nn.init.zeros_({code}.bias)")
+        return "\n".join(lines)
 
     # Findings
 
@@ -744,11 +782,12 @@ class _Case:
             return
         normalized_first = any("BatchNorm" in record.kind for record in self.records[:2])
         mild: Severity = "note" if normalized_first else "warning"
-        if not 0.1 <= size <= 10:
-            text = f"the root mean square of the inputs is {size:.3g}; 0.1 to 10 is healthy."
+        if not INPUTS[0] <= size <= INPUTS[1]:
+            ends = f"{INPUTS[0]:g} to {INPUTS[1]:g}"
+            text = f"the root mean square of the inputs is {size:.3g}; {ends} is healthy."
             yield Finding("inputs", mild, "inputs", text, advice)
-        elif abs(mean) > std:
-            far = abs(mean) > 3 * std
+        elif abs(mean) > std:  # more than half of the mean square is the same for all inputs,
+            far = abs(mean) > 3 * std  # or more than nine tenths
             yield Finding(
                 "inputs",
                 mild if far else "note",
@@ -797,7 +836,9 @@ class _Case:
                     "The layers before it get no gradient in the first step, and one from then on.",
                     advice,
                 )
-            elif any(w.at < at for w in nonzero) or not any(w.at < at for w in trained):
+            elif any(w.at < at for w in nonzero) or (
+                not any(w.at < at for w in trained) and not self._blank()
+            ):
                 yield Finding(
                     "zero-layer",
                     "note",
@@ -811,8 +852,8 @@ class _Case:
                     "zero-layer",
                     "warning",
                     layer,
-                    f"{parameter.name} is all 0: nothing gets through, and the layers before it "
-                    "get no gradient until it has moved.",
+                    f"{parameter.name} is all 0: nothing of the inputs gets through, and layers "
+                    "before it get no gradient, until it has moved.",
                     advice,
                 )
 
@@ -895,20 +936,14 @@ class _Case:
                 continue
             before = [w for w in self.trained if w.at <= i]
             cut = dead == 1 and bool(before) and all(w.grad == 0 for w in before)
-            layer = record.name
-            if "Norm" in record.kind:
-                code = self._code(layer)
-                advice = f"torch.nn.init.ones_({code}.weight); torch.nn.init.zeros_({code}.bias)"
-            else:
-                advice = self._fill(layer)
             yield Finding(
                 "dead-units",
                 "error" if cut else "warning",
-                layer,
+                record.name,
                 f"{100 * dead:.3g} % of {units} units give nothing for the whole batch; at most "
                 f"{100 * min(bound, 1.0):.0f} % are to be expected."
                 + (" No gradient gets past them." if cut else ""),
-                advice,
+                self._repair(record.name),
             )
 
     def _saturated_units(self) -> Iterator[Finding]:
@@ -920,7 +955,10 @@ class _Case:
                 continue
             scheme = "lecun_normal" if record.activation != "sigmoid" else "xavier_normal"
             advice = self._fill(record.name, scheme)
-            if record.input_second_moment > 100 and self._where(record.name) == self._first():
+            if (
+                record.input_second_moment > INPUTS[1] ** 2
+                and self._where(record.name) == self._first()
+            ):
                 advice = "inputs = (inputs - inputs.mean()) / inputs.std()\n" + advice
             yield Finding(
                 "saturated-units",
@@ -947,10 +985,22 @@ class _Case:
         classes = shape[1] if len(shape) > 3 else shape[-1]
         return math.sqrt(math.prod(shape) / max(1, classes))
 
+    def reach(self) -> float:
+        """By how much the outputs move if a layer's weights change by their usual size, at most."""
+        moves = [w.grad * w.natural for w in self.trained if w.grad > 0]
+        return max(moves, default=0.0) * self._samples()
+
+    def size(self) -> float:
+        """Root mean square of the outputs, in units of the targets'."""
+        unit = 1.0
+        if isinstance(self.targets, Tensor) and self.targets.is_floating_point():
+            unit = max(unit, float(self.targets.double().square().mean().sqrt()))
+        return math.sqrt(self.first.output_second_moment) / unit
+
     def _signal(self) -> Iterator[Finding]:
         live = [w for w in self.trained if w.grad > 0]
         if live:
-            reach = max(w.grad * w.natural for w in live) * self._samples()
+            reach = self.reach()
             if reach < QUIET[0]:
                 layer, words, advice = self._blame(-1, self.records[live[0].at].name)
                 yield Finding(
@@ -961,20 +1011,17 @@ class _Case:
                     f"by {reach:.2g} at most, where {QUIET[0]:g} or more is healthy.{words}",
                     advice,
                 )
-        size = math.sqrt(self.first.output_second_moment)
-        unit = 1.0
-        if isinstance(self.targets, Tensor) and self.targets.is_floating_point():
-            unit = max(unit, float(self.targets.double().square().mean().sqrt()))
+        size, rms = self.size(), math.sqrt(self.first.output_second_moment)
         judged, blank = self.first.loss, self.first.blank_loss
         harmless = judged <= WRONG * blank  # such as an offset that all outputs share
-        if size > (_HUGE if harmless else _LARGE) * unit:
+        if size > (HUGE if harmless else LARGE):
             layer, words, advice = self._blame(+1, self.records[self.weights[-1].at].name)
             yield Finding(
                 "exploding-signal",
-                "error" if size > _HUGE * unit else "warning",
+                "error" if size > HUGE else "warning",
                 layer,
-                f"the root mean square of the outputs is {size:.3g}, where about {unit:.3g} is "
-                f"expected.{words}",
+                f"the root mean square of the outputs is {rms:.3g}, where about {rms / size:.3g} "
+                f"is expected.{words}",
                 advice,
             )
 
@@ -1003,7 +1050,11 @@ class _Case:
             sign = -1 if code == "vanishing-gradients" else +1
             jump = max(steps, key=lambda step: step[0])[1]
             edge = side[0][0]
-            layer, blame, advice = self._blame(sign, jump.parameter.layer)
+            # A gradient changes on its way from the layer where it is largest to the other end, so
+            # nothing else is to blame; and if it vanishes, not that layer itself.
+            at = effects[peak][0].at
+            among = range(edge.at, at) if sign < 0 else range(at, edge.at + 1)
+            layer, blame, advice = self._blame(sign, jump.parameter.layer, among)
             slow = sum(effect < SLOW * largest for _, effect in side)
             yield Finding(
                 code,
@@ -1023,6 +1074,10 @@ class _Case:
             for record in self.records
             if not math.isnan(record.input_spread) and not math.isnan(record.fan_in)
         ]
+
+    def _blank(self) -> bool:
+        """Whether different inputs are exactly the same to the last layer, if that is another."""
+        return len(self.spreads) > 1 and self.spreads[0][1] > 0 == self.spreads[-1][1]
 
     def _collapse(self) -> Iterator[Finding]:
         if len(self.spreads) < 2 or self.spreads[-1][0].name in self.normalized:
@@ -1082,9 +1137,9 @@ class _Case:
             gone = 0.5 * math.log(
                 stack[-1].record.input_second_moment / stack[0].record.input_second_moment
             )
-            if gone * total <= 0 or min(abs(gone), abs(total)) < math.log(30):
+            if gone * total <= 0 or min(abs(gone), abs(total)) < math.log(DRIFT[0]):
                 continue
-            bad = any(f.severity == "error" for f in found) or abs(gone) > math.log(1e3)
+            bad = any(f.severity == "error" for f in found) or abs(gone) > math.log(DRIFT[1])
             low, high = stack[0].low, stack[0].high
             yield Finding(
                 "wrong-gain",
@@ -1121,7 +1176,7 @@ class _Case:
                 layer,
                 f"its {names} ({size} numbers) {'gets' if len(parameters) == 1 else 'get'} {how}"
                 + (": it ran, but the loss does not depend on it." if ran else "; it never ran."),
-                f"{code}.requires_grad_(False)  # or use its output in the loss",
+                f"{code}.requires_grad_(False)\n# or use its output in the loss",
             )
 
 

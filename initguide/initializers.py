@@ -11,6 +11,10 @@ alone, so
 initializes the two linear layers. Every scheme sets biases to 0, except `default`. A function of
 your own, ``def weights_init(module): ...``, is a scheme already.
 
+`residual_scaled` and `zero_last` need the architecture. They fill a model as a whole, where the
+other schemes fill one layer at a time, and take the ends of its residual branches from its
+structure, or from you.
+
 Attention and recurrent layers pack several matrices into one parameter. Each of them (the
 projections to queries, keys and values; one matrix a gate) is filled as a linear layer with fans of
 its own. Between a recurrent layer's states, schemes that follow from the layer's shape use random
@@ -20,9 +24,10 @@ orthogonal matrices (Saxe, McClelland & Ganguli 2014), which keep the size of th
 import ast
 import contextlib
 import difflib
+import fnmatch
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from threading import RLock
@@ -41,6 +46,7 @@ __all__ = [
     "Scheme",
     "constant",
     "default",
+    "delta_orthogonal",
     "fans",
     "from_name",
     "general_rule",
@@ -53,11 +59,13 @@ __all__ = [
     "normal",
     "ones",
     "orthogonal",
+    "residual_scaled",
     "sparse",
     "truncated_normal",
     "uniform",
     "xavier_normal",
     "xavier_uniform",
+    "zero_last",
     "zeros",
 ]
 
@@ -178,14 +186,23 @@ class Scheme:
         Fills one layer that the scheme knows, in place.
     accepts
         Whether the scheme knows a module.
+    require
+        ``None`` for most schemes. A scheme that needs the architecture has a function here, and its
+        ``fill`` takes a model with all that is in it. The function looks for what the scheme needs
+        in a model, and raises ValueError where that is missing.
     """
 
     description: str
     fill: Callable[[Any], object]
     accepts: Callable[[nn.Module], bool] = lambda module: isinstance(module, LAYERS + PACKED)
+    require: Callable[[nn.Module], object] | None = None
 
     def __call__(self, module: nn.Module) -> None:
         """Fill the module's own weights, if the scheme knows it; leave it alone otherwise.
+
+        A scheme that needs the architecture fills what is inside the module, too. ``model.apply``
+        then fills everything again with each larger part, and the model last, which is right but
+        slow; `initialize` does it once.
 
         Parameters
         ----------
@@ -224,6 +241,17 @@ class Scheme:
                 f"the weight of {type(module).__name__} is computed from other parameters (a "
                 "parametrization such as weight_norm); initialize the layer before that is added"
             )
+
+    def fill_model(self, model: nn.Module) -> None:
+        """Fill a model with all that is in it, or refuse it before any of it is changed."""
+        if self.require is not None:
+            self.require(model)
+        for module in filter(self.accepts, model.modules()):
+            self.check(module)
+        if self.require is not None:
+            self(model)
+        else:
+            model.apply(self)
 
     def __repr__(self) -> str:
         return self.description
@@ -603,10 +631,16 @@ def he_normal(
 # Matrices with a structure
 
 
-def _fill_matrices(layer: Any, fill: Callable[[Tensor], object]) -> None:
-    """Fill the weight as (outputs, inputs) matrices, one a group: what the layer multiplies by."""
+def _fill_matrices(
+    layer: Any, fill: Callable[[Tensor], object], weight: Tensor | None = None
+) -> None:
+    """Fill the weight as (outputs, inputs) matrices, one a group: what the layer multiplies by.
+
+    ``weight`` is the part of it to fill, if not all.
+    """
     inputs_first = isinstance(layer, _ConvTransposeNd | nn.Embedding)
-    for group in layer.weight.chunk(getattr(layer, "groups", 1), dim=0):
+    weight = layer.weight if weight is None else weight
+    for group in weight.chunk(getattr(layer, "groups", 1), dim=0):
         block = group.transpose(0, 1) if inputs_first else group
         # In float32 at least: the QR decomposition has no half precision.
         dtype = torch.promote_types(block.dtype, torch.float32)
@@ -639,6 +673,54 @@ def orthogonal(gain: float = 1.0, *, generator: Generator | None = None) -> Sche
         ),
         gain=gain,
     )
+
+
+def delta_orthogonal(gain: float = 1.0, *, generator: Generator | None = None) -> Scheme:
+    """Convolutions with a random orthogonal matrix at the centre of the kernel, and 0 elsewhere.
+
+    Such a layer keeps the length of the channels' vector at each position, up to the gain. Other
+    weights average these lengths over the positions under the kernel, layer by layer. Plain
+    convolutional networks of 10,000 layers were trained from it (Xiao et al. 2018,
+    arXiv:1806.05393). Every other layer is filled as by `orthogonal`.
+
+    Each group of a convolution has a matrix (outputs, inputs) of its own. With more outputs than
+    inputs its columns are orthonormal, and lengths are kept; the paper allows nothing else. With
+    fewer, its rows are, here: the length of an input shrinks by √(outputs / inputs) on average. The
+    centre of a kernel of even size k is the position k // 2, as for `identity`.
+
+    Parameters
+    ----------
+    gain
+        Multiplies the weights, above 0; 1 for linear and tanh networks.
+    generator
+        Where the random numbers come from; torch's global generator if ``None``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the gain is not a finite number above 0.
+
+    Examples
+    --------
+    >>> conv = initialize(nn.Conv2d(4, 4, 3, padding=1, bias=False), "delta_orthogonal", seed=0)
+    >>> images = torch.randn(2, 4, 8, 8, generator=Generator().manual_seed(1))
+    >>> torch.allclose(conv(images).norm(dim=1), images.norm(dim=1))
+    True
+    """
+    gain = _number("gain", gain, above=0)
+
+    def fill_matrix(matrix: Tensor) -> None:
+        nn.init.orthogonal_(matrix, gain, generator=generator)
+
+    def fill(layer: Any) -> None:
+        if not isinstance(layer, _ConvNd):
+            _fill_matrices(layer, fill_matrix)
+            return
+        nn.init.zeros_(layer.weight)
+        centre = tuple(size // 2 for size in layer.kernel_size)
+        _fill_matrices(layer, fill_matrix, layer.weight[(..., *centre)])  # type: ignore[index]
+
+    return _scheme("delta_orthogonal", fill, gain=gain)
 
 
 def sparse(
@@ -699,6 +781,197 @@ def default() -> Scheme:
     )
 
 
+# Residual networks: schemes that need the architecture
+
+# What tells a residual block: an attribute, and its branches, each the names of parts in the order
+# in which they run. The branch ends with the last layer in them that has weights.
+_BLOCKS = (
+    ("linear1", ("self_attn", "multihead_attn", "linear2")),  # nn.TransformerDecoderLayer
+    ("linear1", ("self_attn", "linear2")),  # nn.TransformerEncoderLayer
+    ("ln_2", ("self_attention", "mlp")),  # torchvision's VisionTransformer
+    ("downsample", ("conv3 bn3",)),  # its ResNet, with three convolutions a branch or with two
+    ("downsample", ("conv2 bn2",)),
+    ("layer_scale", ("block",)),  # ConvNeXt
+    ("use_res_connect", ("block",)),  # MobileNetV3, EfficientNet
+    ("use_res_connect", ("conv",)),  # MobileNetV2
+)
+
+
+def _has_weight(module: nn.Module) -> bool:
+    return isinstance(getattr(module, "weight", None), Tensor)
+
+
+def _known_ends(model: nn.Module) -> Iterator[nn.Module]:
+    """Yield the last layer of each branch of the blocks whose structure is known."""
+    for block in model.modules():
+        parts = dict(block.named_children())
+        for mark, branches in _BLOCKS:
+            # `use_res_connect` says whether there is a branch; `downsample` may be None.
+            known = getattr(block, mark, False) is not False
+            if known and parts.keys() >= set(" ".join(branches).split()):
+                for branch in branches:
+                    layers = [m for name in branch.split() for m in parts[name].modules()]
+                    yield from list(filter(_has_weight, layers))[-1:]
+                break
+
+
+def _ends(model: nn.Module, last: Sequence[str] | None) -> list[Any]:
+    """List the last layer of each residual branch: the known ones, or those that are named."""
+    if last is None:
+        found = list(_known_ends(model))
+    else:
+        found = [
+            module
+            for name, module in model.named_modules()
+            if _has_weight(module) and any(fnmatch.fnmatchcase(name, p) for p in last)
+        ]
+    return list({id(module.weight): module for module in found}.values())  # a tied one once
+
+
+def _require_ends(model: nn.Module, name: str, last: Sequence[str] | None) -> None:
+    """Refuse a model without known branches, or a pattern that fits none of its layers."""
+    kind = type(model).__name__
+    if last is None and not _ends(model, None):
+        raise ValueError(
+            f"no residual branch was recognised in {kind}; name the last layer of each, "
+            f'as in {name}(last="blocks.*.branch.2")'
+        )
+    names = [key for key, module in model.named_modules() if _has_weight(module)]
+    for pattern in last or ():
+        if not fnmatch.filter(names, pattern):
+            nearest = difflib.get_close_matches(pattern, names, n=3, cutoff=0.0)
+            hint = f"; the nearest are {', '.join(map(repr, nearest))}" if nearest else ""
+            raise ValueError(f"last={pattern!r} fits no layer with weights of {kind}{hint}")
+
+
+def _residual(
+    name: str,
+    base: str | Callable[[nn.Module], object],
+    last: str | Sequence[str] | None,
+    scale: Callable[[int], float],
+    **settings: object,
+) -> Scheme:
+    """Make a scheme that fills a model by ``base`` and multiplies the ends of n branches."""
+    scheme = from_name(base) if isinstance(base, str) else base
+    if not callable(scheme):
+        raise TypeError(
+            f"base is {base!r}; it must be a name such as 'he_normal', or a function of a module"
+        )
+    if isinstance(scheme, Scheme) and scheme.require:
+        raise ValueError(f"base is {scheme}; it must be a scheme that fills layer by layer")
+    patterns = [last] if isinstance(last, str) else last
+    if patterns is not None and not (
+        isinstance(patterns, Sequence) and patterns and all(isinstance(p, str) for p in patterns)
+    ):
+        raise TypeError(
+            f"last is {last!r}; it must be a pattern of module names such as "
+            "'blocks.*.branch.2', or a list of them"
+        )
+
+    def fill(model: nn.Module) -> None:
+        model.apply(cast(Callable[[nn.Module], None], scheme))
+        ends = _ends(model, patterns)
+        for end in ends:
+            if end.weight.ndim < 2:  # a normalization, which the base leaves alone
+                nn.init.ones_(end.weight)
+            end.weight.mul_(scale(len(ends)))
+
+    def accepts(module: nn.Module) -> bool:
+        return not isinstance(scheme, Scheme) or any(map(scheme.accepts, module.modules()))
+
+    settings = {"base": base if isinstance(base, str) else str(base), **settings}
+    if patterns is not None:
+        settings["last"] = patterns[0] if len(patterns) == 1 else list(patterns)
+    arguments = ", ".join(f"{key}={value!r}" for key, value in settings.items())
+    return Scheme(
+        f"{name}({arguments})", fill, accepts, lambda model: _require_ends(model, name, patterns)
+    )
+
+
+def residual_scaled(
+    base: str | Callable[[nn.Module], object] = "he_normal",
+    *,
+    factor: float | None = None,
+    last: str | Sequence[str] | None = None,
+) -> Scheme:
+    """A whole model by another scheme, then the end of each residual branch scaled down.
+
+    Each of L branches adds its output to the trunk. If a branch's output has c times the mean
+    square of the trunk, the trunk ends at (1 + c)ᴸ times what it began with; with the branch's last
+    weights multiplied by 1/√L, at (1 + c/L)ᴸ, which is below eᶜ at any depth. So GPT-2 was
+    initialized (Radford et al. 2019, "Language models are unsupervised multitask learners").
+
+    The ends are taken from the structure of these blocks, with their subclasses and what has the
+    same attributes: `torch.nn.TransformerEncoderLayer` and `torch.nn.TransformerDecoderLayer`, and
+    torchvision's ResNet, ConvNeXt, VisionTransformer, MobileNet and EfficientNet. For everything
+    else name them by ``last``. If a branch ends with a normalization, that has the last word: its
+    weight is set to the factor.
+
+    Parameters
+    ----------
+    base
+        What fills the model: a name (see `from_name`), or a function of a module.
+    factor
+        Multiplies the last weights of each branch, above 0; ``None`` for 1/√(number of branches),
+        each layer counted once, however often it is used.
+    last
+        A pattern of names in ``model.named_modules()``, as ``"blocks.*.branch.2"``, or several: the
+        last layer of each branch. ``*`` stands for any characters, dots too (`fnmatch`).
+        ``None`` for those of the blocks above.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is none of these, or ``base`` needs the architecture itself. By `initialize`:
+        if no residual branch is recognised, or a pattern fits no layer with weights.
+
+    Examples
+    --------
+    >>> encoder = nn.Sequential(*(nn.TransformerEncoderLayer(64, 4) for _ in range(2)))
+    >>> encoder = initialize(encoder, "residual_scaled('lecun_normal')", seed=0)
+    >>> weight = encoder[0].self_attn.out_proj.weight  # 64 inputs and 4 branches: 1 / √64 / √4
+    >>> round(weight.std().item(), 2)
+    0.06
+    """
+    if factor is None:
+        return _residual("residual_scaled", base, last, lambda branches: branches**-0.5)
+    number = _number("factor", factor, above=0)
+    return _residual("residual_scaled", base, last, lambda _: number, factor=number)
+
+
+def zero_last(
+    base: str | Callable[[nn.Module], object] = "he_normal",
+    *,
+    last: str | Sequence[str] | None = None,
+) -> Scheme:
+    """A whole model by another scheme, then the end of each residual branch 0.
+
+    Every branch starts as nothing, so the network starts as its trunk, at any depth, and the
+    branches grow from the first step on. Where a branch ends with a normalization, its weight (γ)
+    is set to 0 (Goyal et al. 2017, arXiv:1706.02677), where not, the weights of its last layer are
+    (Zhang, Dauphin & Ma 2019, "Fixup", arXiv:1901.09321, which also scales the other layers).
+
+    Parameters
+    ----------
+    base
+        What fills the model: a name (see `from_name`), or a function of a module.
+    last
+        The last layer of each branch, as for `residual_scaled`, which also says which are known.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `residual_scaled`.
+
+    Examples
+    --------
+    >>> encoder = initialize(nn.TransformerEncoderLayer(64, 4), "zero_last")
+    >>> encoder.linear2.weight.any().item(), encoder.linear1.weight.any().item()
+    (False, True)
+    """
+    return _residual("zero_last", base, last, lambda _: 0.0)
+
+
 INITIALIZERS: Mapping[str, Callable[..., Scheme]] = MappingProxyType(
     {
         factory.__name__: factory
@@ -717,9 +990,12 @@ INITIALIZERS: Mapping[str, Callable[..., Scheme]] = MappingProxyType(
             he_uniform,
             he_normal,
             orthogonal,
+            delta_orthogonal,
             sparse,
             identity,
             default,
+            residual_scaled,
+            zero_last,
         )
     }
 )
@@ -808,7 +1084,8 @@ def initialize(
     Raises
     ------
     ValueError
-        If the name is unknown.
+        If the name is unknown, a layer cannot be filled (see `Scheme`), or the scheme needs the
+        architecture and does not recognise it (see `residual_scaled`).
     TypeError
         If ``model`` is not a module, or ``scheme`` neither a name nor a function.
 
@@ -844,11 +1121,9 @@ def initialize(
             f"{type(model).__name__} has no layer that {scheme} knows; nothing was changed",
             stacklevel=2,
         )
-    if isinstance(scheme, Scheme):  # all of the model, before any of it is changed
-        for module in filter(scheme.accepts, model.modules()):
-            scheme.check(module)
-    fill = cast(Callable[[nn.Module], None], scheme)
-    if seed is None:
-        return model.apply(fill)
-    with seeded(seed):
-        return model.apply(fill)
+    with contextlib.nullcontext() if seed is None else seeded(seed):
+        if isinstance(scheme, Scheme):
+            scheme.fill_model(model)
+        else:
+            model.apply(cast(Callable[[nn.Module], None], scheme))
+    return model

@@ -118,9 +118,12 @@ _COLORS = {
     "lecun_uniform": _MAGENTA,
     "lecun_normal": _MAGENTA,
     "orthogonal": _GREEN,
+    "delta_orthogonal": _VIOLET,
     "sparse": _BLUE,
     "identity": _GREEN,
     "default": _MAUVE,
+    "residual_scaled": _BLUE,
+    "zero_last": _GREEN,
 }
 _LINE_STYLES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "<")  # 5 and 7: the first 35 curves all differ

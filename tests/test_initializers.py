@@ -1,9 +1,11 @@
 """Schemes: against torch.nn.init, against closed forms, and fans against what layers sum up."""
 
+import copy
 import inspect
 import itertools
 import math
 import warnings
+from collections import OrderedDict
 from functools import partial
 
 import numpy as np
@@ -17,8 +19,11 @@ from torch import Generator, nn
 from initguide import initializers as init
 from initguide.initializers import INITIALIZERS, fans, from_name, initialize
 
-# Every scheme by name, ready to make: `constant` is the only one with an argument without default.
+# Schemes of a model as a whole, which need a residual network: they have tests of their own.
+WHOLE = ("residual_scaled", "zero_last")
+# Every other one by name, ready to make: only `constant` has an argument without default.
 MAKERS = {**INITIALIZERS, "constant": partial(init.constant, 0.5)}
+MAKERS = {name: maker for name, maker in MAKERS.items() if name not in WHOLE}
 NAMES = tuple(MAKERS)
 FILLING = tuple(name for name in NAMES if name != "default")
 RANDOM = tuple(n for n in NAMES if "generator" in inspect.signature(INITIALIZERS[n]).parameters)
@@ -243,6 +248,46 @@ def test_orthogonal_groups_differ():
     layer = initialize(nn.Conv2d(4, 8, 3, groups=2), "orthogonal", seed=0)
     first, second = layer.weight.chunk(2)
     assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_delta_orthogonal_is_orthogonal_at_the_centre(layer):
+    """Each group's matrix at the kernel's centre has the gain's singular values; around it is 0."""
+    module = LAYERS[layer]()
+    init.delta_orthogonal(1.7, generator=_generator())(module)
+    kernel = getattr(module, "kernel_size", ())
+    centre = math.prod(kernel) // 2 if all(k % 2 for k in kernel) else None
+    for matrix in _matrices(module):
+        rows = min(len(matrix), matrix.shape[1] // math.prod(kernel))
+        values = torch.linalg.svdvals(matrix)[:rows]
+        torch.testing.assert_close(values, torch.full_like(values, 1.7), rtol=1e-5, atol=1e-5)
+        if kernel:
+            used = matrix.reshape(len(matrix), -1, math.prod(kernel)).any(0).any(0)
+            assert used.sum() == 1
+            assert centre is None or used[centre]
+
+
+def test_delta_orthogonal_keeps_the_length_at_every_position():
+    """What starts at one position stays there; orthogonal kernels spread it over all."""
+    x = torch.zeros(1, 16, 6, 6)
+    x[:, :, 2, 3] = 1.0
+    layers = [nn.Conv2d(16, 16, 3, padding=1, padding_mode="circular") for _ in range(10)]
+    share = {}
+    for name in ("delta_orthogonal", "orthogonal"):
+        with torch.no_grad():
+            energy = (initialize(nn.Sequential(*layers), name, seed=0)(x) ** 2).sum(1)
+        share[name] = (energy[0, 2, 3] / energy.sum()).item()
+    assert share["delta_orthogonal"] == pytest.approx(1)
+    assert share["orthogonal"] < 0.15
+
+
+def test_delta_orthogonal_of_an_even_kernel():
+    """An even kernel has its matrix where `identity` has its 1."""
+    layer = nn.Conv2d(3, 3, 4)
+    places = [
+        initialize(layer, name).weight.any(0).any(0) for name in ("identity", "delta_orthogonal")
+    ]
+    assert torch.equal(*places)
 
 
 @pytest.mark.parametrize(
@@ -669,6 +714,7 @@ def test_normal_is_a_multiple_of_the_standard_normal(std):
         st.builds(init.truncated_normal, POSITIVE, bound=POSITIVE),
         st.builds(init.xavier_normal, POSITIVE),
         st.builds(init.orthogonal, POSITIVE),
+        st.builds(init.delta_orthogonal, POSITIVE),
         st.builds(init.sparse, st.floats(0.01, 0.99), POSITIVE),
         st.builds(
             init.he_uniform,
@@ -699,6 +745,7 @@ NUMBERS = {
     "gain": init.xavier_uniform,
     "gain of xavier_normal": init.xavier_normal,
     "gain of orthogonal": init.orthogonal,
+    "gain of delta_orthogonal": init.delta_orthogonal,
     "negative_slope": lambda value: init.he_normal("fan_in", "leaky_relu", negative_slope=value),
     "negative_slope of he_uniform": lambda value: init.he_uniform(negative_slope=value),
     "sparsity": init.sparse,
@@ -788,7 +835,7 @@ def test_names_cannot_be_changed():
     """`INITIALIZERS` is read-only: nobody's script changes another's schemes."""
     with pytest.raises(TypeError, match="does not support item assignment"):
         INITIALIZERS["zeros"] = init.ones
-    assert set(INITIALIZERS) == set(NAMES)
+    assert set(INITIALIZERS) == {*NAMES, *WHOLE}
 
 
 @pytest.mark.parametrize(
@@ -1114,3 +1161,287 @@ def test_a_seed_that_is_no_whole_number(seed):
     """A wrong seed is named, with what is allowed."""
     with pytest.raises(TypeError, match=r"^seed is .*; it must be a whole number, or None$"):
         initialize(_net(), "zeros", seed=seed)
+
+
+# Residual networks
+
+
+class _Residual(nn.Module):
+    def __init__(self, *branch):
+        super().__init__()
+        self.branch = nn.Sequential(*branch)
+
+    def forward(self, x):
+        return x + self.branch(x)
+
+
+def _residual_net(depth=6, width=64):
+    blocks = [
+        _Residual(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width)) for _ in range(depth)
+    ]
+    return nn.Sequential(OrderedDict(stem=nn.Linear(width, width), blocks=nn.Sequential(*blocks)))
+
+
+LAST = "blocks.*.branch.2"
+ENCODER = partial(nn.TransformerEncoderLayer, 16, 2, 32)
+DECODER = partial(nn.TransformerDecoderLayer, 16, 2, 32)
+
+
+def _changed(model, scheme):
+    """Names of the parameters that ``scheme`` makes otherwise than its base."""
+    plain = initialize(copy.deepcopy(model), "lecun_normal", seed=0).state_dict()
+    filled = initialize(model, scheme, seed=0).state_dict()
+    return {name for name in plain if not torch.equal(plain[name], filled[name])}
+
+
+@pytest.mark.parametrize("last", [LAST, [LAST], ["blocks.[0-2].branch.2", "blocks.[3-5].*.2"]])
+def test_residual_scaled_multiplies_the_named_layers(last):
+    """The last layer of each of six branches is the base's times 1/√6, all else is the base's."""
+    net, plain = _residual_net(), initialize(_residual_net(), "lecun_normal", seed=0)
+    initialize(net, init.residual_scaled("lecun_normal", last=last), seed=0)
+    for (name, ours), theirs in zip(net.named_parameters(), plain.parameters(), strict=True):
+        factor = 6**-0.5 if name.endswith("branch.2.weight") else 1.0
+        torch.testing.assert_close(ours, theirs * factor, rtol=1e-6, atol=0)
+
+
+def test_residual_scaled_keeps_growth_below_a_power_of_e():
+    """A branch of two He layers around a ReLU has c = 2: growth is (1 + 2/L)ᴸ, not 3ᴸ."""
+    x = torch.randn(200, 64, generator=_generator(1))
+    scaled = init.residual_scaled(last=LAST)
+    for scheme, growth in (("he_normal", 3**6), (scaled, (1 + 2 / 6) ** 6)):
+        net = initialize(_residual_net(), scheme, seed=0)
+        with torch.no_grad():
+            stem = net.stem(x)
+            ratio = (net.blocks(stem) ** 2).mean() / (stem**2).mean()
+        assert math.log(ratio) == pytest.approx(math.log(growth), abs=0.6)
+
+
+def test_residual_scaled_by_a_factor_of_ones_own():
+    """A factor that is given is used instead; `zero_last` is the factor 0."""
+    net = initialize(_residual_net(), init.residual_scaled("ones", factor=0.25, last=LAST))
+    assert (net.blocks[3].branch[2].weight == 0.25).all()
+    net = initialize(_residual_net(), init.zero_last("ones", last=LAST))
+    assert not net.blocks[3].branch[2].weight.any()
+    assert (net.blocks[3].branch[0].weight == 1).all()
+
+
+@pytest.mark.parametrize("scheme", WHOLE)
+def test_apply_ends_with_the_same(scheme):
+    """``model.apply``, which visits every part before the model, scales once, however often."""
+    scheme = INITIALIZERS[scheme]("ones", last=[LAST, "*norm"])
+    net = _residual_net()
+    net.norm = nn.LayerNorm(64)
+    expected = initialize(copy.deepcopy(net), scheme).state_dict()
+    for filled in (net.apply(scheme), net.apply(scheme), initialize(net, scheme)):
+        for name, value in filled.state_dict().items():
+            torch.testing.assert_close(value, expected[name], rtol=1e-6, atol=0)
+
+
+def test_branches_of_transformers_are_known():
+    """Encoder and decoder layers: the projection behind each attention, and the second linear."""
+    ends = ("self_attn.out_proj.weight", "linear2.weight")
+    encoder = nn.TransformerEncoder(ENCODER(), 2, enable_nested_tensor=False)
+    for scheme in WHOLE:
+        assert _changed(encoder, f"{scheme}('lecun_normal')") == {
+            f"layers.{i}.{end}" for i in range(2) for end in ends
+        }
+    assert _changed(nn.TransformerDecoder(DECODER(), 1), "zero_last('lecun_normal')") == {
+        f"layers.0.{end}" for end in (*ends, "multihead_attn.out_proj.weight")
+    }
+
+
+class _Block(nn.Module):
+    """Attributes as torchvision's blocks have them."""
+
+    def __init__(self, **parts):
+        super().__init__()
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+
+def _norm(kind=nn.BatchNorm2d):
+    return kind(4)
+
+
+def _conv():
+    return nn.Conv2d(4, 4, 3)
+
+
+BLOCKS = {  # attributes -> name of the end, None for a block that has no branch
+    "basic": (
+        lambda: {"conv1": _conv(), "bn1": _norm(), "conv2": _conv(), "bn2": _norm()},
+        {"downsample": None},
+        "bn2.weight",
+    ),
+    "bottleneck": (
+        lambda: {"conv2": _conv(), "bn2": _norm(), "conv3": _conv(), "bn3": _norm()},
+        {"downsample": nn.Identity()},
+        "bn3.weight",
+    ),
+    "without norm": (
+        lambda: {"conv2": _conv(), "bn2": nn.Identity()},
+        {"downsample": None},
+        "conv2.weight",
+    ),
+    "ConvNeXt": (
+        lambda: {"block": nn.Sequential(_conv(), nn.Linear(4, 4), nn.Flatten())},
+        {"layer_scale": nn.Parameter(torch.ones(4, 1, 1))},
+        "block.1.weight",
+    ),
+    "inverted": (
+        lambda: {"block": nn.Sequential(_conv(), _norm())},
+        {"use_res_connect": True},
+        "block.1.weight",
+    ),
+    "inverted without branch": (
+        lambda: {"block": nn.Sequential(_conv(), _norm())},
+        {"use_res_connect": False},
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_branches_of_other_blocks_are_known(name):
+    """A branch ends with its last layer with weights: where that is a norm, its weight is set."""
+    parts, marks, end = BLOCKS[name]
+    model = nn.Sequential(_Block(**parts(), **marks), _Block(**parts(), **marks))
+    if end is None:
+        with pytest.raises(ValueError, match="no residual branch was recognised in Sequential"):
+            initialize(model, "zero_last")
+        return
+    assert _changed(model, "zero_last('lecun_normal')") == {f"0.{end}", f"1.{end}"}
+    assert not model[0].get_parameter(end).any()
+    initialize(model, "residual_scaled('ones')")
+    torch.testing.assert_close(
+        model[0].get_parameter(end), torch.full_like(model[0].get_parameter(end), 0.5**0.5)
+    )
+
+
+def test_torchvision_agrees(monkeypatch):
+    """ResNet's own ``zero_init_residual`` sets what `zero_last` sets; others' ends are counted."""
+    models = pytest.importorskip("torchvision.models")
+    monkeypatch.setattr(nn.init, "trunc_normal_", lambda tensor, **_: tensor)  # slow, and replaced
+    for make in (models.resnet18, models.resnet50):
+        with torch.device("meta"):
+            plain, theirs = make(), make(zero_init_residual=True)
+        ends = init._ends(plain, None)
+        names = {name for name, module in plain.named_modules() if any(module is e for e in ends)}
+        bottleneck = make is models.resnet50
+        assert names == {
+            name
+            for name, _ in theirs.named_modules()
+            if name.endswith("bn3" if bottleneck else "bn2")
+        }
+    counts = {"vit_b_16": 24, "convnext_tiny": 18, "mobilenet_v2": 10, "efficientnet_b0": 9}
+    for name, count in counts.items():
+        with torch.device("meta"):
+            model = models.get_model(name)
+        assert len(init._ends(model, None)) == count, name
+
+
+def test_no_branch_is_recognised():
+    """A network of unknown structure is refused, untouched, with an example of what to say."""
+    net = _residual_net()
+    before = net.stem.weight.clone()
+    for scheme in WHOLE:
+        with pytest.raises(ValueError, match="no residual branch") as caught:
+            initialize(net, scheme)
+        assert str(caught.value) == (
+            "no residual branch was recognised in Sequential; name the last layer of each, "
+            f'as in {scheme}(last="blocks.*.branch.2")'
+        )
+    assert torch.equal(net.stem.weight, before)
+
+
+def test_a_pattern_that_fits_nothing():
+    """Every pattern must fit a layer with weights; the nearest names are listed."""
+    net = _residual_net(1)
+    for pattern in ("blocks.*.branch.1", "block.0.branch.2"):
+        with pytest.raises(ValueError, match="fits no layer") as caught:
+            initialize(net, init.zero_last(last=[LAST, pattern]))
+        assert str(caught.value) == (
+            f"last={pattern!r} fits no layer with weights of Sequential; "
+            "the nearest are 'blocks.0.branch.2', 'blocks.0.branch.0', 'stem'"
+        )
+
+
+@pytest.mark.parametrize("scheme", WHOLE)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"base": 3}, "base is 3; it must be a name such as 'he_normal', or a function"),
+        ({"base": "qqqq"}, "unknown scheme 'qqqq'"),
+        (
+            {"base": "zero_last"},
+            r"base is zero_last\(.*\); it must be a scheme that fills layer by",
+        ),
+        ({"last": 3}, "last is 3; it must be a pattern"),
+        ({"last": []}, r"last is \[\]; it must be a pattern of module names such as"),
+        ({"last": ["a", 3]}, r"last is \['a', 3\]; it must be a pattern"),
+    ],
+    ids=str,
+)
+def test_arguments_of_residual_schemes(scheme, arguments, message):
+    """What is no scheme and no pattern is refused by the name of the argument."""
+    with pytest.raises((TypeError, ValueError), match=message):
+        INITIALIZERS[scheme](**arguments)
+
+
+@pytest.mark.parametrize(
+    ("factor", "kind"), [(0, ValueError), (math.nan, ValueError), ("a", TypeError)]
+)
+def test_a_factor_out_of_range(factor, kind):
+    """The factor is a finite number above 0."""
+    with pytest.raises(kind, match=r"^factor is "):
+        init.residual_scaled(factor=factor)
+
+
+@pytest.mark.parametrize(
+    ("text", "description"),
+    [
+        ("zero_last", "zero_last(base='he_normal')"),
+        ("residual_scaled('normal(0.02)')", "residual_scaled(base='normal(0.02)')"),
+        (
+            "residual_scaled(factor=0.5, last='*.2')",
+            "residual_scaled(base='he_normal', factor=0.5, last='*.2')",
+        ),
+        ("zero_last(last=['a', 'b'])", "zero_last(base='he_normal', last=['a', 'b'])"),
+        (repr(init.zero_last(init.normal(0.5))), "zero_last(base='normal(std=0.5)')"),
+    ],
+)
+def test_residual_schemes_by_name(text, description):
+    """A text makes them too, with another scheme inside, and they print as such a text."""
+    assert repr(from_name(text)) == description
+    assert repr(from_name(description)) == description
+
+
+def test_a_base_of_ones_own():
+    """Any function of a module is a base."""
+
+    def mine(module):
+        if isinstance(module, nn.Linear):
+            nn.init.constant_(module.weight, 3.0)
+
+    net = initialize(_residual_net(), init.residual_scaled(mine, factor=0.5, last=LAST))
+    assert (net.blocks[0].branch[2].weight == 1.5).all()
+    assert (net.stem.weight == 3).all()
+
+
+def test_a_shared_end_is_scaled_once():
+    """Branches that share their last weights have one end between them."""
+    net = _residual_net(2)
+    net.blocks[1].branch[2].weight = net.blocks[0].branch[2].weight
+    initialize(net, init.residual_scaled("ones", factor=0.5, last=LAST))
+    assert (net.blocks[0].branch[2].weight == 0.5).all()
+
+
+def test_residual_schemes_refuse_computed_weights():
+    """A parametrized end is refused before anything is changed."""
+    net = _residual_net(1)
+    nn.utils.parametrizations.weight_norm(net.blocks[0].branch[2])
+    before = net.stem.weight.clone()
+    for base in ("he_normal", lambda module: module):
+        with pytest.raises(ValueError, match="computed from other parameters"):
+            initialize(net, init.zero_last(base, last=LAST))
+    assert torch.equal(net.stem.weight, before)
