@@ -209,6 +209,17 @@ for layer in ("first", "last"):
 # %%
 # After one step the last layers are not zero any more, and the others learn, too.
 #
+# Batch normalization divides by the size of x over the batch instead of that of each image.
+# Forwards that comes to the same:
+
+net = resnet(width=width, norm=nn.BatchNorm1d)
+found = initguide.measure(initguide.initialize(net, "he_normal", seed=0), images)
+end = found[f"blocks.{DEPTH - 1}.sum"].output_second_moment
+print(f"batch norm: {end / found['stem'].output_second_moment:.1f}, ", end="")
+print(f"predicted as for layer norm {growth['he_normal, LayerNorm'][-1]:.1f}")
+
+# %%
+#
 # Fixup
 # -----
 # :cite:t:`zhang2019` asked how to train without normalization at the learning rates that
@@ -347,10 +358,9 @@ initguide.Table(
 def difference(a, b, rate, seeds):
     """Print the paired difference of validation losses: below zero, a is ahead."""
     gap = losses(a, rate, seeds) - losses(b, rate, seeds)
-    mean, (low, high) = mean_interval(gap)
-    print(
-        f"{a} − {b}, rate {rate:g}: {mean:+.2f}, interval {low:+.2f} to {high:+.2f}"
-    )
+    mean, interval = mean_interval(gap)
+    low, high = interval or (math.nan, math.nan)
+    print(f"{a} − {b}, rate {rate:g}: {mean:+.2f}, from {low:+.2f} to {high:+.2f}")
 
 
 difference("Fixup", "zero_last", 0.1, range(3, 7))
@@ -359,8 +369,9 @@ slow = ", ".join(f"{loss:.3g}" for loss in losses("he_normal", 1e-4))
 print(f"he_normal, rate 0.0001: {slow}")
 
 # %%
-# (The differences come from new seeds, so their rates were not chosen by the same draws; below
-# zero, the first is ahead. Intervals are for 95 %.)
+# In the figure, points are left out where a seed diverged or ended above the loss of a network that
+# knows nothing. The differences below the table come from new seeds: below zero, the first is
+# ahead; the ends are those of 95 % intervals.
 #
 # He's start without normalization does not train, not even at a rate a hundred times smaller
 # (``nan`` is a run that diverged). With **normalization** it does: adding instead of doubling is
@@ -405,7 +416,8 @@ print(f"he_normal, rate 0.0001: {slow}")
 #   normalization, still learnt at the largest rate tried.
 #
 # The rule to take home: **let branches start small.** Start the last layer of each at zero, with
-# normalization or without; and keep He's full weights for networks without shortcuts.
+# normalization or without, and if it is without, expect to need a smaller learning rate. Keep He's
+# full weights for networks without shortcuts.
 #
 # What normalization forgives besides: :doc:`normalization
 # </auto_examples/architectures/plot_3_normalization>`. Why doubling is fatal in networks without
