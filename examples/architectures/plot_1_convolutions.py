@@ -111,7 +111,9 @@ initguide.Table(
 # ordinary convolutions. With ``mode="fan_out"`` it counts the outputs of all groups, though an
 # input reaches only those of its own: in a depthwise layer, the mean square is divided by the
 # number of channels. For transposed convolutions it takes inputs for outputs and knows no stride.
-# How far off that is depends on the channels, and can be nothing by luck.
+# How far off that is depends on the channels, and can be nothing by luck. (``fan_out`` is there to
+# keep gradients, and no fault where it differs from fan-in. Rightly counted, its entry would be 1
+# for the grouped layers and ½ for these transposed ones.)
 #
 # With a stride, fan-in is an average. Where the kernel is a multiple of the stride, all outputs sum
 # as many inputs. With a 3 × 3 kernel and stride 2 some sum one per channel, some two and some four:
@@ -135,7 +137,7 @@ print("predicted for 3 × 3: " + ", ".join(f"{n / 2.25:.2f}" for n in (1, 2, 2, 
 
 data = initguide.fashion_mnist()
 data = data.subset(
-    train=min(1600, len(data.train)), valid=min(1000, len(data.valid)), test=100
+    train=min(1600, len(data.train)), valid=min(800, len(data.valid)), test=100
 )
 mean, std = data.train.images.mean(), data.train.images.std()
 data = data.transformed(lambda x: (x - mean) / std, "mean 0, variance 1")
@@ -167,9 +169,19 @@ plots.plot_layers(
 )
 
 # %%
+
+for name, runs in measured.items():
+    levels = np.mean(
+        [[r.output_second_moment for r in one if r.kind != "ReLU"] for one in runs],
+        0,
+    )
+    print(f"{name}: {(levels[-5] / levels[0]) ** (1 / 8):.3g} a block, ", end="")
+    print(f"{(levels[-1] / levels[-5]) ** (1 / 4):.2f} a transposed layer")
+
+# %%
 # Lines are means of eight draws and bands their range; hollow marks are predicted. With the right
-# fan-in the whole network keeps its level. ``fan_out`` divides it by 64 at every depthwise layer,
-# and by four at every transposed one. ``fan_in`` is right up to there, where it begins to halve.
+# fan-in the whole network keeps its level. ``fan_out`` divides it by about 64 in every block, and
+# by four at every transposed layer. ``fan_in`` is right up to there, where it begins to halve.
 #
 # The border
 # ----------
@@ -379,7 +391,7 @@ print("\n".join(ends))
 # One epoch with Adam, four seeds:
 
 result = initguide.compare_init_weights(
-    starts, small, model=plain, epochs=1, batch_size=50, learning_rate=1e-3, seeds=4
+    starts, small, model=plain, epochs=1, batch_size=40, learning_rate=1e-3, seeds=4
 )
 result
 
@@ -410,7 +422,7 @@ print(result.difference("delta_gaussian", "lecun_normal", "valid_loss"))
 #
 #          relu = initguide.compare_init_weights(
 #              {"He": init.he_normal(), "delta": init.delta_orthogonal(2**0.5)},
-#              small, model=lambda: plain(nn.ReLU), epochs=1, batch_size=50, seeds=3,
+#              small, model=lambda: plain(nn.ReLU), epochs=1, batch_size=40, seeds=2,
 #          )
 #          print(relu)
 #          print(relu.difference("delta", "He", "valid_loss"))
