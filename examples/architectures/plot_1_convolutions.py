@@ -266,9 +266,23 @@ for n in (7, 14, 28):
 # Lines are means of twelve draws, bands the range, dashes the box filter. Circular padding keeps
 # the level, zero padding loses what the filter predicts, and the hill is there, too. On small maps
 # this matters, and no fan-in can mend it: the loss depends on the position. Large images lose
-# little. (:func:`~initguide.theory.predict_variances` counts the border for the inputs, but takes
-# positions as equally strong further in, so in a stack like this it predicts too large a loss.)
+# little.
 #
+# One warning: :func:`~initguide.theory.predict_variances` counts the border for the inputs, but
+# takes all positions as equally strong further in. In a deep stack on a small map, it predicts too
+# large a loss:
+
+net = nn.Sequential()
+for i in range(DEPTH):
+    net.extend([nn.Conv2d(64 if i else 1, 64, 3, padding=1), nn.ReLU()])
+initguide.initialize(net, "he_normal", seed=0)
+records = theory.predict_variances(net, small.train.images[:12])
+kept = records[-1].second_moment / records[0].second_moment
+print(
+    f"7 × 7, layer {DEPTH}: {kept:.2g} by predict_variances, {line[-1]:.2g} by the filter"
+)
+
+# %%
 # Delta-orthogonal weights
 # ------------------------
 # What if only the kernel's centre is not zero? Then each position is on its own, the border does
