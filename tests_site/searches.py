@@ -37,4 +37,8 @@ SEARCHES = [
     ("finite width", "auto_examples/theory/plot_8_finite_width"),
     ("claims", "auto_examples/theory/plot_9_claims"),
     ("kaiming initialization", "glossary"),
+    ("convolution", "auto_examples/architectures/plot_1_convolutions"),
+    ("depthwise", "auto_examples/architectures/plot_1_convolutions"),
+    ("residual networks", "auto_examples/architectures/plot_2_residual"),
+    ("fixup", "auto_examples/architectures/plot_2_residual"),
 ]
