@@ -445,8 +445,8 @@ for name in ("default", "b = 1", "b = 3", "chrono"):
 # - Forget gates with bias b let σ(b)ᵗ of the cell through. The whole gradient is larger, because
 #   there are other ways, and PyTorch's default has the smallest of all.
 # - On a task with a wait of 26 steps, the defaults of the plain network (at the smaller rate) and
-#   of the LSTM ended at the loss of knowing nothing. A forget bias of 3 and the chrono initialization
-#   beat b = 0.
+#   of the LSTM ended at the loss of knowing nothing. A forget bias of 3 and the chrono
+#   initialization beat b = 0.
 # - **Rule:** do not leave a recurrent network at its default where it must remember. Use orthogonal
 #   recurrences, as ``initguide.initialize(net, "xavier_uniform")`` gives them, and set one of the
 #   two forget biases so that σ(b)ᵗ is not small for the t steps that have to be remembered.
