@@ -37,4 +37,10 @@ SEARCHES = [
     ("finite width", "auto_examples/theory/plot_8_finite_width"),
     ("claims", "auto_examples/theory/plot_9_claims"),
     ("kaiming initialization", "glossary"),
+    ("transformer", "auto_examples/architectures/plot_4_transformers"),
+    ("attention", "auto_examples/architectures/plot_4_transformers"),
+    ("tied embeddings", "auto_examples/architectures/plot_4_transformers"),
+    ("recurrent network", "auto_examples/architectures/plot_5_recurrent"),
+    ("forget gate", "auto_examples/architectures/plot_5_recurrent"),
+    ("lstm", "auto_examples/architectures/plot_5_recurrent"),
 ]
