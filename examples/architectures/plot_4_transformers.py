@@ -12,7 +12,7 @@ measures them, and trains a small GPT that paints clothes pixel by pixel.
    - how large attention's logits are at first, and what to do about its packed projections
    - why embeddings that also serve as the head must be small
    - what 1/√(2N) on the last layers of the residual branches is for
-   - how gradients run through pre-norm and post-norm blocks, and which of it training notices
+   - how gradients run through pre-norm and post-norm blocks, and what of all this training notices
 
 .. meta::
    :keywords: transformer, GPT-2, attention, MultiheadAttention, tied embeddings, residual scaling,
@@ -563,16 +563,16 @@ initguide.Table(
 )
 
 # %%
-# With GPT-2's small weights all three kinds of blocks learn, and post-norm is no worse. With
-# variance 1/d only pre-norm does; post-norm blocks stay near the frequencies of the grey levels, and
-# without normalization runs diverge. So pre-norm makes up for large weights, and small weights make
-# up for its lack. The customary remedy for post-norm, warm-up :cite:p:`xiong2020`, is not tried
-# here.
+# With variance 1/d pre-norm blocks learn; post-norm blocks, and those without normalization, do not
+# get beyond the frequencies of the grey levels. With GPT-2's small weights both do, and post-norm
+# ends below pre-norm, to which this rate is not kind. So the bad reputation of post-norm does not
+# show here once the weights are small, and without warm-up, the customary remedy
+# :cite:p:`xiong2020`. What pre-norm forgives is large weights.
 #
 # .. admonition:: Try it
 #
-#    How does the first loss of the tied GPT change with its depth if embeddings are N(0, 1)? Predict
-#    it, then measure.
+#    How does the first loss of the tied GPT change with its depth if embeddings are N(0, 1)?
+#    Predict it, then measure.
 #
 #    .. dropdown:: Solution
 #
@@ -597,11 +597,12 @@ initguide.Table(
 # - The stream of pre-norm blocks grows in proportion to depth, and with 1/√(2N) on the branches'
 #   last layers to about one branch. Gradients grow towards the input in pre-norm blocks, and do not
 #   in post-norm blocks. Both as predicted.
-# - With small weights, blocks trained with any normalization or none; with variance 1/d and a large
-#   rate, pre-norm blocks alone got well beyond the frequencies.
-# - **Rule:** weights of standard deviation 1/√(3d) or so (0.02 is that for d = 768), embeddings as
-#   small as 0.02 if the head is tied, pre-norm, and 1/√(2N) on the ends of the branches:
-#   ``init.residual_scaled(…, last=[…])``.
+# - At a large rate pre-norm blocks learnt from weights of variance 1/d, while post-norm blocks and
+#   those without normalization needed small weights. With these, post-norm needed no warm-up at six
+#   blocks.
+# - **Rule:** if the head is tied, start embeddings at about 0.02 and not at PyTorch's 1. Without
+#   pre-norm, start all weights small, at about 1/√(3d). To keep the stream at one size whatever the
+#   depth, use ``init.residual_scaled(…, last=[…])``; at six blocks, training did not ask for it.
 #
 # Another network that applies the same weights again and again, at every step in time:
 # :doc:`recurrent networks </auto_examples/architectures/plot_5_recurrent>`.
