@@ -401,11 +401,11 @@ plots.describe(ax, "First loss, measured (predicted): " + "; ".join(words))
 # The residual stream
 # -------------------
 # Each branch adds to the stream. In a pre-norm block it gets normalized inputs, so it adds about
-# the same each time, and the stream's mean square grows in proportion to depth. GPT-2 multiplies
-# the last layers of the 2N branches by 1/√(2N), so that all together add as much as one branch
-# (:func:`~initguide.initializers.residual_scaled`). Twelve blocks of width 64, with and without; on
-# the right, how gradients run back through pre-norm and post-norm blocks, with GPT-2's weights and
-# with larger ones, of variance 1/d:
+# the same each time, and the stream's mean square grows in proportion to depth. N blocks have 2N
+# branches, and GPT-2 multiplies the last layer of each by 1/√(2N), so that all together add as much
+# as one (:func:`~initguide.initializers.residual_scaled`). Twelve blocks of width 64, with and
+# without; on the right, how gradients run back through pre-norm and post-norm blocks, with GPT-2's
+# weights and with larger ones, of variance 1/d:
 
 cases = {
     "pre, scaled": {"norm": "pre", "size": A, "scaled": True},
