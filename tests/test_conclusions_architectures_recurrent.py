@@ -162,7 +162,7 @@ def test_whole_gradient_is_larger_and_the_defaults_smallest(rows):
     assert max(found[0.0]) < min(found[1.0]) < max(found[1.0]) < min(found[3.0])
 
 
-def losses(small, schemes, rate, kind):
+def losses(small, schemes, rate, kind, seeds):
     """Label -> validation losses, one a seed."""
     result = initguide.compare_init_weights(
         schemes,
@@ -171,15 +171,17 @@ def losses(small, schemes, rate, kind):
         epochs=2,
         batch_size=50,
         learning_rate=rate,
-        seeds=2,
+        seeds=seeds,
     )
     return {label: result.values(label, "valid_loss") for label in schemes}
 
 
 def test_default_of_a_plain_network_learns_nothing(small):
     """It ends at ln 10 at the smaller rate, where orthogonal recurrences learn."""
-    found = losses(small, {"default": init.default(), "orth": init.xavier_uniform()}, 1e-3, "RNN")
-    assert found["default"].tolist() == pytest.approx([math.log(10)] * 2, abs=0.05)
+    found = losses(
+        small, {"default": init.default(), "orth": init.xavier_uniform()}, 1e-3, "RNN", 1
+    )
+    assert found["default"].tolist() == pytest.approx([math.log(10)], abs=0.05)
     assert found["orth"].max() < 1.9
 
 
@@ -192,7 +194,7 @@ def test_default_lstm_learns_nothing_and_open_gates_beat_closed_ones(small):
         "3": forget(3.0),
         "chrono": forget(0.0, chrono=True),
     }
-    found = losses(small, schemes, 3e-3, "LSTM")
+    found = losses(small, schemes, 3e-3, "LSTM", 2)
     assert found["default"].tolist() == pytest.approx([math.log(10)] * 2, abs=0.05)
     for label in ("3", "chrono"):
         assert mean_interval(found[label])[0] < mean_interval(found["0"])[0] - 0.2
