@@ -41,4 +41,10 @@ SEARCHES = [
     ("depthwise", "auto_examples/architectures/plot_1_convolutions"),
     ("residual networks", "auto_examples/architectures/plot_2_residual"),
     ("fixup", "auto_examples/architectures/plot_2_residual"),
+    ("transformer", "auto_examples/architectures/plot_4_transformers"),
+    ("attention", "auto_examples/architectures/plot_4_transformers"),
+    ("tied embeddings", "auto_examples/architectures/plot_4_transformers"),
+    ("recurrent network", "auto_examples/architectures/plot_5_recurrent"),
+    ("forget gate", "auto_examples/architectures/plot_5_recurrent"),
+    ("lstm", "auto_examples/architectures/plot_5_recurrent"),
 ]
