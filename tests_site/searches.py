@@ -37,4 +37,10 @@ SEARCHES = [
     ("finite width", "auto_examples/theory/plot_8_finite_width"),
     ("claims", "auto_examples/theory/plot_9_claims"),
     ("kaiming initialization", "glossary"),
+    ("batch normalization", "auto_examples/architectures/plot_3_normalization"),
+    ("layernorm", "auto_examples/architectures/plot_3_normalization"),
+    ("rmsnorm", "auto_examples/architectures/plot_3_normalization"),
+    ("effective learning rate", "auto_examples/architectures/plot_3_normalization"),
+    ("check your own network", "auto_examples/practice/plot_1_check_your_network"),
+    ("debug", "auto_examples/practice/plot_1_check_your_network"),
 ]

@@ -82,7 +82,7 @@ def train(schemes, images=data, seeds=4, **settings):
     )
 
 
-as_written = train({"as written": lambda module: None})
+as_written = train({"as written": lambda _: None})
 as_written
 
 # %%
@@ -108,18 +108,20 @@ report
 #
 # With several faults, a report cannot tell all of them apart, for what a layer does depends on what
 # reaches it. So we follow one rule: **do what the first finding says, and check again.** The advice
-# is Python that expects ``model``, ``inputs``, ``torch`` and ``initguide``. You would paste it. This
-# page executes the very text of the report, so that you see that it is code:
+# is Python that expects ``model``, ``inputs``, ``torch`` and ``initguide``. You would paste it.
+# This page executes the very text of the report, so that you see that it is code:
 
 mends = []
 
 
 def follow(finding, inputs):
     """Execute the advice of a finding; return the inputs, which it may have changed."""
-    print(f"{finding.code} ({finding.severity}) in {finding.layer}:\n{finding.advice}")
+    print(
+        f"{finding.code} ({finding.severity}) in {finding.layer}:\n{finding.advice}"
+    )
     names = {"model": model, "inputs": inputs}
     names |= {"torch": torch, "initguide": initguide}
-    exec(finding.advice, names)
+    exec(finding.advice, names)  # noqa: S102
     mends.append(finding)
     return names["inputs"]
 
@@ -162,12 +164,11 @@ report
 # %%
 # Step 4: the stack
 # -----------------
-# "Small random numbers" with a standard deviation of 0.01, whatever the :term:`fan-in`. The evidence
-# gives the factor by which such a layer multiplies the size of its input, beside the √2 of
-# :term:`He initialization`. Five of them in a row leave hardly anything, which is
-# :doc:`the page on depth </auto_examples/theory/plot_5_depth>` in one line. The advice is
-# one line for each layer, and so narrower than that of the warning below it, which would initialize
-# the whole network anew.
+# "Small random numbers" with a standard deviation of 0.01, whatever the :term:`fan-in`. The
+# evidence gives the factor by which such a layer multiplies the size of its input, beside the √2 of
+# :term:`He initialization`. Five of them in a row leave hardly anything, which is :doc:`the page on
+# depth </auto_examples/theory/plot_5_depth>` in one line. The advice is one line for each layer,
+# and so narrower than that of the warning below it, which would initialize the whole network anew.
 
 inputs = follow(report.findings[0], inputs)
 report = initguide.check_init(model, inputs, labels)
@@ -209,10 +210,10 @@ for ax, checkup, title in zip(
     ax.set_title(title, pad=18)
 
 # %%
-# As written, the signal falls by orders of magnitude from bytes to the end of the body, and jumps up
-# in the head; the gradient falls the same way on its way back. Mended, the signal keeps its size,
-# and the gradient loses little. (Gradients are small from the start because the loss is a mean over
-# 200 images.)
+# As written, the signal falls by orders of magnitude from bytes to the end of the body, and jumps
+# up in the head; the gradient falls the same way on its way back. Mended, the signal keeps its
+# size, and the gradient loses little. (Gradients are small from the start because the loss is a
+# mean over 200 images.)
 #
 # Was that luck of one seed? For five networks, before and after, and beside them what theory says
 # of a network with these weights' statistics (:func:`~initguide.theory.predict_variances`):
@@ -225,14 +226,14 @@ def mended_but(skipped=None, last=5):
         if isinstance(module, Classifier):
             for number, mend in enumerate(mends[1:last], start=2):
                 if number != skipped:
-                    exec(mend.advice, {"model": module, "initguide": initguide})
+                    exec(mend.advice, {"model": module, "initguide": initguide})  # noqa: S102
 
     return scheme
 
 
 measured, predicted = {}, {}
 for label, scheme, batch in (
-    ("as written", lambda module: None, data.train.images[:200]),
+    ("as written", lambda _: None, data.train.images[:200]),
     ("mended", mended_but(), inputs),
 ):
     nets = []
@@ -369,13 +370,15 @@ print("accuracies with a learning rate of 0.1:", fast.values("all mended"))
 #
 # What we learnt
 # --------------
-# - One batch names the layer, and prints the code: five findings, five pieces of advice, a clean report.
+# - One batch names the layer and prints the code: five findings, five pieces of advice, a clean
+#   report.
 # - One fault hides another: huge inputs hid dead units, and a stack that let nothing through hid a
 #   loud head.
 # - Together the mends paid. The first one alone made it worse, and the faults cost very different
 #   amounts: most for dead units and for a stack that lets nothing through.
 # - **The rule: check before you train, do what the first finding says, check again until nothing is
-#   left, and only then judge by accuracy.** A clean report is where the search for other faults begins.
+#   left, and only then judge by accuracy.** Where the report is clean, the search for other faults
+#   begins.
 #
 # How wide a network may be, and what that does to the learning rate:
 # :doc:`width and learning rate </auto_examples/practice/plot_2_width_and_learning_rate>`.
