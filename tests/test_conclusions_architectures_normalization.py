@@ -153,11 +153,17 @@ def test_rate_times_s_squared_is_the_same_training(images, norm):
     assert other < agree - 0.15
 
 
-def test_with_the_sign_of_the_gradient_it_is_s(images):
-    """The exercise: for steps of a fixed size, the rate goes as s."""
-    nets = [build("layer", scale=s) for s in (1.0, 10.0)]
-    scores = fit(images, nets, [0.01, 0.1], in_front, step=torch.sign)
-    assert (scores[0].argmax(-1) == scores[1].argmax(-1)).float().mean() > 0.9
+def test_with_a_gradient_of_fixed_size_it_is_s(images):
+    """The exercise: where each layer's gradient is divided by its size, the rate goes as s."""
+
+    def divided(g):
+        return g / g.square().mean((1, 2), keepdim=True).sqrt()
+
+    nets = [build("layer", scale=s) for s in (1.0, 10.0, 10.0)]
+    scores = fit(images, nets, [0.003, 0.03, 0.3], in_front, step=divided)
+    same, other = ((scores[0].argmax(-1) == s.argmax(-1)).float().mean() for s in scores[1:])
+    assert same > 0.8
+    assert other < same
 
 
 def edge(images, norm, scale):

@@ -526,20 +526,24 @@ initguide.Table(
 #
 # .. admonition:: Try it
 #
-#    Adam divides the gradient by its size, roughly like taking its sign. The relative step is then
-#    η/s. Along which direction of the bare map should nothing change now?
+#    Divide each layer's gradient by its size, which is roughly what Adam does. The relative step is
+#    then η/s. Along which direction of the bare map should less change now?
 #
 #    .. dropdown:: Solution
 #
 #       .. code-block:: python
 #
+#          def divided(g):
+#              return g / g.square().mean((1, 2), keepdim=True).sqrt()
+#
 #          for norm in ("batch", "layer", "group", "RMS"):
 #              nets = [build(norm, 0, s) for s in scales for _ in rates]
 #              every = list(rates) * len(scales)
-#              scores = fit(nets, every, 0, in_front, step=torch.sign)
+#              scores = fit(nets, every, 0, in_front, step=divided)
 #              found = accuracy(scores).reshape(len(scales), -1)
 #              first = np.abs(found[2:, 1:] - found[:-2, :-1]).mean()
 #              second = np.abs(found[1:, 1:] - found[:-1, :-1]).mean()
+#              # Large steps amplify rounding, so the first is small rather than 0.
 #              print(f"{norm}: {first:.3f} along η ∝ s, {second:.3f} along η ∝ s²")
 #
 # What we learnt
