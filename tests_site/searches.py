@@ -47,4 +47,10 @@ SEARCHES = [
     ("recurrent network", "auto_examples/architectures/plot_5_recurrent"),
     ("forget gate", "auto_examples/architectures/plot_5_recurrent"),
     ("lstm", "auto_examples/architectures/plot_5_recurrent"),
+    ("batch normalization", "auto_examples/architectures/plot_3_normalization"),
+    ("layernorm", "auto_examples/architectures/plot_3_normalization"),
+    ("rmsnorm", "auto_examples/architectures/plot_3_normalization"),
+    ("effective learning rate", "auto_examples/architectures/plot_3_normalization"),
+    ("check your own network", "auto_examples/practice/plot_1_check_your_network"),
+    ("debug", "auto_examples/practice/plot_1_check_your_network"),
 ]
