@@ -37,4 +37,9 @@ SEARCHES = [
     ("finite width", "auto_examples/theory/plot_8_finite_width"),
     ("claims", "auto_examples/theory/plot_9_claims"),
     ("kaiming initialization", "glossary"),
+    ("mup", "auto_examples/practice/plot_2_width_and_learning_rate"),
+    ("coordinate check", "auto_examples/practice/plot_2_width_and_learning_rate"),
+    ("learning rate transfer", "auto_examples/practice/plot_2_width_and_learning_rate"),
+    ("lsuv", "auto_examples/practice/plot_3_let_the_data_decide"),
+    ("data dependent initialization", "auto_examples/practice/plot_3_let_the_data_decide"),
 ]
