@@ -121,6 +121,22 @@ def test_lsuv_finds_a_gain_that_no_table_has(small):
     assert hidden == pytest.approx(theory.gain("sigmoid"), rel=0.06)
 
 
+def test_lsuv_finds_the_gain_of_maxout(small):
+    """The larger of two normals has mean square 1, so the gain is 1, and LSUV finds it."""
+
+    class Maxout(nn.Module):
+        def __init__(self, inputs):
+            super().__init__()
+            self.linear = nn.Linear(inputs, 128)
+
+        def forward(self, x):
+            return self.linear(x).unflatten(1, (-1, 2)).amax(2)
+
+    net = nn.Sequential(nn.Flatten(), Maxout(196), *[Maxout(64) for _ in range(6)])
+    initguide.initialize(net, data_dependent(small.train.images[:200]), seed=0)
+    assert sum(scales(net)[1:]) / 6 == pytest.approx(1, rel=0.08)
+
+
 def test_nothing_to_gain_with_he_and_relu(small):
     """With ReLU and He's scale, LSUV changes little."""
     schemes = {
