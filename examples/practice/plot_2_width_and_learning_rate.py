@@ -234,8 +234,8 @@ initguide.Table(
 # Where 0 is predicted, the measurement is near it. Where growth is predicted, it is weaker than
 # predicted at small widths and comes closer at large ones. The prediction names only the term that
 # wins in the end. At n = 64, terms that do not grow still make up a good part: the second layer
-# also moves because the first one did, for instance. A check that fails looks less bad at small
-# widths than it is.
+# also moves because the first one did, for instance. Terms that fade are why muP's outputs fall a
+# little before they level off. A check that fails looks less bad at small widths than it is.
 #
 # The best learning rate
 # ----------------------
@@ -355,7 +355,7 @@ print(f"exponents of the width: {in_words}")
 # there?
 
 rows = {
-    "": [],
+    "network": [],
     "at the rate of n = 64": [],
     "at its own best rate": [],
     "price": [],
