@@ -53,4 +53,9 @@ SEARCHES = [
     ("effective learning rate", "auto_examples/architectures/plot_3_normalization"),
     ("check your own network", "auto_examples/practice/plot_1_check_your_network"),
     ("debug", "auto_examples/practice/plot_1_check_your_network"),
+    ("mup", "auto_examples/practice/plot_2_width_and_learning_rate"),
+    ("coordinate check", "auto_examples/practice/plot_2_width_and_learning_rate"),
+    ("learning rate transfer", "auto_examples/practice/plot_2_width_and_learning_rate"),
+    ("lsuv", "auto_examples/practice/plot_3_let_the_data_decide"),
+    ("data dependent initialization", "auto_examples/practice/plot_3_let_the_data_decide"),
 ]
