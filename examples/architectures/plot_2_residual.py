@@ -403,6 +403,7 @@ print(f"he_normal, rate 0.0001: {slow}")
 #          compared["zero_last, zero head"] = (both_zero, resnet)
 #          for rate in rates[2:]:
 #              print(rate, cell(losses("zero_last, zero head", rate)))
+#          # It no longer diverged for us, but stayed behind Fixup: its other parts count, too.
 #
 # What we learnt
 # --------------

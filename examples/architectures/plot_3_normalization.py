@@ -349,10 +349,10 @@ initguide.Table(
 
 # %%
 # Look at the last panel first. At one rate, a scale that is off by a factor of ten ruins the
-# network without normalization, and batch normalization hardly notices. The other three lie much
-# closer to the former: layer, group and RMS normalization forgive less than the saying has it. What
-# they give is a rate for nearly every scale. With the best of them, all four beat no normalization
-# at every scale below 1.
+# network without normalization, and costs the one with batch normalization little. The other three
+# lie between, nearer to the former: layer, group and RMS normalization forgive less than the saying
+# has it. What they give is a rate for nearly every scale. With the best of them, all four beat no
+# normalization at every scale below 1.
 #
 # The exponents are around 1 and not 2, as predicted. And the best accuracy falls for large s,
 # whatever the rate: the last layer is too large, nothing behind it takes the scale away, and the
