@@ -288,8 +288,8 @@ for name in ("default", "orthogonal", "identity, ReLU"):
 # At the smaller rate the default learns nothing: its loss is ln 10, as gradients of a billionth
 # suggest. At the larger one a seed may find its way out. The other three learn at both. The
 # identity does not rotate the state and, while it waits, does not change it, and at the smaller
-# rate it is the best of the four; at the larger it has lost its lead over the orthogonal ones.
-# Whether orthogonal weights beat Gaussian ones, the intervals say for each rate.
+# rate it is the best of the four; at the larger one it and the orthogonal ones are close. Whether
+# orthogonal weights beat Gaussian ones, the intervals say for each rate.
 #
 # Forget gates
 # ------------
