@@ -260,9 +260,9 @@ plots.describe(
 # Does it train better?
 # ---------------------
 # Six networks, one epoch of Adam, five seeds. The *gated* one has (A x) · sigmoid(B x) as its
-# hidden layers and the *maxout* one the larger of two linear units; neither has an entry in any
-# table of gains, so a hurried person takes He's √2 (:cite:p:`he2015`). And *bytes* is a ReLU
-# network on pixels from 0 to 255, whose owner expects them to be standardized.
+# hidden layers and the *maxout* one the larger of two linear units; neither has an entry in
+# PyTorch's table of gains, so a hurried person takes He's √2 (:cite:p:`he2015`). And *bytes* is a
+# ReLU network on pixels from 0 to 255, whose owner expects them to be standardized.
 
 
 class Gated(nn.Module):
@@ -436,7 +436,7 @@ initguide.Table(
 #          z = torch.randn(1_000_000, 2, generator=torch.Generator().manual_seed(0))
 #          print(f"gated: {theory.gain('sigmoid'):.2f}")
 #          print(f"maxout: {1 / z.amax(1).square().mean().sqrt():.2f}")
-#          # So there is a formula. It is only in none of the tables, and LSUV did not need it.
+#          # So there is a formula. It is only not in PyTorch's table, and LSUV did not need it.
 #
 # What we learnt
 # --------------
