@@ -114,7 +114,7 @@ report
 mends = []
 
 
-def follow(finding, inputs):
+def follow(finding, model, inputs):
     """Execute the advice of a finding; return the inputs, which it may have changed."""
     print(
         f"{finding.code} ({finding.severity}) in {finding.layer}:\n{finding.advice}"
@@ -132,7 +132,7 @@ def follow(finding, inputs):
 # The first finding is about what comes before any layer. Pixels of 0 to 255 multiply everything
 # behind them by a hundred. The advice gives the batch mean 0 and variance 1.
 
-inputs = follow(report.findings[0], inputs)
+inputs = follow(report.findings[0], model, inputs)
 report = initguide.check_init(model, inputs, labels)
 report
 
@@ -146,7 +146,7 @@ report
 # is the :term:`symmetry` of :doc:`all ones </auto_examples/lesson/plot_2_zeros_and_ones>`: units
 # with equal weights that also get equal gradients stay copies for ever.
 
-inputs = follow(report.findings[0], inputs)
+inputs = follow(report.findings[0], model, inputs)
 report = initguide.check_init(model, inputs, labels)
 report
 
@@ -157,7 +157,7 @@ report
 # size 1 none is so strong: all units of ``project`` give 0 for every image of the batch, and no
 # gradient passes (see :doc:`dead units </auto_examples/theory/plot_7_inputs_and_units>`).
 
-inputs = follow(report.findings[0], inputs)
+inputs = follow(report.findings[0], model, inputs)
 report = initguide.check_init(model, inputs, labels)
 report
 
@@ -170,7 +170,7 @@ report
 # depth </auto_examples/theory/plot_5_depth>` in one line. The advice is one line for each layer,
 # and so narrower than that of the warning below it, which would initialize the whole network anew.
 
-inputs = follow(report.findings[0], inputs)
+inputs = follow(report.findings[0], model, inputs)
 report = initguide.check_init(model, inputs, labels)
 report
 
@@ -181,7 +181,7 @@ report
 # through, nobody could see it. Now the :term:`initial loss` is far above ln 10 = 2.30: the
 # network is sure of itself before it has learnt anything.
 
-inputs = follow(report.findings[0], inputs)
+inputs = follow(report.findings[0], model, inputs)
 report = initguide.check_init(model, inputs, labels)
 report
 
@@ -365,7 +365,7 @@ print("accuracies with a learning rate of 0.1:", fast.values("all mended"))
 #              nn.init.normal_(layer.weight, std=1.0)
 #          report = initguide.check_init(model, inputs, labels)
 #          print(report)
-#          follow(report.findings[0], inputs)
+#          follow(report.findings[0], model, inputs)
 #          print(initguide.check_init(model, inputs, labels))
 #
 # What we learnt
