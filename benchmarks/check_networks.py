@@ -489,7 +489,7 @@ def torchvision_models(limit: float) -> Iterable[tuple[str, Callable[[], nn.Modu
             found.append((size, name))
     for _, name in sorted(found):
         options = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
-        pixels = 224 if name.startswith(("vit", "maxvit")) else 128 if "inception" in name else 64
+        pixels = 224 if name.startswith(("vit", "maxvit")) else 299 if "inception" in name else 64
 
         def build(name: str = name, options: dict[str, bool] = options) -> nn.Module:
             return models.get_model(name, **options)
@@ -506,7 +506,7 @@ def torchvision(limit: float, seconds: float, *, faults: bool) -> None:
             print(f"stopped before {name}: {seconds:.0f} seconds are over")
             break
         generator = torch.Generator().manual_seed(1)
-        images = torch.randn(4 if pixels == 224 else 8, 3, pixels, pixels, generator=generator)
+        images = torch.randn(8 if pixels == 64 else 4, 3, pixels, pixels, generator=generator)
         labels = torch.randint(0, 1000, (len(images),), generator=generator)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
