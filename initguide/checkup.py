@@ -836,15 +836,14 @@ class _Case:
                     "The layers before it get no gradient in the first step, and one from then on.",
                     advice,
                 )
-            elif any(w.at < at for w in nonzero) or (
-                not any(w.at < at for w in trained) and not self._blank()
-            ):
+            elif any(w.at < at for w in nonzero) or not self._blank():
                 yield Finding(
                     "zero-layer",
                     "note",
                     layer,
-                    f"{parameter.name} is all 0, but gets a gradient, and so do layers before it: "
-                    "as in a residual branch that is meant to start as nothing.",
+                    f"{parameter.name} is all 0, but gets a gradient, and the inputs reach the "
+                    "last layer beside it: as in a residual branch that is meant to start as "
+                    "nothing.",
                     advice,
                 )
             else:
@@ -1011,6 +1010,20 @@ class _Case:
                     f"by {reach:.2g} at most, where {QUIET[0]:g} or more is healthy.{words}",
                     advice,
                 )
+        # What a layer of zeros is applied to counts as soon as it has moved.
+        others = max((w.grad * w.natural for w in live if w.size > 0), default=0.0)
+        asleep = [w for w in live if w.size == 0 and w.grad * w.natural > LARGE * others > 0]
+        for w in asleep:
+            layer, words, advice = self._blame(+1, w.parameter.layer)
+            yield Finding(
+                "exploding-signal",
+                "warning",
+                layer,
+                f"{w.parameter.name} is all 0, but when it has moved by its usual size, the "
+                f"outputs change by {w.grad * w.natural:.3g}; no other layer has more than "
+                f"{others:.3g}.{words}",
+                advice,
+            )
         size, rms = self.size(), math.sqrt(self.first.output_second_moment)
         judged, blank = self.first.loss, self.first.blank_loss
         harmless = judged <= WRONG * blank  # such as an offset that all outputs share

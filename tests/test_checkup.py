@@ -267,6 +267,27 @@ def test_a_first_layer_of_zeros():
     assert check_init(single, draws(32, 20), labels(32, 5)).ok
 
 
+def test_what_lies_behind_zeros_is_judged():
+    """A branch that starts as nothing is looked into: what waits there may be far too large."""
+    blocks = [
+        nn.Sequential(nn.Linear(20, 20), nn.ReLU(), nn.Linear(20, 20, bias=False)) for _ in range(3)
+    ]
+    model = Using(
+        lambda m, x: m.head(x + m.b0(x) + m.b1(x) + m.b2(x)),
+        **{f"b{i}": block for i, block in enumerate(blocks)},
+        head=nn.Linear(20, 5),
+    )
+    initguide.initialize(model, initguide.initializers.zero_last(last="b?.2"), seed=0)
+    inputs, targets = draws(32, 20), labels(32, 5)
+    assert check_init(model, inputs, targets).ok
+    model.b1[0].weight.data.mul_(100)
+    report = check_init(model, inputs, targets)
+    found = [f for f in report.findings if f.severity != "note"]
+    assert [(f.code, f.layer) for f in found] == [("exploding-signal", "b1.0")], report
+    exec(found[0].advice, {"model": model, "initguide": initguide})  # noqa: S102
+    assert check_init(model, inputs, targets).ok
+
+
 def test_who_is_to_blame_for_a_gradient():
     """A recurrent layer whose gates are shut is named, not the healthy head behind it."""
     torch.manual_seed(0)
