@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import initguide
-from initguide import cli, comparison, data
+from initguide import cli, comparison, data, jobs
 from initguide.comparison import Comparison
 from initguide.initializers import INITIALIZERS
 
@@ -36,7 +36,7 @@ def never_trains(monkeypatch):
     def trained(*_, **__):
         pytest.fail("a network was trained")
 
-    monkeypatch.setattr(comparison, "train", trained)
+    monkeypatch.setattr(jobs, "train", trained)
 
 
 def _run(*words):
@@ -374,7 +374,7 @@ def test_ctrl_c(monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(comparison, "_run_all", interrupted)
+    monkeypatch.setattr(comparison, "run_jobs", interrupted)
     assert _compare("--scheme", "zeros") == 130
     assert capsys.readouterr().err == "initguide: stopped\n"
 
@@ -385,7 +385,7 @@ def test_a_fault_of_ours_is_not_hidden(monkeypatch):
     def fault(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(comparison, "_run_all", fault)
+    monkeypatch.setattr(comparison, "run_jobs", fault)
     with pytest.raises(ZeroDivisionError):
         cli.main(["compare", *QUICK, "--scheme", "zeros"])
 
