@@ -45,7 +45,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from initguide.initializers import Scheme, initialize, seeded
-from initguide.store import Store
+from initguide.store import SETTINGS, Store
 from initguide.training import Dataset, OptimizerFactory, Run, Stop, one_thread, train
 
 __all__ = ["Failure", "Job", "WorkerWarning", "describe", "fingerprint", "run_jobs"]
@@ -900,13 +900,17 @@ def row_of(key: str, job: Job, result: Run | Failure) -> dict[str, Any]:
         numbers["train_losses"] = result.train_losses.astype("<f4").tobytes()
     else:
         numbers["error"] = result.reason
-    return numbers | {
-        "key": key,
-        "label": job.label,
-        "seed": job.seed,
-        "settings": json.dumps(dict(job.settings), ensure_ascii=False),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    return (
+        {name: job.settings.get(name) for name in SETTINGS}
+        | numbers
+        | {
+            "key": key,
+            "label": job.label,
+            "seed": job.seed,
+            "settings": json.dumps(dict(job.settings), ensure_ascii=False),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+    )
 
 
 def run_of(row: Mapping[str, Any]) -> Run:

@@ -8,6 +8,9 @@ column                          what it holds
 ==============================  ==================================================================
 key                             SHA-256 of everything that determines the run
 label, seed                     what the run is called in tables, and its seed
+scheme, scale, model, epochs,   the settings that every run has; those that only a comparison or
+batch_size, learning_rate,      only a sweep has are empty elsewhere
+optimizer, device
 settings                        all settings of the run, as JSON
 valid_loss, valid_accuracy,     as in `initguide.training.Run`; empty if the run diverged
 test_accuracy
@@ -25,7 +28,7 @@ For instance, with the program sqlite3:
 
 .. code-block:: sql
 
-   SELECT label, count(*), avg(valid_accuracy) FROM runs GROUP BY label;
+   SELECT scheme, learning_rate, count(*), avg(valid_accuracy) FROM runs GROUP BY 1, 2;
 
 How safe it is: each run is one transaction, with a rollback journal and SQLite's most careful way
 to wait for the disk (``synchronous=EXTRA``). Whatever happens to the process or the machine, a run
@@ -50,10 +53,21 @@ __all__ = ["Store", "StoreError", "is_store", "read"]
 
 Row = dict[str, Any]
 
+SETTINGS = (
+    "scheme",
+    "scale",
+    "model",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "optimizer",
+    "device",
+)
 COLUMNS = (
     "key",
     "label",
     "seed",
+    *SETTINGS,
     "settings",
     "valid_loss",
     "valid_accuracy",
@@ -73,7 +87,9 @@ STALE = 60.0  # seconds after which a process that gave no sign of life is taken
 _SCHEMA = f"""
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE runs (
-    key TEXT PRIMARY KEY, label TEXT NOT NULL, seed INTEGER NOT NULL, settings TEXT NOT NULL,
+    key TEXT PRIMARY KEY, label TEXT NOT NULL, seed INTEGER NOT NULL,
+    scheme TEXT, scale REAL, model TEXT, epochs INTEGER, batch_size INTEGER, learning_rate REAL,
+    optimizer TEXT, device TEXT, settings TEXT NOT NULL,
     valid_loss REAL, valid_accuracy REAL, test_accuracy REAL, diverged_at INTEGER, seconds REAL,
     train_losses BLOB, error TEXT, finished TEXT NOT NULL
 );
