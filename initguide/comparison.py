@@ -1,5 +1,6 @@
 """Compare initialization schemes over seeds."""
 
+import contextlib
 import dataclasses
 import difflib
 import functools
@@ -9,7 +10,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
@@ -451,7 +452,8 @@ class Comparison:
             message says which.
         """
         if is_store(path):
-            return _comparison_in(path)
+            with _damaged(path):
+                return _comparison_in(path)
         document = _read(path, _FORMAT)
         try:
             comparison = cls(
@@ -524,6 +526,18 @@ def _in_store(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], 
             f"{other}.load"
         )
     return about, rows
+
+
+@contextlib.contextmanager
+def _damaged(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say that a store is damaged where it lacks something that is always there."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise StoreError(f"{path} is damaged: {reason}") from error
 
 
 def _comparison_in(path: str | os.PathLike[str]) -> Comparison:
@@ -901,7 +915,7 @@ def compare_init_weights(
             "schemes": described,
             "scheme_code": {label: fingerprint(scheme) for label, scheme in named.items()},
             "model_code": fingerprint(model),
-            "optimizer_code": fingerprint(optimizer),
+            "optimizer_code": "" if isinstance(optimizer, str) else fingerprint(optimizer),
         }
         merge: dict[str, Merge] = {
             "seeds": _more,
@@ -1239,7 +1253,8 @@ class Sweep:
             says which.
         """
         if is_store(path):
-            return _sweep_in(path)
+            with _damaged(path):
+                return _sweep_in(path)
         document = _read(path, _SWEEP)
         try:
             found = cls(
@@ -1448,6 +1463,7 @@ def sweep(
         workers = 1
     keeping = None
     if store is not None:
+        is_named = "optimizer" in axes or isinstance(optimizer, str)
         about = {
             "kind": "sweep",
             "settings": settings,
@@ -1461,7 +1477,7 @@ def sweep(
             "common_code": {
                 "model": fingerprint(model),
                 "scheme": "" if "scheme" in axes else fingerprint(next(iter(named.values()))),
-                "optimizer": "" if "optimizer" in axes else fingerprint(optimizer),
+                "optimizer": "" if is_named else fingerprint(optimizer),
             },
             "torch": str(torch.__version__),
         }

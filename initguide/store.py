@@ -157,7 +157,8 @@ class Store:
     path
         The file. Its folder must exist.
     about
-        What all runs have in common: name of a setting -> a value that JSON can hold.
+        What all runs have in common: name of a setting -> a value that JSON can hold. Names that
+        end in ``code`` are mentioned as different only where no other is.
     merge
         Settings that may differ from what the file says: called with the file's value (``None`` if
         it has none) and the new one, returns what is to be written, or raises `ValueError` with
@@ -208,22 +209,25 @@ class Store:
     ) -> dict[str, Any]:
         """Bring the file's settings and the new ones together, or say how they differ."""
         new = json.loads(json.dumps(new))  # as they will come back: tuples are lists
-        agreed, differences = {}, []
+        agreed: dict[str, Any] = {}
+        differences: dict[str, str] = {}
         for name in dict.fromkeys([*old, *new]):
             try:
                 if name in merge:
                     agreed[name] = merge[name](old.get(name), new.get(name))
                     continue
             except ValueError as error:
-                differences.append(str(error))
+                differences[name] = str(error)
                 continue
             if old and old.get(name) != new.get(name):
                 there, here = (_shown(about, name) for about in (old, new))
-                differences.append(f"{name.replace('_', ' ')} is {there} there and {here} here")
+                differences[name] = f"{name.replace('_', ' ')} is {there} there and {here} here"
             agreed[name] = new.get(name)
         if differences:
+            # That a function's code differs is news only where nothing else does.
+            told = {k: v for k, v in differences.items() if not k.endswith("code")} or differences
             raise StoreError(
-                f"{self.path} holds runs made with other settings: {'; '.join(differences)}. Use "
+                f"{self.path} holds runs made with other settings: {'; '.join(told.values())}. Use "
                 "another file, or the same settings"
             )
         return agreed
@@ -366,6 +370,8 @@ def _transaction(path: Path, *, write: bool) -> Iterator[sqlite3.Connection]:
 def _in_words(path: Path) -> Iterator[None]:
     try:
         yield
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise StoreError(f"{path} is damaged: {error}; it is left as it is") from error
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", "")
         intact = "what was stored before is intact"
