@@ -47,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"initguide: error: {error}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
-            print("initguide: stopped", file=sys.stderr)
+            kept = getattr(options, "store", None)
+            more = f"; what was done is in {kept}, and the same command goes on from there"
+            print(f"initguide: stopped{more if kept else ''}", file=sys.stderr)
             return 130
 
 
