@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 import math
+import multiprocessing
 import os
 import pickle
 import platform
@@ -34,8 +35,8 @@ from datetime import UTC, datetime
 from numbers import Integral
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Event, Lock
-from time import monotonic
+from threading import Event, Lock, Thread
+from time import monotonic, sleep
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
@@ -436,6 +437,7 @@ def run_job(job: Job, data: _Here | _Elsewhere, stop: Stop) -> Run:
     if isinstance(data, _Elsewhere):
         if stop.is_set():
             raise CancelledError
+        _end_with_parent()
         torch.set_num_threads(1)  # for good: in such a worker, threads may come and go
     with job.named():
         loaded = data.load()
@@ -455,6 +457,25 @@ def run_job(job: Job, data: _Here | _Elsewhere, stop: Stop) -> Run:
     if stop.is_set():
         raise CancelledError
     return run
+
+
+@functools.cache
+def _end_with_parent() -> None:
+    """Let a worker of a process pool end when the process that made the pool was killed.
+
+    It would wait for work for ever.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None or parent.pid is None:
+        return
+    number = parent.pid
+
+    def watch() -> None:
+        while not _is_dead(number):
+            sleep(1)
+        os._exit(1)
+
+    Thread(target=watch, name="initguide-parent", daemon=True).start()
 
 
 class _StopFile:
