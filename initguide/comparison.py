@@ -801,7 +801,8 @@ def compare_init_weights(
     diverged.
 
     Runs are spread over the processor's cores, one thread each, so the results do not depend on
-    how many cores there are. torch's global generators are left as they were.
+    how many cores there are. torch's global generators are left as they were. If a run raises an
+    error, that is raised, and the others are stopped.
 
     Parameters
     ----------
@@ -855,8 +856,6 @@ def compare_init_weights(
         If something cannot be sent to the executor's processes.
     OSError
         If the store cannot be written. What it held before is intact.
-
-    If one run raises, its error is raised and the others are stopped.
 
     Examples
     --------
