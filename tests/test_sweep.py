@@ -843,7 +843,10 @@ def test_progress(swept, tmp_path, capfd):
 # Killed, interrupted, side by side
 
 SWEEPING = """
+import functools
+import multiprocessing
 import types
+from concurrent.futures import ProcessPoolExecutor
 import torch
 from initguide import sweep
 from faulty import Faulty
@@ -857,12 +860,15 @@ def noise():
         setattr(data, part, types.SimpleNamespace(images=images, labels=labels))
     return data
 
-def main(store=None):
+def main(store=None, executor=None):
     grid = {"fault": ["", "other"]}
-    keywords = {"epochs": 2, "batch_size": 4, "seeds": 10}
+    keywords = {"epochs": 2, "batch_size": 4, "seeds": 10, "executor": executor}
     return sweep(grid, noise(), model=Faulty, store=store, **keywords)
 
-def work(store, told):
+def work(store, told, method=None):
+    if method is not None:
+        context = multiprocessing.get_context(method)
+        main(store, executor=functools.partial(ProcessPoolExecutor, 2, mp_context=context))
     try:
         told.write_text(main(store).remark or "all done here")
     except KeyboardInterrupt:
@@ -879,9 +885,9 @@ def sweeping(faulty, context, monkeypatch):
 
     processes = []
 
-    def start(path):
+    def start(path, *more):
         told = faulty.folder / f"told {len(processes)}"
-        process = context.Process(target=sweeping.work, args=(path, told))
+        process = context.Process(target=sweeping.work, args=(path, told, *more))
         processes.append(process)
         process.start()
         return process, told
@@ -926,6 +932,30 @@ def test_killed_and_resumed(sweeping, tmp_path):
     assert result.remark == f"{stored} of the 20 runs were found in {path}."
     assert _numbers(result) == _numbers(sweeping.main())
     assert _stored(path) == 20
+
+
+def _is_alive(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_killed_with_a_pool(sweeping, tmp_path):
+    """When the process that sweeps is killed, its workers end, too."""
+    path = tmp_path / "runs.sqlite"
+    (sweeping.folder / "slow").touch()
+    process, _ = sweeping.start(path, "fork")
+    _until(lambda: _stored(path) >= 3, process)
+    marks = [*sweeping.folder.glob("-*"), *sweeping.folder.glob("other-*")]
+    workers = {int(mark.name.rpartition("-")[2]) for mark in marks}
+    assert len(workers) == 2
+    assert all(map(_is_alive, workers))
+    process.kill()
+    process.join()
+    _until(lambda: not any(map(_is_alive, workers)))
+    assert _stored(path) >= 3
 
 
 def test_interrupted(sweeping, tmp_path):
