@@ -59,7 +59,7 @@ nitpick_ignore_regex = [
     # Types in signatures. Linking them would need the inventories of other sites, which a build
     # without a network cannot fetch.
     (r"py:.*", r"(torch|torchvision|numpy|np|nn|matplotlib|plt|tqdm|scipy)(\..*)?"),
-    (r"py:.*", r"(collections|concurrent|os|pathlib|sqlite3|threading|types|typing)\..*"),
+    (r"py:.*", r"(collections|concurrent|functools|os|pathlib|sqlite3|threading|types|typing)\..*"),
     # Builtins and the standard library's plain names, for the same reason.
     (r"py:.*", r"(Any|bool|bytes|dict|float|int|list|None|object|set|str|tuple|type|optional)"),
     (r"py:.*", r"(Callable|Iterable|Iterator|Mapping|Path|Sequence|Self|array_like|callable)"),

@@ -10,15 +10,17 @@ if TYPE_CHECKING:
         data,
         helpers,
         initializers,
+        jobs,
         models,
         plots,
         propagation,
+        store,
         tables,
         theory,
         training,
     )
     from initguide.checkup import check_init
-    from initguide.comparison import Comparison, compare_init_weights
+    from initguide.comparison import Comparison, Sweep, compare_init_weights, sweep
     from initguide.data import fashion_mnist
     from initguide.initializers import INITIALIZERS, initialize
     from initguide.models import Net, mlp
@@ -31,6 +33,7 @@ __all__ = [
     "INITIALIZERS",
     "Comparison",
     "Net",
+    "Sweep",
     "Table",
     "check_init",
     "checkup",
@@ -41,11 +44,14 @@ __all__ = [
     "helpers",
     "initialize",
     "initializers",
+    "jobs",
     "measure",
     "mlp",
     "models",
     "plots",
     "propagation",
+    "store",
+    "sweep",
     "tables",
     "theory",
     "training",
@@ -57,6 +63,7 @@ _HOMES = {
     "INITIALIZERS": "initializers",
     "Comparison": "comparison",
     "Net": "models",
+    "Sweep": "comparison",
     "Table": "tables",
     "check_init": "checkup",
     "compare_init_weights": "comparison",
@@ -64,6 +71,7 @@ _HOMES = {
     "initialize": "initializers",
     "measure": "propagation",
     "mlp": "models",
+    "sweep": "comparison",
 }
 
 

@@ -1,8 +1,12 @@
-"""The command line: ``initguide compare``, ``initguide check`` and ``initguide data``."""
+"""The command line: ``initguide compare``, ``sweep``, ``check`` and ``data``."""
 
 import argparse
+import ast
 import contextlib
+import itertools
+import math
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -43,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"initguide: error: {error}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
-            print("initguide: stopped", file=sys.stderr)
+            kept = getattr(options, "store", None)
+            more = f"; what was done is in {kept}, and the same command goes on from there"
+            print(f"initguide: stopped{more if kept else ''}", file=sys.stderr)
             return 130
 
 
@@ -69,14 +75,38 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="a scheme, such as he_normal or 'uniform(-0.5, 0.5)'; once for each to compare",
     )
-    compare.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 0 to N-1 (5)")
-    compare.add_argument("--epochs", type=int, default=2, metavar="N", help="(2)")
-    compare.add_argument("--batch-size", type=int, default=100, metavar="N", help="(100)")
-    compare.add_argument("--learning-rate", type=float, default=1e-3, metavar="X", help="(0.001)")
-    compare.add_argument("--optimizer", default="adam", metavar="NAME", help="adam, sgd, momentum")
-    compare.add_argument("--save", type=Path, metavar="FILE.json", help="save the comparison")
+    _add_run_options(compare)
     compare.add_argument("--plot", type=Path, metavar="FILE.png", help="save the loss curves")
     compare.set_defaults(command=_compare)
+
+    sweep = commands.add_parser(
+        "sweep",
+        help="train the lesson's network, or one of yours, over a grid of settings",
+        description="Train a network on Fashion-MNIST with every combination of some settings and "
+        "every seed, and print the table of results. In a terminal, a bar shows the runs done, "
+        "their rate and the time left.",
+        epilog="example: initguide sweep --grid scheme=he_normal,general_rule "
+        "--grid learning_rate=1e-4:1e-1:log:8 --seeds 5 --store runs.sqlite",
+    )
+    sweep.add_argument(
+        "--grid",
+        action="append",
+        required=True,
+        metavar="NAME=VALUES",
+        help="a setting and its values, once for each setting: scheme, scale, learning_rate, "
+        "optimizer, epochs, batch_size, seed, or a keyword of the network such as hidden_1 or "
+        "dropout. Values are separated by commas, or FROM:TO:log:N or FROM:TO:linear:N",
+    )
+    sweep.add_argument(
+        "--model",
+        metavar="MODULE:NAME",
+        help="a function or class that makes a network from such keywords (the lesson's network)",
+    )
+    sweep.add_argument(
+        "--scheme", default="default", metavar="NAME", help="where it is not in the grid (default)"
+    )
+    _add_run_options(sweep)
+    sweep.set_defaults(command=_sweep)
 
     check = commands.add_parser(
         "check",
@@ -129,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
         "download it.",
     )
     data.set_defaults(command=_data)
-    for command in (compare, data):
+    for command in (compare, sweep, data):
         command.add_argument(
             "--data", metavar="FOLDER", help="where the files are, instead of the usual places"
         )
@@ -139,15 +169,120 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_run_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 0 to N-1 (5)")
+    command.add_argument("--epochs", type=int, default=2, metavar="N", help="(2)")
+    command.add_argument("--batch-size", type=int, default=100, metavar="N", help="(100)")
+    command.add_argument("--learning-rate", type=float, default=1e-3, metavar="X", help="(0.001)")
+    command.add_argument("--optimizer", default="adam", metavar="NAME", help="adam, sgd, momentum")
+    command.add_argument(
+        "--store",
+        type=Path,
+        metavar="FILE.sqlite",
+        help="keep each run in this file as soon as it ends; the same command later does only what "
+        "is missing",
+    )
+    command.add_argument("--save", type=Path, metavar="FILE.json", help="save the results")
+
+
+def _run_options(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "epochs": options.epochs,
+        "batch_size": options.batch_size,
+        "learning_rate": options.learning_rate,
+        "optimizer": options.optimizer,
+        "seeds": options.seeds,
+        "store": options.store,
+    }
+
+
+def _check_files(options: argparse.Namespace, *names: str) -> None:
+    """Refuse files that cannot be written, or that are the same, before anything is trained."""
+    given = {name: getattr(options, name) for name in names}
+    given = {f"--{name}": path for name, path in given.items() if path is not None}
+    for name, path in given.items():
+        _check_writable(name, path)
+    for (name, path), (other, same) in itertools.combinations(given.items(), 2):
+        if path.resolve() == same.resolve():
+            raise ValueError(f"{other} {same} is the file of {name} too; give another name")
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    _check_files(options, "store", "save")
+    grid: dict[str, list[Any]] = {}
+    for text in options.grid:
+        name, values = _axis(text)
+        if name in grid:
+            raise ValueError(f"--grid has {name} twice; give all its values at once")
+        grid[name] = values
+
+    from initguide.comparison import sweep  # noqa: PLC0415  slow to import
+    from initguide.data import fashion_mnist  # noqa: PLC0415
+
+    keywords = _run_options(options)
+    if options.model is not None:
+        with _one_line(options.model):
+            keywords["model"] = _named(options.model, "the network")
+            if not callable(keywords["model"]):
+                raise TypeError("it does not make a network")
+    data = fashion_mnist(options.data, source=options.source)
+    result = sweep(grid, data, scheme=options.scheme, **keywords)
+    print(result)
+    if options.save is not None:
+        result.save(options.save)
+
+
+def _axis(text: str) -> tuple[str, list[Any]]:
+    """Read one --grid: a name, and values or a range of them."""
+    name, equals, values = text.partition("=")
+    name = name.strip().replace("-", "_")
+    if not (equals and name and values.strip()):
+        raise ValueError(
+            f"--grid {text!r} is not NAME=VALUES, as in scheme=he_normal,general_rule or "
+            "learning_rate=1e-4:1e-1:log:8"
+        )
+    if values.count(":") == 3:
+        return name, _range(text, *values.split(":"))
+    # Commas within brackets separate the arguments of a scheme.
+    parts = re.split(r",(?![^()]*\))", values)
+    if not all(map(str.strip, parts)):
+        raise ValueError(f"--grid {text!r} has an empty value; write one between all commas")
+    return name, [_value(part.strip()) for part in parts]
+
+
+def _range(text: str, first: str, last: str, kind: str, count: str) -> list[float]:
+    remedy = "a range is FROM:TO:log:N or FROM:TO:linear:N, as in 1e-4:1e-1:log:8"
+    try:
+        low, high, number = float(first), float(last), int(count)
+    except ValueError:
+        raise ValueError(f"--grid {text!r} has no numbers where they belong; {remedy}") from None
+    if kind not in ("log", "linear"):
+        raise ValueError(f"--grid {text!r} has the spacing {kind!r}; {remedy}")
+    if number < 2 or not math.isfinite(high - low):
+        raise ValueError(f"--grid {text!r} needs two finite ends and at least 2 values; {remedy}")
+    if kind == "log" and min(low, high) <= 0:
+        raise ValueError(f"--grid {text!r} needs ends above 0 for a logarithmic range")
+    steps = [i / (number - 1) for i in range(number)]
+    if kind == "linear":
+        return [low + (high - low) * t for t in steps[:-1]] + [high]
+    # Rounded to 12 digits, so that 1e-4:1e-1:log:4 has 0.001 and not its neighbour.
+    return [low] + [float(f"{low * (high / low) ** t:.12g}") for t in steps[1:-1]] + [high]
+
+
+def _value(text: str) -> Any:
+    """Read a value as Python would: a number, True, False or None; anything else is a text."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+    return value if isinstance(value, int | float | str | None) else text
+
+
 def _compare(options: argparse.Namespace) -> None:
     # Whatever can be refused is refused before the first network is trained.
-    for name, path in (("--save", options.save), ("--plot", options.plot)):
-        if path is not None:
-            _check_writable(name, path)
+    _check_files(options, "store", "save", "plot")
     if options.plot is not None:
         _check_picture(options.plot)
-        if options.save is not None and options.save.resolve() == options.plot.resolve():
-            raise ValueError(f"--plot {options.plot} is the file of --save too; give another name")
 
     from initguide.comparison import compare_init_weights  # noqa: PLC0415  slow to import
     from initguide.data import fashion_mnist  # noqa: PLC0415
@@ -155,11 +290,7 @@ def _compare(options: argparse.Namespace) -> None:
     result = compare_init_weights(
         options.scheme,
         fashion_mnist(options.data, source=options.source),
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        optimizer=options.optimizer,
-        seeds=options.seeds,
+        **_run_options(options),
     )
     print(result)
     if options.save is not None:

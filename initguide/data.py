@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import functools
 import gzip
 import hashlib
 import http.client
@@ -148,6 +149,15 @@ class FashionMNIST:
     def __repr__(self) -> str:
         return f"<{self.source[0].upper()}{self.source[1:]}>"
 
+    @property
+    def recipe(self) -> "Callable[[], FashionMNIST] | None":
+        """A small function that makes the same data again, for instance in another process.
+
+        It is known for what `fashion_mnist` returns, for a `subset` of it, and for what was
+        `transformed` from it. ``None`` for an object that was put together in another way.
+        """
+        return getattr(self, "_recipe", None)
+
     def loaders(
         self, batch_size: int = 100, *, seed: int = 0
     ) -> tuple[
@@ -239,12 +249,13 @@ class FashionMNIST:
                 )
             kept[name] = Split(split.images[:count], split.labels[:count])
         counts = ", ".join(f"{len(split):,} {name}" for name, split in kept.items())
-        return FashionMNIST(
+        part = FashionMNIST(
             **kept,
             source=f"{self.source}; of these the first {counts}",
             is_sample=self.is_sample,
             classes=self.classes,
         )
+        return _remember(part, self.recipe, "subset", *map(len, kept.values()))
 
     def transformed(self, function: Callable[[Tensor], Tensor], words: str) -> "FashionMNIST":
         """Apply a function to the images of all parts, to centre or scale them for instance.
@@ -285,13 +296,14 @@ class FashionMNIST:
                 )
             return Split(images.float(), split.labels)
 
-        return replace(
+        new = replace(
             self,
             train=changed(self.train),
             valid=changed(self.valid),
             test=changed(self.test),
             source=f"{self.source}; images {words}",
         )
+        return _remember(new, self.recipe, "transformed", function, words)
 
 
 def fashion_mnist(
@@ -755,13 +767,48 @@ def _read_and_split(
         source = f"{place.label} of Fashion-MNIST: {counts}, not the full data"
     else:
         source = f"Fashion-MNIST from {place.label} ({paths[0].parent}): {counts}"
-    return FashionMNIST(
+    data = FashionMNIST(
         train=Split(_pixels(images.index_select(0, train)), labels[train].long()),
         valid=Split(_pixels(images.index_select(0, valid)), labels[valid].long()),
         test=Split(_pixels(test_images), test_labels.long()),
         source=source,
         is_sample=place.is_sample,
     )
+    # Not a field: an object that `dataclasses.replace` makes of this one holds other data.
+    root = None if place.is_sample else str(place.root.resolve())
+    object.__setattr__(data, "_recipe", functools.partial(_again, root, valid_fraction, seed))
+    return data
+
+
+def _again(root: str | None, valid_fraction: float, seed: int) -> FashionMNIST:
+    """Load the sample (``None``), or the full data: from that folder, or where it is here."""
+    if root is None:
+        return _load_sample(valid_fraction, seed)
+    if Path(root).is_dir():
+        return fashion_mnist(root, source="root", valid_fraction=valid_fraction, seed=seed)
+    data = fashion_mnist(valid_fraction=valid_fraction, seed=seed)
+    if data.is_sample:
+        raise FileNotFoundError(
+            f"the full Fashion-MNIST, which was in {root} where the call was made, is not on this "
+            "machine; install it here too"
+        )
+    return data
+
+
+def _remember(
+    data: FashionMNIST, before: Callable[[], FashionMNIST] | None, method: str, *arguments: Any
+) -> FashionMNIST:
+    """Note that the data came from other data by a method, if it is known how to get the other."""
+    if before is not None:
+        recipe = functools.partial(_derived, before, method, arguments)
+        object.__setattr__(data, "_recipe", recipe)
+    return data
+
+
+def _derived(
+    before: Callable[[], FashionMNIST], method: str, arguments: tuple[Any, ...]
+) -> FashionMNIST:
+    return getattr(before(), method)(*arguments)  # type: ignore[no-any-return]
 
 
 def _pixels(images: Tensor) -> Tensor:

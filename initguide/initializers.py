@@ -25,14 +25,15 @@ import ast
 import contextlib
 import difflib
 import fnmatch
+import functools
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from threading import RLock
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, TypeVar, cast
+from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar, cast
 
 import numpy as np
 import torch
@@ -72,6 +73,7 @@ __all__ = [
 Mode = Literal["fan_in", "fan_out"]
 Nonlinearity = Literal["linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"]
 ModelT = TypeVar("ModelT", bound=nn.Module)
+P = ParamSpec("P")
 
 LAYERS = (nn.Linear, _ConvNd, nn.Embedding)  # _ConvNd is the base of the transposed ones too
 PACKED = (nn.MultiheadAttention, nn.RNNBase)  # several matrices in one parameter
@@ -190,12 +192,17 @@ class Scheme:
         ``None`` for most schemes. A scheme that needs the architecture has a function here, and its
         ``fill`` takes a model with all that is in it. The function looks for what the scheme needs
         in a model, and raises ValueError where that is missing.
+    recipe
+        The function of this module that made the scheme, and its arguments, by which it is sent to
+        other processes. ``None`` if there is none, or if it draws from a generator of its own,
+        whose state no other process shares.
     """
 
     description: str
     fill: Callable[[Any], object]
     accepts: Callable[[nn.Module], bool] = lambda module: isinstance(module, LAYERS + PACKED)
     require: Callable[[nn.Module], object] | None = None
+    recipe: tuple[str, tuple[Any, ...], dict[str, Any]] | None = None
 
     def __call__(self, module: nn.Module) -> None:
         """Fill the module's own weights, if the scheme knows it; leave it alone otherwise.
@@ -255,6 +262,26 @@ class Scheme:
 
     def __repr__(self) -> str:
         return self.description
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return super().__reduce__() if self.recipe is None else (_remade, self.recipe)
+
+
+def _remade(name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Scheme:
+    return INITIALIZERS[name](*arguments, **keywords)
+
+
+def _recorded(factory: Callable[P, Scheme]) -> Callable[P, Scheme]:
+    """Let the schemes that a function makes know how they were made."""
+
+    @functools.wraps(factory)
+    def make(*args: P.args, **kwargs: P.kwargs) -> Scheme:
+        scheme = factory(*args, **kwargs)
+        if kwargs.get("generator") is not None:
+            return scheme
+        return replace(scheme, recipe=(factory.__name__, args, kwargs))
+
+    return make
 
 
 def _scheme(
@@ -335,6 +362,7 @@ def _gain(nonlinearity: str, negative_slope: float) -> float:
 # Constants
 
 
+@_recorded
 def constant(value: float) -> Scheme:
     """Every weight the same number.
 
@@ -349,11 +377,13 @@ def constant(value: float) -> Scheme:
     return _scheme("constant", lambda layer: nn.init.constant_(layer.weight, value), value=value)
 
 
+@_recorded
 def zeros() -> Scheme:
     """Every weight 0: only the biases of the last layer ever get a gradient."""
     return _scheme("zeros", lambda layer: nn.init.zeros_(layer.weight))
 
 
+@_recorded
 def ones() -> Scheme:
     """Every weight 1: equal units, and outputs that grow by the fan-in at every layer."""
     return _scheme("ones", lambda layer: nn.init.ones_(layer.weight))
@@ -362,6 +392,7 @@ def ones() -> Scheme:
 # Distributions with a fixed spread
 
 
+@_recorded
 def uniform(low: float = 0.0, high: float = 1.0, *, generator: Generator | None = None) -> Scheme:
     """Weights from U[low, high), whatever the layer.
 
@@ -384,6 +415,7 @@ def uniform(low: float = 0.0, high: float = 1.0, *, generator: Generator | None 
     )
 
 
+@_recorded
 def normal(std: float = 1.0, *, generator: Generator | None = None) -> Scheme:
     """Weights from N(0, std²), whatever the layer.
 
@@ -402,6 +434,7 @@ def normal(std: float = 1.0, *, generator: Generator | None = None) -> Scheme:
     )
 
 
+@_recorded
 def truncated_normal(
     std: float = 1.0, *, bound: float = 2.0, generator: Generator | None = None
 ) -> Scheme:
@@ -433,6 +466,7 @@ def truncated_normal(
 # A spread that follows from the layer's shape
 
 
+@_recorded
 def general_rule(*, generator: Generator | None = None) -> Scheme:
     """Weights from U[-1/√n, 1/√n), n the fan-in: the lesson's general rule.
 
@@ -479,6 +513,7 @@ def _scaled(
     return _scheme(name, fill, _orthonormal(generator), **settings)
 
 
+@_recorded
 def lecun_uniform(*, generator: Generator | None = None) -> Scheme:
     """Weights from a uniform distribution of variance 1 / fan-in.
 
@@ -493,6 +528,7 @@ def lecun_uniform(*, generator: Generator | None = None) -> Scheme:
     return _scaled("lecun_uniform", "uniform", lambda layer: fans(layer).fan_in ** -0.5, generator)
 
 
+@_recorded
 def lecun_normal(*, generator: Generator | None = None) -> Scheme:
     """Weights from N(0, 1 / fan-in).
 
@@ -507,6 +543,7 @@ def lecun_normal(*, generator: Generator | None = None) -> Scheme:
     return _scaled("lecun_normal", "normal", lambda layer: fans(layer).fan_in ** -0.5, generator)
 
 
+@_recorded
 def xavier_uniform(gain: float = 1.0, *, generator: Generator | None = None) -> Scheme:
     """Weights from a uniform distribution of variance gain² · 2 / (fan-in + fan-out).
 
@@ -530,6 +567,7 @@ def xavier_uniform(gain: float = 1.0, *, generator: Generator | None = None) -> 
     )
 
 
+@_recorded
 def xavier_normal(gain: float = 1.0, *, generator: Generator | None = None) -> Scheme:
     """Weights from N(0, gain² · 2 / (fan-in + fan-out)).
 
@@ -574,6 +612,7 @@ def _he(
     )
 
 
+@_recorded
 def he_uniform(
     mode: Mode = "fan_in",
     nonlinearity: Nonlinearity = "relu",
@@ -601,6 +640,7 @@ def he_uniform(
     return _he("uniform", mode, nonlinearity, negative_slope, generator)
 
 
+@_recorded
 def he_normal(
     mode: Mode = "fan_in",
     nonlinearity: Nonlinearity = "relu",
@@ -651,6 +691,7 @@ def _fill_matrices(
         block.copy_(matrix.view(block.shape))
 
 
+@_recorded
 def orthogonal(gain: float = 1.0, *, generator: Generator | None = None) -> Scheme:
     """Random orthogonal weights: every singular value equals the gain.
 
@@ -675,6 +716,7 @@ def orthogonal(gain: float = 1.0, *, generator: Generator | None = None) -> Sche
     )
 
 
+@_recorded
 def delta_orthogonal(gain: float = 1.0, *, generator: Generator | None = None) -> Scheme:
     """Convolutions with a random orthogonal matrix at the centre of the kernel, and 0 elsewhere.
 
@@ -723,6 +765,7 @@ def delta_orthogonal(gain: float = 1.0, *, generator: Generator | None = None) -
     return _scheme("delta_orthogonal", fill, gain=gain)
 
 
+@_recorded
 def sparse(
     sparsity: float = 0.9, std: float = 0.01, *, generator: Generator | None = None
 ) -> Scheme:
@@ -752,6 +795,7 @@ def sparse(
     return _scheme("sparse", lambda layer: _fill_matrices(layer, fill), sparsity=sparsity, std=std)
 
 
+@_recorded
 def identity() -> Scheme:
     """Weights that hand each input to the output of the same number, as far as there are both.
 
@@ -767,6 +811,7 @@ def identity() -> Scheme:
     return _scheme("identity", fill)
 
 
+@_recorded
 def default() -> Scheme:
     """What PyTorch does by itself, for every module that can be reset.
 
@@ -888,6 +933,7 @@ def _residual(
     )
 
 
+@_recorded
 def residual_scaled(
     base: str | Callable[[nn.Module], object] = "he_normal",
     *,
@@ -939,6 +985,7 @@ def residual_scaled(
     return _residual("residual_scaled", base, last, lambda _: number, factor=number)
 
 
+@_recorded
 def zero_last(
     base: str | Callable[[nn.Module], object] = "he_normal",
     *,

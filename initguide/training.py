@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
-from threading import Event
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
@@ -20,7 +19,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from initguide.initializers import seeded
 
-__all__ = ["Dataset", "Evaluation", "Run", "Split", "evaluate", "fit", "make_optimizer", "train"]
+__all__ = [
+    "Dataset",
+    "Evaluation",
+    "Run",
+    "Split",
+    "Stop",
+    "evaluate",
+    "fit",
+    "make_optimizer",
+    "train",
+]
 
 Batch = tuple[Tensor, Tensor]
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
@@ -59,6 +68,13 @@ class Dataset(Protocol):
     @property
     def test(self) -> Split:
         """What the chosen one is reported on."""
+
+
+class Stop(Protocol):
+    """Says whether to end early, as `threading.Event` does."""
+
+    def is_set(self) -> bool:
+        """Whether somebody wants it."""
 
 
 class Evaluation(NamedTuple):
@@ -174,7 +190,7 @@ def fit(
     batches: Iterable[Batch],
     optimizer: torch.optim.Optimizer,
     *,
-    stop: Event | None = None,
+    stop: Stop | None = None,
 ) -> NDArray[np.float32]:
     """Train in place on the batches, once each in the order given, with the cross-entropy loss.
 
@@ -187,7 +203,7 @@ def fit(
     optimizer
         Holds the model's parameters.
     stop
-        Training ends early when somebody sets this event.
+        Training ends early when somebody sets this event, such as a `threading.Event`.
 
     Returns
     -------
@@ -226,7 +242,7 @@ def train(
     optimizer: str | OptimizerFactory = "adam",
     seed: int = 0,
     label: str = "",
-    stop: Event | None = None,
+    stop: Stop | None = None,
 ) -> Run:
     """Train a model in place, then measure it on the validation and test images.
 
@@ -257,7 +273,7 @@ def train(
     label
         What the run is called in tables and figures.
     stop
-        Training ends early when somebody sets this event.
+        Training ends early when somebody sets this event, such as a `threading.Event`.
 
     Returns
     -------

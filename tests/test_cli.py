@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import initguide
-from initguide import cli, comparison, data
-from initguide.comparison import Comparison
+from initguide import cli, comparison, data, jobs
+from initguide.comparison import Comparison, Sweep
 from initguide.initializers import INITIALIZERS
 
 QUICK = ("--source", "sample", "--epochs", "1", "--seeds", "1")
@@ -36,7 +36,7 @@ def never_trains(monkeypatch):
     def trained(*_, **__):
         pytest.fail("a network was trained")
 
-    monkeypatch.setattr(comparison, "train", trained)
+    monkeypatch.setattr(jobs, "train", trained)
 
 
 def _run(*words):
@@ -58,7 +58,7 @@ def test_help_does_not_wait_for_torch():
     """`initguide --help` and a wrong option need neither torch, numpy nor matplotlib."""
     code = (
         "import sys, initguide.cli\n"
-        "for words in (['--help'], ['compare', '--help'], ['compare'], ['--version']):\n"
+        "for words in (['--help'], ['compare', '--help'], ['sweep', '--help'], ['compare']):\n"
         "    try: initguide.cli.main(words)\n"
         "    except SystemExit: pass\n"
         "print({'torch', 'numpy', 'scipy', 'matplotlib', 'torchvision'} & set(sys.modules))"
@@ -178,6 +178,164 @@ def test_divergence_is_a_result(capsys):
     assert not printed.err
 
 
+def test_compare_with_a_store(tmp_path, capsys, monkeypatch):
+    """Runs are kept; the same command does nothing again, and says so below the table."""
+    assert _compare("--scheme", "zeros", "--store", "runs.sqlite") == 0
+    capsys.readouterr()
+    monkeypatch.setattr(jobs, "train", pytest.fail)
+    assert _compare("--scheme", "zeros", "--store", "runs.sqlite") == 0
+    printed = capsys.readouterr()
+    assert "1 of the 1 runs were found in runs.sqlite." in " ".join(printed.out.split())
+    assert not printed.err
+    assert Comparison.load("runs.sqlite").labels == ("zeros",)
+    assert {path.name for path in tmp_path.iterdir()} == {"runs.sqlite"}
+
+
+# sweep
+
+
+def _sweep(*words):
+    return _run("sweep", *QUICK, *words)
+
+
+def test_sweep(sample, tmp_path, capfd):
+    """The table is printed, the file is written, and all is as the function has it."""
+    words = ("--grid", "scheme=zeros, uniform(-0.5, 0.5)", "--grid", "learning-rate=1e-3:0.1:log:3")
+    more = ("--batch-size", "250", "--optimizer", "momentum", "--save", "out.json")
+    assert _sweep(*words, "--grid", "hidden_1=4", *more) == 0
+    printed = capfd.readouterr()
+    assert not printed.err
+    result = Sweep.load("out.json")
+    assert printed.out == f"{result}\n"
+    assert result.grid == {
+        "scheme": ("zeros", "uniform(-0.5, 0.5)"),
+        "learning_rate": (1e-3, 1e-2, 0.1),
+        "hidden_1": (4,),
+    }
+    keywords = {"epochs": 1, "seeds": 1, "batch_size": 250, "optimizer": "momentum"}
+    expected = comparison.sweep(result.grid, sample, **keywords)
+    assert result.settings == expected.settings
+    assert result.array().tolist() == expected.array().tolist()
+    assert {path.name for path in tmp_path.iterdir()} == {"out.json"}
+
+
+def test_sweep_with_a_store_and_a_model(tmp_path, capsys, monkeypatch):
+    """A network of one's own, from the folder one is in; a larger grid does what is missing."""
+    (tmp_path / "networks.py").write_text(
+        "import initguide\n\n\ndef make(width):\n    return initguide.Net(width, 4)\n"
+    )
+    words = ("--model", "networks:make", "--scheme", "he_normal", "--store", "runs.sqlite")
+    assert _sweep(*words, "--grid", "width=3") == 0
+    assert "runs.sqlite" not in capsys.readouterr().out
+    assert _sweep(*words, "--grid", "width=3,5") == 0
+    monkeypatch.delitem(sys.modules, "networks")
+    assert "1 of the 2 runs were found in runs.sqlite." in " ".join(capsys.readouterr().out.split())
+    assert _sweep(*words, "--grid", "width=3", "--epochs", "2") == 2
+    line = capsys.readouterr().err
+    assert line.startswith("initguide: error: runs.sqlite holds runs made with other settings: ")
+    assert "epochs is 1 there and 2 here" in line
+    assert line.count("\n") == 1
+
+
+def test_sweep_shows_its_progress(capsys, monkeypatch):
+    """In a terminal: runs done, rate and time left."""
+    monkeypatch.setattr(jobs, "somebody_watches", lambda: True)
+    assert _sweep("--grid", "hidden_1=3", "--grid", "hidden_2=3", "--scheme", "zeros") == 0
+    assert re.search(r"1/1 \[\d\d:\d\d<\d\d:\d\d, .*(run/s|s/run)", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a=1,2.5,-3e-2", [1, 2.5, -0.03]),
+        ("a=he_normal(mode='fan_out'),zeros", ["he_normal(mode='fan_out')", "zeros"]),
+        ("a=True,None,x", [True, None, "x"]),
+        ("a=1e-4:1e-1:log:4", [1e-4, 1e-3, 1e-2, 1e-1]),
+        ("a=0:1:linear:5", [0, 0.25, 0.5, 0.75, 1]),
+        ("a=1:0:linear:2", [1, 0]),
+        ("a=0.1:0.001:log:3", [0.1, 0.01, 0.001]),
+        ("a=[1,2]", ["[1", "2]"]),
+    ],
+)
+def test_values_of_a_grid(text, expected):
+    """Numbers are numbers, words are words, ranges end where they say."""
+    assert cli._axis(text) == ("a", expected)
+
+
+def test_sweep_has_help(capsys):
+    """Each option has a line."""
+    assert _run("sweep", "--help") == 0
+    printed = capsys.readouterr().out
+    for option in ("--grid", "--model", "--scheme", "--seeds", "--store", "--save", "--source"):
+        assert option in printed
+
+
+@pytest.mark.usefixtures("never_trains")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ("--grid", "scheme"),
+            "--grid 'scheme' is not NAME=VALUES, as in scheme=he_normal,general",
+        ),
+        (("--grid", "=3"), "--grid '=3' is not NAME=VALUES"),
+        (("--grid", "scale="), "--grid 'scale=' is not NAME=VALUES"),
+        (("--grid", "scale=1,,2"), "--grid 'scale=1,,2' has an empty value"),
+        (("--grid", "scale=1", "--grid", "scale=2"), "--grid has scale twice; give all its values"),
+        (
+            ("--grid", "hiden_1=3"),
+            "grid has the unknown setting 'hiden_1', did you mean 'hidden_1'?",
+        ),
+        (("--grid", "scheme=he_norml"), "unknown scheme 'he_norml', did you mean 'he_normal'?"),
+        (("--grid", "learning_rate=fast"), "learning_rate is 'fast'; it must be a finite number"),
+        (("--grid", "learning_rate=0.1,-1"), "learning_rate is -1; it must be a finite number"),
+        (
+            ("--grid", "learning_rate=1:2:log:x"),
+            "has no numbers where they belong; a range is FROM",
+        ),
+        (
+            ("--grid", "learning_rate=1:2:cubic:3"),
+            "has the spacing 'cubic'; a range is FROM:TO:log",
+        ),
+        (("--grid", "learning_rate=0:1:log:3"), "needs ends above 0 for a logarithmic range"),
+        (("--grid", "learning_rate=1:inf:log:3"), "needs two finite ends and at least 2 values"),
+        (("--grid", "learning_rate=1:2:log:1"), "needs two finite ends and at least 2 values"),
+        (("--grid", "scale=1,1"), "grid has [1, 1] for 'scale'; one stands there twice"),
+        (("--grid", "scale=1", "--store", "no/x"), "--store no/x: there is no folder no"),
+        (
+            ("--grid", "scale=1", "--store", "x", "--save", "x"),
+            "--save x is the file of --store too",
+        ),
+        (("--grid", "scale=1", "--model", "nothing:here"), "nothing:here: ModuleNotFoundError"),
+        (("--grid", "scale=1", "--model", "math:pi"), "math:pi: it does not make a network"),
+        (("--grid", "scale=1", "--seeds", "0"), "seeds is 0; it must be how many, at least 1"),
+        (("--grid", "scale=1", "--source", "here"), "'here'"),
+    ],
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else "",
+)
+def test_bad_sweeps(words, message, tmp_path, capfd):
+    """One clear line on standard error, status 2, and it is the reason."""
+    assert _sweep(*words) == 2
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert printed.err.startswith("initguide: error: ")
+    assert message in printed.err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("never_trains")
+def test_a_file_that_is_no_store(tmp_path, capsys):
+    """Refused in one line, and left as it is."""
+    (tmp_path / "mine.txt").write_text("mine")
+    assert _sweep("--grid", "scale=1", "--store", "mine.txt") == 2
+    assert capsys.readouterr().err == (
+        "initguide: error: mine.txt is no SQLite file, or a damaged one; it is left as it is. "
+        "Give a store the name of a new file\n"
+    )
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
 # data
 
 
@@ -292,6 +450,7 @@ def test_unknown_scheme_lists_all(capsys):
         ((), "required: command"),
         (("nonsense",), "invalid choice: 'nonsense'"),
         (("compare",), "required: --scheme"),
+        (("sweep",), "required: --grid"),
         (("compare", "--scheme", "zeros", "--seeds", "five"), "--seeds: invalid int value: 'five'"),
         (("compare", "--scheme", "zeros", "--seeds", "1.5"), "--seeds: invalid int value: '1.5'"),
         (
@@ -374,9 +533,14 @@ def test_ctrl_c(monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(comparison, "_run_all", interrupted)
+    monkeypatch.setattr(comparison, "run_jobs", interrupted)
     assert _compare("--scheme", "zeros") == 130
     assert capsys.readouterr().err == "initguide: stopped\n"
+    assert _sweep("--grid", "scale=1", "--store", "x.sqlite") == 130
+    assert capsys.readouterr().err == (
+        "initguide: stopped; what was done is in x.sqlite, and the same command goes on from "
+        "there\n"
+    )
 
 
 def test_a_fault_of_ours_is_not_hidden(monkeypatch):
@@ -385,7 +549,7 @@ def test_a_fault_of_ours_is_not_hidden(monkeypatch):
     def fault(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(comparison, "_run_all", fault)
+    monkeypatch.setattr(comparison, "run_jobs", fault)
     with pytest.raises(ZeroDivisionError):
         cli.main(["compare", *QUICK, "--scheme", "zeros"])
 

@@ -21,7 +21,7 @@ from scipy import stats
 from torch import Generator, nn
 
 import initguide
-from initguide import comparison, training
+from initguide import comparison, jobs, training
 from initguide import initializers as init
 from initguide.comparison import METRICS, Comparison, compare_init_weights, mean_interval
 from initguide.training import Run, train
@@ -1116,10 +1116,10 @@ def test_ctrl_c(compare, monkeypatch):
     """Ctrl-C while runs are under way: they end soon, and everything is put back."""
 
     def interrupted(*_, **__):
-        assert Endless.started.wait(10)
+        assert Endless.started.wait(60)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(comparison, "wait", interrupted)
+    monkeypatch.setattr(jobs._Work, "_next", interrupted)
     Endless.started.clear()
     threads, state = torch.get_num_threads(), torch.get_rng_state()
     start = time.perf_counter()
@@ -1278,7 +1278,7 @@ SEEDS = "it must be how many, at least 1, or a list of different numbers"
 )
 def test_bad_arguments(data, monkeypatch, changes, error, message):
     """What is wrong is refused before the first network is trained, with what is allowed."""
-    monkeypatch.setattr(comparison, "train", _no_space)
+    monkeypatch.setattr(jobs, "train", _no_space)
     arguments = {"schemes": ["zeros"], "model": Small, "seeds": 1} | changes
     schemes = arguments.pop("schemes")
     with pytest.raises(error, match=f"^{message}$"):
@@ -1305,7 +1305,7 @@ def test_bad_arguments(data, monkeypatch, changes, error, message):
 def test_bad_arguments_that_slip_through(data, monkeypatch, changes):
     """The argument is named, in a message of the package's own, before anything is trained."""
     trained = []
-    monkeypatch.setattr(comparison, "train", lambda *_, **settings: trained.append(settings))
+    monkeypatch.setattr(jobs, "train", lambda *_, **settings: trained.append(settings))
     arguments = {"schemes": ["zeros"], "model": Small, "seeds": 1} | changes
     schemes = arguments.pop("schemes")
     (name,) = changes
@@ -1349,23 +1349,23 @@ def test_progress_in_a_terminal(compare, monkeypatch, capfd):
 
 def test_progress_in_a_notebook(monkeypatch):
     """A notebook counts as being watched."""
-    assert not comparison._somebody_watches()
+    assert not jobs.somebody_watches()
     monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace())
-    assert comparison._somebody_watches()
+    assert jobs.somebody_watches()
 
 
 def test_cores(monkeypatch):
     """As many workers as the process may use; as many as there are where that is unknown."""
-    monkeypatch.setattr(comparison.os, "sched_getaffinity", lambda _: {0, 3}, raising=False)
-    assert comparison._cores() == 2
-    monkeypatch.delattr(comparison.os, "sched_getaffinity")
-    monkeypatch.setattr(comparison.os, "cpu_count", lambda: None)
-    assert comparison._cores() == 1
+    monkeypatch.setattr(jobs.os, "sched_getaffinity", lambda _: {0, 3}, raising=False)
+    assert jobs.cores() == 2
+    monkeypatch.delattr(jobs.os, "sched_getaffinity")
+    monkeypatch.setattr(jobs.os, "cpu_count", lambda: None)
+    assert jobs.cores() == 1
 
 
 def test_workers_by_default(compare, monkeypatch):
     """Without `workers`, as many runs go on as there are cores."""
-    monkeypatch.setattr(comparison, "_cores", lambda: 3)
+    monkeypatch.setattr(jobs, "cores", lambda: 3)
     assert _most_at_once(compare, None, lambda scores: scores) == 3
 
 

@@ -27,6 +27,7 @@ ORDER = (
     "checkup",
     "training",
     "store",
+    "jobs",
     "comparison",
     "plots",
     "helpers",

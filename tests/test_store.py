@@ -1,0 +1,434 @@
+"""The store of finished runs: what is in it stays, and what is no store is left alone."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import initguide
+from initguide import store as store_module
+from initguide.store import COLUMNS, Store, StoreError, is_store, read
+
+ABOUT = {"kind": "test", "epochs": 2, "model": "Net"}
+HOME = str(Path(initguide.__file__).parents[1])
+
+
+def _row(key, **changes):
+    row = dict.fromkeys(COLUMNS) | {
+        "key": key,
+        "label": f"run {key}",
+        "seed": 0,
+        "settings": "{}",
+        "valid_accuracy": 0.5,
+        "train_losses": b"\0\0\x80?",
+        "finished": "2026-01-01T00:00:00+00:00",
+    }
+    return row | changes
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A store with two runs."""
+    file = tmp_path / "runs.sqlite"
+    Store(file, ABOUT).add([_row("a"), _row("b", seed=1)])
+    return file
+
+
+def _keys(path):
+    return [row["key"] for row in read(path)[1]]
+
+
+# What is stored
+
+
+def test_what_is_added_is_found(path):
+    """Rows come back as they were, in the order in which they were added."""
+    about, rows = read(path)
+    assert about == ABOUT
+    assert rows == [_row("a"), _row("b", seed=1)]
+    assert Store(path, ABOUT).find(["b", "c"]) == {"b": _row("b", seed=1)}
+    assert [file.name for file in path.parent.iterdir()] == ["runs.sqlite"]  # nothing beside it
+
+
+def test_any_sqlite_tool_reads_it(path):
+    """Columns have names and types of their own; the mark of the file is there."""
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT label, seed, valid_accuracy FROM runs").fetchall() == [
+        ("run a", 0, 0.5),
+        ("run b", 1, 0.5),
+    ]
+    columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(runs)")]
+    assert columns == list(COLUMNS)
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    assert mode == "delete"  # everything stands in the one file
+    connection.close()
+
+
+def test_columns_are_documented():
+    """The module's docstring names every column."""
+    table = store_module.__doc__.split("What")[0]
+    assert all(name in table for name in COLUMNS)
+
+
+def test_a_copy_is_a_store(path, tmp_path):
+    """The file alone is everything."""
+    copy = shutil.copy(path, tmp_path / "copy.sqlite")
+    assert read(copy) == read(path)
+
+
+def test_the_first_result_stays(path):
+    """A run that is there is not replaced, but one that had failed is."""
+    store = Store(path, ABOUT)
+    store.add([_row("a", valid_accuracy=0.9), _row("c", error="no", valid_accuracy=None)])
+    store.add([_row("c", valid_accuracy=0.7)])
+    assert store.find(["a"])["a"]["valid_accuracy"] == 0.5
+    assert store.find(["c"])["c"]["valid_accuracy"] == 0.7
+    assert store.find(["c"])["c"]["error"] is None
+    store.add([_row("c", error="again")])
+    assert store.find(["c"])["c"]["error"] is None
+
+
+def test_an_empty_file_becomes_a_store(tmp_path):
+    """What a process leaves that was killed while it made the store."""
+    path = tmp_path / "runs.sqlite"
+    path.touch()
+    with pytest.raises(StoreError, match="is empty; it holds no runs"):
+        read(path)
+    Store(path, ABOUT).add([_row("a")])
+    assert _keys(path) == ["a"]
+
+
+def test_many(tmp_path):
+    """More keys than fit into a statement."""
+    store = Store(tmp_path / "runs.sqlite", ABOUT)
+    keys = [f"key {i}" for i in range(2500)]
+    assert store.claim(keys) == keys
+    store.add([_row(key) for key in keys])
+    assert set(store.find(keys)) == set(keys)
+    assert store.claim(keys) == []
+
+
+# What does not belong
+
+
+def _refused(path, match, about=ABOUT, error=StoreError, **more):
+    before = path.read_bytes()
+    with pytest.raises(error, match=match) as caught:
+        Store(path, about, **more)
+    assert path.read_bytes() == before
+    return str(caught.value)
+
+
+def test_other_settings(path):
+    """A store of other settings is refused, with each difference, and left as it is."""
+    message = _refused(
+        path, "holds runs made with other settings", {"kind": "test", "epochs": 3, "seeds": [1]}
+    )
+    assert "epochs is 2 there and 3 here" in message
+    assert 'model is "Net" there and not there here' in message
+    assert "seeds is not there there and [1] here" in message
+    assert message.endswith("Use another file, or the same settings")
+
+
+def test_settings_that_may_grow(path):
+    """What may differ is brought together by a function, or refused by it."""
+    both = {"epochs": lambda old, new: (old or 0) + new}
+    Store(path, ABOUT, both)
+    assert read(path)[0]["epochs"] == 4
+
+    def never(old, new):
+        raise ValueError(f"{old} and {new} do not mix")
+
+    _refused(path, r"other settings: 4 and 2 do not mix\.", merge={"epochs": never})
+
+
+OTHERS = {
+    "text": b"hello, this is text\n" * 50,
+    "JSON": json.dumps({"format": "initguide comparison"}).encode(),
+    "picture": b"\x89PNG\r\n\x1a\n" + bytes(200),
+    "zeros": bytes(5000),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_other_files(tmp_path, kind):
+    """A file of another kind is refused and left as it is, byte for byte."""
+    path = tmp_path / "runs.sqlite"
+    path.write_bytes(OTHERS[kind])
+    message = _refused(path, "is no SQLite file, or a damaged one; it is left as it is")
+    assert str(path) in message
+    assert not is_store(path)
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_the_database_of_another_program(tmp_path, mode):
+    """So is a database of another program, even one with a log that waits to be written back."""
+    original, path = tmp_path / "original.sqlite", tmp_path / "runs.sqlite"
+    connection = sqlite3.connect(original)
+    connection.execute(f"PRAGMA journal_mode = {mode}")
+    connection.execute("CREATE TABLE mine (x)")
+    connection.commit()
+    for ending in ("", "-wal", "-shm"):
+        if Path(f"{original}{ending}").exists():
+            shutil.copy(f"{original}{ending}", f"{path}{ending}")
+    connection.close()
+    files = {file: file.read_bytes() for file in tmp_path.glob("runs*")}
+    assert len(files) == (1 if mode == "delete" else 3)
+    if path.stat().st_size:
+        _refused(path, "is an SQLite file of another program; it is left as it is")
+        with pytest.raises(StoreError, match="of another program"):
+            read(path)
+    assert {file: file.read_bytes() for file in tmp_path.glob("runs*")} == files
+
+
+def test_a_newer_version(path):
+    """A file of another version says which it is, which is read, and what to do."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    _refused(path, "has version 2 of the file format; this initguide reads version 1: install")
+
+
+def test_places(tmp_path):
+    """A folder is no file, and a folder that is missing is not made."""
+    with pytest.raises(StoreError, match=r"a folder; give the name of a file"):
+        Store(tmp_path, ABOUT)
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*; make it first"):
+        Store(tmp_path / "nothing" / "runs.sqlite", ABOUT)
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "runs.sqlite")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("damage", ["truncated", "overwritten"])
+def test_damaged(path, damage):
+    """A damaged store is refused, by those who read it too, and left as it is."""
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        del content[-4096:]
+    else:
+        content[4096:] = b"\xa5" * (len(content) - 4096)
+    path.write_bytes(content)
+    assert "it is left as it is" in _refused(path, "is damaged: ")
+    with pytest.raises(StoreError, match="is damaged: "):
+        read(path)
+    assert path.read_bytes() == content
+
+
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(at=st.integers(0, 30_000), noise=st.binary(min_size=1, max_size=200))
+def test_damaged_anywhere(path, at, noise):
+    """Wherever the damage: the file is read, or refused in a sentence; never changed."""
+    whole = path.read_bytes()
+    content = bytearray(whole)
+    at %= len(content)
+    content[at : at + len(noise)] = noise
+    try:
+        path.write_bytes(content)
+        try:
+            read(path)
+            told = str(path)
+        except (StoreError, OSError) as error:
+            told = str(error)
+        assert str(path) in told
+        assert path.read_bytes() == content
+    finally:
+        path.write_bytes(whole)
+
+
+# Writing that fails
+
+
+def test_a_full_disk(path, monkeypatch):
+    """SQLite says that the disk is full: one sentence, and what was there is intact."""
+    store = Store(path, ABOUT)
+    before = read(path)
+    real = sqlite3.connect
+
+    def small(*arguments, **keywords):
+        connection = real(*arguments, **keywords)
+        connection.execute("PRAGMA max_page_count = 1")  # as many as there are
+        return connection
+
+    monkeypatch.setattr(store_module.sqlite3, "connect", small)
+    with pytest.raises(OSError, match=r"the disk is full; what was stored before is intact"):
+        store.add([_row(f"x{i}", train_losses=bytes(8000)) for i in range(10)])
+    monkeypatch.undo()
+    assert read(path) == before
+    store.add([_row("c")])
+    assert _keys(path) == ["a", "b", "c"]
+
+
+LIMITED = """
+import resource, signal, sys
+from initguide.store import COLUMNS, Store
+path, size = sys.argv[1], int(sys.argv[2])
+store = Store(path, {"kind": "test", "epochs": 2, "model": "Net"})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+row = dict.fromkeys(COLUMNS) | {"label": "x", "seed": 0, "settings": "{}", "finished": "now"}
+done = 0
+try:
+    for i in range(100):
+        store.add([row | {"key": f"x{i}", "train_losses": bytes(5000)}])
+        done += 1
+except OSError as error:
+    print(done, error)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits are those of POSIX")
+def test_a_file_that_cannot_grow(path):
+    """The system refuses to write on: each run that was reported as stored is there."""
+    done = _python(LIMITED, str(path), "200000")
+    count, words = done.stdout.split(" ", maxsplit=1)
+    assert "what was stored before is intact" in words
+    assert 5 < int(count) < 100
+    assert _keys(path) == ["a", "b", *(f"x{i}" for i in range(int(count)))]
+
+
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs a folder nobody can write to")
+def test_a_folder_that_cannot_be_written():
+    """Not even by root: it is said at once."""
+    with pytest.raises(PermissionError, match=r"and its folder must be writable, and are not"):
+        Store("/proc/runs.sqlite", ABOUT)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_store_that_may_only_be_read(path):
+    """It can be read, and is not written."""
+    path.chmod(0o400)
+    path.parent.chmod(0o500)
+    try:
+        assert _keys(path) == ["a", "b"]
+        with pytest.raises(PermissionError, match="must be writable"):
+            Store(path, ABOUT)
+    finally:
+        path.parent.chmod(0o700)
+
+
+# Several processes
+
+
+def _python(code, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+        env=os.environ | {"PYTHONPATH": HOME},
+    )
+
+
+def _start(code, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": HOME},
+    )
+
+
+ADDING = """
+import sys
+from initguide.store import COLUMNS, Store
+path, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+store = Store(path, {"kind": "test", "epochs": 2, "model": "Net"})
+row = dict.fromkeys(COLUMNS) | {"label": name, "seed": 0, "settings": "{}", "finished": "now"}
+for i in range(count):
+    key = f"{name}{i}"
+    assert store.claim([key]) == [key]
+    store.add([row | {"key": key, "train_losses": bytes(4000)}])
+    print(key, flush=True)
+"""
+
+
+def test_two_processes_write_at_once(path):
+    """Nothing is lost, and the file is whole."""
+    processes = [_start(ADDING, str(path), name, "25") for name in "xy"]
+    for process in processes:
+        process.communicate(timeout=300)
+        assert process.returncode == 0
+    expected = {"a", "b"} | {f"{name}{i}" for name in "xy" for i in range(25)}
+    assert set(_keys(path)) == expected
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+@pytest.mark.parametrize("after", [1, 4, 9])
+def test_killed_while_writing(path, after):
+    """Killed at any moment: what it had reported is there, and at most one run more."""
+    process = _start(ADDING, str(path), "x", "100000")
+    reported = [process.stdout.readline().strip() for _ in range(after)]
+    process.send_signal(signal.SIGKILL)
+    reported += process.communicate(timeout=60)[0].split()
+    stored = _keys(path)[2:]
+    assert stored[: len(reported)] == reported == [f"x{i}" for i in range(len(reported))]
+    assert len(stored) <= len(reported) + 1
+    Store(path, ABOUT).add([_row("c")])  # and it can be written
+
+
+def test_claims(path):
+    """Two share the work; what is there is claimed by nobody; what is left is left to others."""
+    one, two = Store(path, ABOUT), Store(path, ABOUT)
+    assert one.claim(["a", "c", "d", "e"], at_most=2) == ["c", "d"]
+    assert two.claim(["c", "d", "e"]) == ["e"]
+    assert one.claim(["c", "d", "e"]) == ["c", "d"]  # its own, again
+    one.add([_row("c")])
+    one.release()
+    assert two.claim(["c", "d", "e"]) == ["d", "e"]
+    two.add([_row("d", error="no")])
+    assert one.claim(["d"]) == ["d"]  # what failed may be tried again
+
+
+CLAIMING = """
+import os, signal, sys
+from initguide.store import Store
+store = Store(sys.argv[1], {"kind": "test", "epochs": 2, "model": "Net"})
+print(store.claim(["c"]), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+def test_claims_of_the_dead(path, monkeypatch):
+    """What a killed process had claimed is free at once; of one elsewhere, after a minute."""
+    process = _start(CLAIMING, str(path))
+    assert process.communicate(timeout=300)[0] == "['c']\n"
+    assert Store(path, ABOUT).claim(["c"]) == ["c"]
+    now = time.time()
+    monkeypatch.setattr(store_module.time, "time", lambda: now)
+    there = Store(path, ABOUT)
+    there.owner = "another-machine:1:abc"
+    assert there.claim(["d", "e"]) == ["d", "e"]
+    here = Store(path, ABOUT)
+    now += 59
+    there.keep()
+    now += 59
+    assert here.claim(["d"]) == []
+    now += 2
+    assert here.claim(["d"]) == ["d"]
+
+
+def test_a_store_that_is_kept_locked(path, monkeypatch):
+    """Another program keeps it locked for longer than anyone should: said in a sentence."""
+    monkeypatch.setattr(store_module, "PATIENCE", 0.05)
+    store = Store(path, ABOUT)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(TimeoutError, match=r"another process has kept it locked for 0\.05 s"):
+        store.add([_row("c")])
+    other.execute("ROLLBACK")
+    other.close()
+    store.add([_row("c")])
