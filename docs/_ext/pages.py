@@ -139,11 +139,13 @@ def complete(app: Sphinx, document: nodes.document) -> None:
         if "sphx-glr-download-link-note" in note["classes"]:
             note.parent.remove(note)
     for link in list(document.findall(nodes.paragraph)):
-        if "table-data" in link["classes"]:  # Sphinx-Gallery puts it before the table
+        if "table-data" in link["classes"]:  # Sphinx-Gallery puts it before output and table
             siblings = link.parent.children
             after = siblings.index(link) + 1
+            while after < len(siblings) - 1 and _is_output(siblings[after]):
+                after += 1
             if after < len(siblings) and isinstance(siblings[after], nodes.raw):
-                siblings.insert(after, siblings.pop(after - 1))
+                siblings.insert(after, siblings.pop(siblings.index(link)))
     title = next(document.findall(nodes.title))
     title.parent.insert(title.parent.index(title) + 1, _facts(app, document, page))
     examples = Path(app.srcdir).parent / "examples"

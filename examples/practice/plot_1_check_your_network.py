@@ -121,7 +121,7 @@ def follow(finding, model, inputs):
     )
     names = {"model": model, "inputs": inputs}
     names |= {"torch": torch, "initguide": initguide}
-    exec(finding.advice, names)  # noqa: S102
+    exec(finding.advice, names)
     mends.append(finding)
     return names["inputs"]
 
@@ -226,7 +226,7 @@ def mended_but(skipped=None, last=5):
         if isinstance(module, Classifier):
             for number, mend in enumerate(mends[1:last], start=2):
                 if number != skipped:
-                    exec(mend.advice, {"model": module, "initguide": initguide})  # noqa: S102
+                    exec(mend.advice, {"model": module, "initguide": initguide})
 
     return scheme
 
