@@ -555,9 +555,25 @@ class _Case:
         self.normalized = {
             record.given_by for record in self.records if "Norm" in record.kind and record.given_by
         }
-        self.centred = {r.given_by for r in self.records if r.kind == "LayerNorm" and r.given_by}
+        self.centred = {r.given_by for r in self.records if r.given_by and self._centres(r)}
         tensor = next(_floats(inputs), None)
         self.batch = tensor.shape[0] if tensor is not None and tensor.ndim else 0
+
+    def _centres(self, norm: Record) -> bool:
+        """Whether a normalization takes away what all units before it have in common.
+
+        It does if each of its means is over units alone. A mean over positions too, as that of a
+        group of channels, leaves what the units share at one position and not at another.
+        """
+        module, given = self.named.get(norm.name), self.place.get(norm.given_by or "")
+        if isinstance(module, nn.GroupNorm):
+            return module.num_groups < module.num_channels and math.prod(norm.shape[2:]) == 1
+        if not isinstance(module, nn.LayerNorm) or given is None:
+            return False
+        units = self.records[given].units
+        return tuple(module.normalized_shape) == (units,) and (
+            norm.shape[-1:] == (units,) or type(module) is not nn.LayerNorm
+        )
 
     def _where(self, layer: str) -> int | None:
         while layer not in self.place and "." in layer:
@@ -606,7 +622,13 @@ class _Case:
         if not broken:
             found += self._wrong_gain(found)
         found += self._unreached(found)
-        return sorted(found, key=lambda f: (_ORDER[f.severity], self._where(f.layer) or 0))
+        whole = self._fill_all().partition(",")[0]  # advice for one layer comes before such
+
+        def order(finding: Finding) -> tuple[int, bool, int]:
+            everything = finding.advice.startswith(whole)
+            return _ORDER[finding.severity], everything, self._where(finding.layer) or 0
+
+        return sorted(found, key=order)
 
     # Advice
 
@@ -878,13 +900,20 @@ class _Case:
                     severity = "warning" if off else "error"
                 elif kept <= units / 2:
                     severity = "warning"
+                still = "get the same gradients, so they stay copies"
+                if w.grad == 0:
+                    still = (
+                        "their gradients are all 0, as are those of the units that differ: nothing "
+                        "parts them before a gradient gets here"
+                        if kept > 1
+                        else "all gradients here are 0: nothing parts them before one gets here"
+                    )
                 yield Finding(
                     "equal-units",
                     severity,
                     p.layer,
                     f"{kept} of {units} units {'is' if kept == 1 else 'are'} different, where all "
-                    "should be; the others have the same weights and get the same gradients, so "
-                    "they stay copies.",
+                    f"should be; the others have the same weights and {still}.",
                     advice,
                 )
             elif before.distinct < p.distinct and before.second_moment > 0:
@@ -1042,6 +1071,9 @@ class _Case:
         effects = [(w, w.effect) for w in self.trained if w.effect > 0]
         if len(effects) < 3 or any(f.severity == "error" for f in self._equal_units()):
             return  # equal outputs get gradients that cancel
+        dead = list(self._dead_units())
+        if any(f.severity == "error" for f in dead):
+            return  # no gradient gets past them, and what is behind them sees biases alone
         largest = max(effect for _, effect in effects)
         peak = next(i for i, (_, effect) in enumerate(effects) if effect == largest)
         # Only what reaches no layer at all up to here (or from here on) counts: a residual branch
@@ -1051,23 +1083,29 @@ class _Case:
             ("exploding-gradients", effects[peak:][::-1], "last"),
         ):
             best, last = 0.0, side[0][0]
-            steps = []  # (factor by which the next layer has more, layer)
+            steps = []  # (factor by which the next layer has more, layer, between which records)
             for w, effect in side:
                 if effect > best:
                     if best:  # what lies between the two is the doing of the earlier layer
-                        steps.append((effect / best, last if words == "first" else w))
+                        early, late = (last, w) if words == "first" else (w, last)
+                        steps.append((effect / best, early, range(early.at, late.at + 1)))
                     best, last = effect, w
             ratio = side[0][1] / largest
             if ratio >= SLOW or not steps:
                 continue
             sign = -1 if code == "vanishing-gradients" else +1
-            jump = max(steps, key=lambda step: step[0])[1]
+            _, jump, between = max(steps, key=lambda step: step[0])
             edge = side[0][0]
             # A gradient changes on its way from the layer where it is largest to the other end, so
             # nothing else is to blame; and if it vanishes, not that layer itself.
             at = effects[peak][0].at
             among = range(edge.at, at) if sign < 0 else range(at, edge.at + 1)
             layer, blame, advice = self._blame(sign, jump.parameter.layer, among)
+            for finding in dead:
+                if self._where(finding.layer) in between:
+                    layer, advice = finding.layer, finding.advice
+                    blame = f" Units of {layer}, on the way between them, are dead."
+                    break
             slow = sum(effect < SLOW * largest for _, effect in side)
             yield Finding(
                 code,
@@ -1154,10 +1192,11 @@ class _Case:
                 continue
             bad = any(f.severity == "error" for f in found) or abs(gone) > math.log(DRIFT[1])
             low, high = stack[0].low, stack[0].high
+            first = next(s for s in stack if s.excess / middle >= 0.5)
             yield Finding(
                 "wrong-gain",
                 "warning" if bad else "note",
-                stack[0].record.name,
+                first.record.name,
                 f"the {len(stack)} layers before {activation} multiply the size of their inputs by "
                 f"{math.exp(middle) * (low if middle < 0 else high):.3g} (the median), where "
                 f"{_range(low, high)} fits {activation}; from the first to the last of them, the "
