@@ -437,9 +437,7 @@ def share(results: list[Result], what: str) -> str:
     return f"{sum(getattr(r, what) for r in results):3d}/{len(results):<3d}"
 
 
-def small(
-    steps: int, seeds: int, only: str, *, verbose: bool, kept: str = ""
-) -> list[Result]:
+def small(steps: int, seeds: int, only: str, *, verbose: bool, kept: str = "") -> list[Result]:
     """Train and check the small networks."""
     data = load()
     trained = Trained(kept, steps, data)
@@ -453,8 +451,7 @@ def small(
             for case in cases(name, build, seed):
                 report = check_init(case.model, batch, targets)
                 reached = {
-                    optimizer: trained(case, optimizer, seed)
-                    for optimizer in ("adam", "sgd")
+                    optimizer: trained(case, optimizer, seed) for optimizer in ("adam", "sgd")
                 }
                 base = base or reached
                 drops = {optimizer: base[optimizer] - reached[optimizer] for optimizer in base}

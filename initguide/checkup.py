@@ -69,6 +69,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "inputs": "the inputs are not scaled, not centred, or all the same",
         "wrong-gain": "the scale of the weights does not fit the activation behind them",
         "no-gradient": "parameters that the loss does not reach",
+        "effective-rate": "weights before a normalization, of a size that makes steps odd (a note)",
     }
 )
 """The code of each finding, with what it says. Codes are stable; a new version may add some."""
@@ -135,7 +136,11 @@ as inputs of mean square 1 would: 0.01 to 100.
 
 DRIFT = (1 / math.sqrt(SLOW), 1 / SLOW)
 """A stack of layers whose gain does not fit is a note, or a warning, if the size of the signal
-changes by this factor from the first to the last of them: half-way to `SLOW`, and all the way."""
+changes by this factor from the first to the last of them: half-way to `SLOW`, and all the way.
+
+Weights in front of a normalization that are off by the first factor are a note: a step of gradient
+descent there, in units of their own size, is off by its square.
+"""
 
 # A layer is named as the cause if it is beyond the healthy range by more than the √2 between the
 # usual rules, such as He's and LeCun's.
@@ -320,8 +325,11 @@ def check_init(
 ) -> Checkup:
     """Say whether a network can be trained from the weights that it has, and if not, why.
 
-    Judged is what the network does with a batch, not which scheme made its weights: weights of odd
-    sizes in front of a normalization do no harm, and are not reported.
+    Judged is what the network does with a batch, not which scheme made its weights. Weights of odd
+    sizes in front of a normalization change nothing of what the network gives, so they are a note
+    at most. They may still do harm: the steps that gradient descent makes there, in units of the
+    weights' own size, are proportional to 1 / size² (1 / size with Adam). Whether that is too much
+    or too little depends on the learning rate, which is not known here.
 
     Dropout is switched off, to see the weights alone. Batch normalization whose statistics are
     still those of a new layer normalizes by the batch, in evaluation mode too, as it will in
@@ -586,6 +594,9 @@ class _Case:
             at = self._where(parameter.layer)
             if len(parameter.shape) < 2 or at is None or not _is_weight(parameter):
                 continue
+            record = self.records[at]
+            if "Norm" in record.kind and math.isnan(record.fan_in):  # 1 each, whatever their shape
+                continue
             number = math.prod(parameter.shape)
             units = parameter.units or parameter.shape[0]
             grad = math.sqrt(number * parameter.grad_second_moment)
@@ -621,8 +632,9 @@ class _Case:
         ]
         if not broken:
             found += self._wrong_gain(found)
+            found += self._effective_rate()
         found += self._unreached(found)
-        whole = self._fill_all().partition(",")[0]  # advice for one layer comes before such
+        whole = self._fill_all().partition(" ")[0]  # advice for one layer comes before such
 
         def order(finding: Finding) -> tuple[int, bool, int]:
             everything = finding.advice.startswith(whole)
@@ -1144,9 +1156,12 @@ class _Case:
             for (layer, before), (_, after) in zip(self.spreads, self.spreads[1:], strict=False)
         ]
         factor, worst = min(falls, key=lambda fall: fall[0])
+        # If one of the layers up to there can move the outputs, the first steps undo it.
+        at = self._where(worst.name) or 0
+        movable = any(w.grad * w.natural >= QUIET[0] for w in self.trained if w.at <= at)
         yield Finding(
             "collapsed-outputs",
-            "error" if last < FROZEN * start else "warning",
+            "error" if last < FROZEN * start and not movable else "warning",
             worst.name,
             f"a share of {start:.2g} of the inputs' mean square differs between inputs; of what "
             f"reaches the last layer ({record.name}), {last:.1e} does. Layer {worst.name} alone "
@@ -1202,6 +1217,31 @@ class _Case:
                 f"{_range(low, high)} fits {activation}; from the first to the last of them, the "
                 f"signal changes {math.exp(gone):.2g} times.",
                 _call("model", self._scheme(activation)),
+            )
+
+    def _effective_rate(self) -> Iterator[Finding]:
+        for w in self.trained:
+            name = self.records[w.at].name
+            if name not in self.normalized or not w.size > 0 or not w.grad > 0:
+                continue
+            norms = [self.named.get(r.name) for r in self.records if r.given_by == name]
+            if any(  # trained before: it does not normalize by the batch
+                isinstance(n, _BatchNorm) and not n.training and n.num_batches_tracked
+                for n in norms
+            ):
+                continue
+            ratio = w.size / w.natural
+            if 1 / DRIFT[0] <= ratio <= DRIFT[0]:
+                continue
+            yield Finding(
+                "effective-rate",
+                "note",
+                w.parameter.layer,
+                f"the size of {w.parameter.name} is {ratio:.2g} times that of a variance of "
+                "1 / fan-in. The normalization behind it hides this from the outputs, but a step "
+                f"of gradient descent is {ratio**-2:.2g} times as large in units of the weights, "
+                f"and a step of Adam {1 / ratio:.2g} times.",
+                self._fill(w.parameter.layer),
             )
 
     def _unreached(self, found: Sequence[Finding]) -> Iterator[Finding]:
