@@ -1,12 +1,14 @@
 """How well `initguide.check_init` tells networks that train from those that do not.
 
-    python benchmarks/check_networks.py [--part small] [--part torchvision] [--steps 200]
+    python benchmarks/check_networks.py [--part small] [--part torchvision] [--trained FILE]
 
 Small networks (perceptrons, convolutional, residual, recurrent networks and transformers) are
 trained on the embedded sample of Fashion-MNIST, at half resolution, as they are and with one
 planted fault: of each kind, at the start, in the middle and at the end. Whether a fault spoils
 training is decided by that training: with Adam and with SGD, the accuracy is compared with that of
 the healthy network from the same seed. Then `check_init` looks at the same weights before training.
+With ``--trained``, accuracies are kept in a file, so that a changed check-up is held against the
+same trainings without running them again.
 
 Every classification architecture of torchvision is checked as its authors initialize it, and with
 the same faults; these are not trained here.
@@ -18,12 +20,14 @@ ones, those whose fault does no harm, those whose fault does, and how near the h
 
 import argparse
 import copy
+import json
 import math
 import time
 import warnings
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -256,9 +260,10 @@ def cases(name: str, build: Callable[[], nn.Module], seed: int) -> Iterable[Case
         healthy = build()
     yield Case(name, "", "", [], copy.deepcopy(healthy))
     parts = weighted(healthy)
-    places = {"start": 0, "middle": len(parts) // 2, "end": len(parts) - 1}
+    # By number, so that a layer which is both in the middle and at the end counts once.
+    places = {len(parts) // 2: "middle", 0: "start", len(parts) - 1: "end"}
     for fault, plant in FAULTS.items():
-        for place, number in places.items():
+        for number, place in sorted(places.items()):
             model = copy.deepcopy(healthy)
             layer, module = weighted(model)[number]
             with torch.no_grad():
@@ -297,6 +302,28 @@ def accuracy(
         step.step()
     with torch.no_grad():
         return float((model.eval()(valid_images).argmax(dim=1) == valid_labels).double().mean())
+
+
+class Trained:
+    """Accuracies that were reached, kept in a file if there is one."""
+
+    def __init__(self, path: str, steps: int, data: tuple[Tensor, ...]) -> None:
+        self.path, self.steps, self.data = Path(path) if path else None, steps, data
+        self.known: dict[str, float] = {}
+        if self.path is not None and self.path.exists():
+            for line in self.path.read_text(encoding="utf-8").splitlines():
+                self.known.update(json.loads(line))
+
+    def __call__(self, case: Case, optimizer: str, seed: int) -> float:
+        """Return the accuracy of a case, trained now or before."""
+        words = (case.network, str(seed), case.fault, case.place, optimizer, str(self.steps))
+        key = " | ".join(words)
+        if key not in self.known:
+            self.known[key] = accuracy(case.model, self.data, self.steps, optimizer, seed)
+            if self.path is not None:
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({key: self.known[key]}) + "\n")
+        return self.known[key]
 
 
 def load() -> tuple[Tensor, ...]:
@@ -410,9 +437,10 @@ def share(results: list[Result], what: str) -> str:
     return f"{sum(getattr(r, what) for r in results):3d}/{len(results):<3d}"
 
 
-def small(steps: int, seeds: int, only: str, *, verbose: bool) -> list[Result]:
+def small(steps: int, seeds: int, only: str, *, verbose: bool, kept: str = "") -> list[Result]:
     """Train and check the small networks."""
     data = load()
+    trained = Trained(kept, steps, data)
     results = []
     batch, targets = data[0][:64], data[1][:64]
     for name, build in NETWORKS.items():
@@ -423,8 +451,7 @@ def small(steps: int, seeds: int, only: str, *, verbose: bool) -> list[Result]:
             for case in cases(name, build, seed):
                 report = check_init(case.model, batch, targets)
                 reached = {
-                    optimizer: accuracy(case.model, data, steps, optimizer, seed)
-                    for optimizer in ("adam", "sgd")
+                    optimizer: trained(case, optimizer, seed) for optimizer in ("adam", "sgd")
                 }
                 base = base or reached
                 drops = {optimizer: base[optimizer] - reached[optimizer] for optimizer in base}
@@ -536,8 +563,9 @@ def main() -> None:
     """Run the parts, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--part", action="append", choices=("small", "torchvision"))
-    parser.add_argument("--steps", type=int, default=250, help="of training (250)")
+    parser.add_argument("--steps", type=int, default=400, help="of training (400)")
     parser.add_argument("--seeds", type=int, default=1, help="of each small network (1)")
+    parser.add_argument("--trained", default="", help="file that keeps the accuracies")
     parser.add_argument("--only", default="", help="small networks whose name holds this")
     parser.add_argument("--limit", type=float, default=30.0, help="million parameters (30)")
     parser.add_argument("--seconds", type=float, default=200.0, help="for torchvision (200)")
@@ -547,7 +575,13 @@ def main() -> None:
     torch.set_num_threads(1)
     parts = options.part or ["small", "torchvision"]
     if "small" in parts:
-        results = small(options.steps, options.seeds, options.only, verbose=options.verbose)
+        results = small(
+            options.steps,
+            options.seeds,
+            options.only,
+            verbose=options.verbose,
+            kept=options.trained,
+        )
         table(results)
         calibration(results)
     if "torchvision" in parts:

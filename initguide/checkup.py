@@ -69,6 +69,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "inputs": "the inputs are not scaled, not centred, or all the same",
         "wrong-gain": "the scale of the weights does not fit the activation behind them",
         "no-gradient": "parameters that the loss does not reach",
+        "effective-rate": "weights before a normalization, of a size that makes steps odd (a note)",
     }
 )
 """The code of each finding, with what it says. Codes are stable; a new version may add some."""
@@ -135,7 +136,11 @@ as inputs of mean square 1 would: 0.01 to 100.
 
 DRIFT = (1 / math.sqrt(SLOW), 1 / SLOW)
 """A stack of layers whose gain does not fit is a note, or a warning, if the size of the signal
-changes by this factor from the first to the last of them: half-way to `SLOW`, and all the way."""
+changes by this factor from the first to the last of them: half-way to `SLOW`, and all the way.
+
+Weights in front of a normalization that are off by the first factor are a note: a step of gradient
+descent there, in units of their own size, is off by its square.
+"""
 
 # A layer is named as the cause if it is beyond the healthy range by more than the √2 between the
 # usual rules, such as He's and LeCun's.
@@ -320,8 +325,11 @@ def check_init(
 ) -> Checkup:
     """Say whether a network can be trained from the weights that it has, and if not, why.
 
-    Judged is what the network does with a batch, not which scheme made its weights: weights of odd
-    sizes in front of a normalization do no harm, and are not reported.
+    Judged is what the network does with a batch, not which scheme made its weights. Weights of odd
+    sizes in front of a normalization change nothing of what the network gives, so they are a note
+    at most. They may still do harm: the steps that gradient descent makes there, in units of the
+    weights' own size, are proportional to 1 / size² (1 / size with Adam). Whether that is too much
+    or too little depends on the learning rate, which is not known here.
 
     Dropout is switched off, to see the weights alone. Batch normalization whose statistics are
     still those of a new layer normalizes by the batch, in evaluation mode too, as it will in
@@ -555,9 +563,25 @@ class _Case:
         self.normalized = {
             record.given_by for record in self.records if "Norm" in record.kind and record.given_by
         }
-        self.centred = {r.given_by for r in self.records if r.kind == "LayerNorm" and r.given_by}
+        self.centred = {r.given_by for r in self.records if r.given_by and self._centres(r)}
         tensor = next(_floats(inputs), None)
         self.batch = tensor.shape[0] if tensor is not None and tensor.ndim else 0
+
+    def _centres(self, norm: Record) -> bool:
+        """Whether a normalization takes away what all units before it have in common.
+
+        It does if each of its means is over units alone. A mean over positions too, as that of a
+        group of channels, leaves what the units share at one position and not at another.
+        """
+        module, given = self.named.get(norm.name), self.place.get(norm.given_by or "")
+        if isinstance(module, nn.GroupNorm):
+            return module.num_groups < module.num_channels and math.prod(norm.shape[2:]) == 1
+        if not isinstance(module, nn.LayerNorm) or given is None:
+            return False
+        units = self.records[given].units
+        return tuple(module.normalized_shape) == (units,) and (
+            norm.shape[-1:] == (units,) or type(module) is not nn.LayerNorm
+        )
 
     def _where(self, layer: str) -> int | None:
         while layer not in self.place and "." in layer:
@@ -569,6 +593,9 @@ class _Case:
         for parameter in self.found.parameters:
             at = self._where(parameter.layer)
             if len(parameter.shape) < 2 or at is None or not _is_weight(parameter):
+                continue
+            record = self.records[at]
+            if "Norm" in record.kind and math.isnan(record.fan_in):  # 1 each, whatever their shape
                 continue
             number = math.prod(parameter.shape)
             units = parameter.units or parameter.shape[0]
@@ -605,8 +632,15 @@ class _Case:
         ]
         if not broken:
             found += self._wrong_gain(found)
+            found += self._effective_rate()
         found += self._unreached(found)
-        return sorted(found, key=lambda f: (_ORDER[f.severity], self._where(f.layer) or 0))
+        whole = self._fill_all().partition(" ")[0]  # advice for one layer comes before such
+
+        def order(finding: Finding) -> tuple[int, bool, int]:
+            everything = finding.advice.startswith(whole)
+            return _ORDER[finding.severity], everything, self._where(finding.layer) or 0
+
+        return sorted(found, key=order)
 
     # Advice
 
@@ -878,13 +912,20 @@ class _Case:
                     severity = "warning" if off else "error"
                 elif kept <= units / 2:
                     severity = "warning"
+                still = "get the same gradients, so they stay copies"
+                if w.grad == 0:
+                    still = (
+                        "their gradients are all 0, as are those of the units that differ: nothing "
+                        "parts them before a gradient gets here"
+                        if kept > 1
+                        else "all gradients here are 0: nothing parts them before one gets here"
+                    )
                 yield Finding(
                     "equal-units",
                     severity,
                     p.layer,
                     f"{kept} of {units} units {'is' if kept == 1 else 'are'} different, where all "
-                    "should be; the others have the same weights and get the same gradients, so "
-                    "they stay copies.",
+                    f"should be; the others have the same weights and {still}.",
                     advice,
                 )
             elif before.distinct < p.distinct and before.second_moment > 0:
@@ -1042,6 +1083,9 @@ class _Case:
         effects = [(w, w.effect) for w in self.trained if w.effect > 0]
         if len(effects) < 3 or any(f.severity == "error" for f in self._equal_units()):
             return  # equal outputs get gradients that cancel
+        dead = list(self._dead_units())
+        if any(f.severity == "error" for f in dead):
+            return  # no gradient gets past them, and what is behind them sees biases alone
         largest = max(effect for _, effect in effects)
         peak = next(i for i, (_, effect) in enumerate(effects) if effect == largest)
         # Only what reaches no layer at all up to here (or from here on) counts: a residual branch
@@ -1051,23 +1095,29 @@ class _Case:
             ("exploding-gradients", effects[peak:][::-1], "last"),
         ):
             best, last = 0.0, side[0][0]
-            steps = []  # (factor by which the next layer has more, layer)
+            steps = []  # (factor by which the next layer has more, layer, between which records)
             for w, effect in side:
                 if effect > best:
                     if best:  # what lies between the two is the doing of the earlier layer
-                        steps.append((effect / best, last if words == "first" else w))
+                        early, late = (last, w) if words == "first" else (w, last)
+                        steps.append((effect / best, early, range(early.at, late.at + 1)))
                     best, last = effect, w
             ratio = side[0][1] / largest
             if ratio >= SLOW or not steps:
                 continue
             sign = -1 if code == "vanishing-gradients" else +1
-            jump = max(steps, key=lambda step: step[0])[1]
+            _, jump, between = max(steps, key=lambda step: step[0])
             edge = side[0][0]
             # A gradient changes on its way from the layer where it is largest to the other end, so
             # nothing else is to blame; and if it vanishes, not that layer itself.
             at = effects[peak][0].at
             among = range(edge.at, at) if sign < 0 else range(at, edge.at + 1)
             layer, blame, advice = self._blame(sign, jump.parameter.layer, among)
+            for finding in dead:
+                if self._where(finding.layer) in between:
+                    layer, advice = finding.layer, finding.advice
+                    blame = f" Units of {layer}, on the way between them, are dead."
+                    break
             slow = sum(effect < SLOW * largest for _, effect in side)
             yield Finding(
                 code,
@@ -1106,9 +1156,12 @@ class _Case:
             for (layer, before), (_, after) in zip(self.spreads, self.spreads[1:], strict=False)
         ]
         factor, worst = min(falls, key=lambda fall: fall[0])
+        # If one of the layers up to there can move the outputs, the first steps undo it.
+        at = self._where(worst.name) or 0
+        movable = any(w.grad * w.natural >= QUIET[0] for w in self.trained if w.at <= at)
         yield Finding(
             "collapsed-outputs",
-            "error" if last < FROZEN * start else "warning",
+            "error" if last < FROZEN * start and not movable else "warning",
             worst.name,
             f"a share of {start:.2g} of the inputs' mean square differs between inputs; of what "
             f"reaches the last layer ({record.name}), {last:.1e} does. Layer {worst.name} alone "
@@ -1154,15 +1207,41 @@ class _Case:
                 continue
             bad = any(f.severity == "error" for f in found) or abs(gone) > math.log(DRIFT[1])
             low, high = stack[0].low, stack[0].high
+            first = next(s for s in stack if s.excess / middle >= 0.5)
             yield Finding(
                 "wrong-gain",
                 "warning" if bad else "note",
-                stack[0].record.name,
+                first.record.name,
                 f"the {len(stack)} layers before {activation} multiply the size of their inputs by "
                 f"{math.exp(middle) * (low if middle < 0 else high):.3g} (the median), where "
                 f"{_range(low, high)} fits {activation}; from the first to the last of them, the "
                 f"signal changes {math.exp(gone):.2g} times.",
                 _call("model", self._scheme(activation)),
+            )
+
+    def _effective_rate(self) -> Iterator[Finding]:
+        for w in self.trained:
+            name = self.records[w.at].name
+            if name not in self.normalized or not w.size > 0 or not w.grad > 0:
+                continue
+            norms = [self.named.get(r.name) for r in self.records if r.given_by == name]
+            if any(  # trained before: it does not normalize by the batch
+                isinstance(n, _BatchNorm) and not n.training and n.num_batches_tracked
+                for n in norms
+            ):
+                continue
+            ratio = w.size / w.natural
+            if 1 / DRIFT[0] <= ratio <= DRIFT[0]:
+                continue
+            yield Finding(
+                "effective-rate",
+                "note",
+                w.parameter.layer,
+                f"the size of {w.parameter.name} is {ratio:.2g} times that of a variance of "
+                "1 / fan-in. The normalization behind it hides this from the outputs, but a step "
+                f"of gradient descent is {ratio**-2:.2g} times as large in units of the weights, "
+                f"and a step of Adam {1 / ratio:.2g} times.",
+                self._fill(w.parameter.layer),
             )
 
     def _unreached(self, found: Sequence[Finding]) -> Iterator[Finding]:
