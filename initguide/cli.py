@@ -241,8 +241,9 @@ def _axis(text: str) -> tuple[str, list[Any]]:
             f"--grid {text!r} is not NAME=VALUES, as in scheme=he_normal,general_rule or "
             "learning_rate=1e-4:1e-1:log:8"
         )
-    if values.count(":") == 3:
-        return name, _range(text, *values.split(":"))
+    ends = values.split(":")
+    if len(ends) > 1 and isinstance(_value(ends[0]), int | float):
+        return name, _range(text, *ends)
     # Commas within brackets separate the arguments of a scheme.
     parts = re.split(r",(?![^()]*\))", values)
     if not all(map(str.strip, parts)):
@@ -250,8 +251,11 @@ def _axis(text: str) -> tuple[str, list[Any]]:
     return name, [_value(part.strip()) for part in parts]
 
 
-def _range(text: str, first: str, last: str, kind: str, count: str) -> list[float]:
+def _range(text: str, *parts: str) -> list[float]:
     remedy = "a range is FROM:TO:log:N or FROM:TO:linear:N, as in 1e-4:1e-1:log:8"
+    if len(parts) != 4:
+        raise ValueError(f"--grid {text!r} is half a range; {remedy}")
+    first, last, kind, count = parts
     try:
         low, high, number = float(first), float(last), int(count)
     except ValueError:
@@ -370,8 +374,15 @@ def _loaded(path: Path) -> tuple[Any, Any]:
     """Load a batch: the inputs, and the targets if there are any."""
     import torch  # noqa: PLC0415  slow to import
 
-    with _one_line(f"--data {path}"):
+    try:
         content = torch.load(path, weights_only=True)
+    except OSError as error:
+        raise ValueError(f"--data {path}: {error.strerror or error}") from error
+    except Exception as error:  # whatever a file that is something else makes torch say
+        raise ValueError(
+            f"--data {path} holds something else than tensors saved by torch.save; write it with "
+            'torch.save((inputs, targets), "batch.pt")'
+        ) from error
     if isinstance(content, dict) and "inputs" in content:
         return content["inputs"], content.get("targets")
     if isinstance(content, tuple | list) and len(content) == 2:
@@ -407,6 +418,11 @@ def _named(text: str, what: str) -> Any:
     module, colon, name = text.partition(":")
     if not (colon and module and name):
         raise ValueError(f"say where {what} is as MODULE:NAME, as in torchvision.models:resnet18")
+    if module.endswith(".py") or "/" in module:
+        stem = Path(module).stem
+        raise ValueError(
+            f"{module} is a file, and a module's name is wanted: in its folder, say {stem}:{name}"
+        )
     here = str(Path.cwd())
     added = here not in sys.path
     if added:

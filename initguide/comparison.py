@@ -810,7 +810,8 @@ def compare_init_weights(
         A label for each scheme: a function of a module (see `initguide.initializers`) or a name.
         Or a list of names and functions, which are then labelled by their names.
     data
-        What `initguide.fashion_mnist` returns, or anything with the same three splits.
+        What `initguide.fashion_mnist` returns, or anything with the same three splits, ``.train``,
+        ``.valid`` and ``.test``, each with ``.images`` (N, …) and ``.labels`` (N,).
     model
         Makes a new network when called without arguments: a class, or a function such as
         ``lambda: Net(dropout=0.0)``.
@@ -871,6 +872,7 @@ def compare_init_weights(
         check_settings(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
     epochs, batch_size = int(epochs), int(batch_size)
     _check_workers(workers)
+    _check_data(data)
     _check_model(model)
     settings = {
         "model": describe(model),
@@ -1341,7 +1343,8 @@ def sweep(
         the model, such as ``hidden_1`` or ``dropout`` of `initguide.Net`. Values that have no short
         name of their own can be given as a dictionary of labels and values.
     data
-        What `initguide.fashion_mnist` returns, or anything with the same three splits.
+        What `initguide.fashion_mnist` returns, or anything with the same three splits, ``.train``,
+        ``.valid`` and ``.test``, each with ``.images`` (N, …) and ``.labels`` (N,).
     model
         Makes a new network: a class or a function, called with the keywords in the grid.
     scheme
@@ -1419,6 +1422,7 @@ def sweep(
     [0.1, 0.1, 0.1, 0.1]
     """
     _check_workers(workers)
+    _check_data(data)
     _check_model(model)
     fixed = {
         "scheme": scheme,
@@ -1666,6 +1670,17 @@ def _check_model(model: Any) -> None:
             f"model is one {type(model).__name__}; it must make a new network for each run: give "
             f"the class, or a function such as lambda: {type(model).__name__}(...)"
         )
+
+
+def _check_data(data: Any) -> None:
+    for name in ("train", "valid", "test"):
+        split = getattr(data, name, None)
+        if not (hasattr(split, "images") and hasattr(split, "labels")):
+            raise TypeError(
+                f"data is of type {type(data).__name__}, without a split .{name} that has .images "
+                "and .labels; give what initguide.fashion_mnist() returns, or an object with "
+                ".train, .valid and .test of that kind, such as types.SimpleNamespace"
+            )
 
 
 def _named(

@@ -695,7 +695,8 @@ def _loss(output: Any, targets: Any, loss: Loss | None, seed: int, name: str) ->
         if targets.shape != predicted.shape:
             raise ValueError(
                 f"targets has shape {tuple(targets.shape)}, but the output of {name} has "
-                f"{tuple(predicted.shape)}; the mean squared error needs the same shape"
+                f"{tuple(predicted.shape)}; the mean squared error needs the same shape. If they "
+                "are classes, give whole numbers: targets.long()"
             )
         return F.mse_loss(predicted, targets.to(predicted.dtype)), "mean squared error"
     return _cross_entropy(predicted, targets, name), "cross-entropy"
@@ -744,7 +745,7 @@ def _cross_entropy(output: Tensor, targets: Tensor, name: str) -> Tensor:
         raise ValueError(
             f"targets has shape {wanted}, which does not fit the output of {name}, {shape}; "
             "whole-number targets are one class for each output: "
-            f"{shape[:1]} or {shape[:-1]} for this output"
+            f"{' or '.join(dict.fromkeys(map(str, (shape[:1], shape[:-1]))))} for this output"
         )
     used = targets[targets != -100]  # torch leaves these out
     if used.numel() and not 0 <= int(used.min()) <= int(used.max()) < classes:

@@ -912,7 +912,7 @@ def test_command_does_not_run_what_is_in_a_batch(module, tmp_path, capsys):
     path = tmp_path / "trap.pt"
     path.write_bytes(b"cos\nmkdir\n(S'" + str(tmp_path / "ran").encode() + b"'\ntR.")
     assert cli.main(["check", f"{module}:good", "--data", "trap.pt"]) == 2
-    assert capsys.readouterr().err.startswith("initguide: error: --data trap.pt: ")
+    assert capsys.readouterr().err.startswith("initguide: error: --data trap.pt holds something")
     assert not (tmp_path / "ran").exists()
 
 
@@ -927,6 +927,8 @@ def test_command_json_and_figure(module, capsys):
     ("words", "message"),
     [
         (("nets_of_mine", *SHAPE), "MODULE:NAME"),
+        (("nets_of_mine.py:good", *SHAPE), "in its folder, say nets_of_mine:good"),
+        (("./here/nets_of_mine.py:good", *SHAPE), "in its folder, say nets_of_mine:good"),
         (("no_such_module_here:x", *SHAPE), "No module named 'no_such_module_here'"),
         (("nets_of_mine:nothing", *SHAPE), "has no attribute 'nothing'"),
         (("nets_of_mine:number", *SHAPE), "it is of type int"),
@@ -935,7 +937,10 @@ def test_command_json_and_figure(module, capsys):
         (("nets_of_mine:good", "--input", "4,x"), "'4,x' is no shape"),
         (("nets_of_mine:good", "--input", "4,3"), "shapes cannot be multiplied"),
         (("nets_of_mine:good", "--data", "none.pt"), "No such file"),
-        (("nets_of_mine:good", "--data", "nets_of_mine.py"), "--data nets_of_mine.py: "),
+        (
+            ("nets_of_mine:good", "--data", "nets_of_mine.py"),
+            'write it with torch.save((inputs, targets), "batch.pt")',
+        ),
         (("nets_of_mine:good", *SHAPE, "--loss", "crossentropy"), "has no attribute"),
         (("nets_of_mine:good", *SHAPE, "--loss", "nets_of_mine:number"), "it is no function"),
         (("nets_of_mine:good", *SHAPE, "--seed", "-1"), "--seed is -1"),

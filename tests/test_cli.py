@@ -297,6 +297,7 @@ def test_sweep_has_help(capsys):
             ("--grid", "learning_rate=1:2:cubic:3"),
             "has the spacing 'cubic'; a range is FROM:TO:log",
         ),
+        (("--grid", "learning_rate=1e-4:1e-1"), "is half a range; a range is FROM:TO:log:N"),
         (("--grid", "learning_rate=0:1:log:3"), "needs ends above 0 for a logarithmic range"),
         (("--grid", "learning_rate=1:inf:log:3"), "needs two finite ends and at least 2 values"),
         (("--grid", "learning_rate=1:2:log:1"), "needs two finite ends and at least 2 values"),

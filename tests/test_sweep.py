@@ -330,6 +330,15 @@ def test_bad_arguments(swept, trained, grid, changes, message):
     assert not trained
 
 
+@pytest.mark.parametrize(
+    "call", [compare_init_weights, lambda *args: sweep({"scale": [1]}, args[1])]
+)
+def test_data_without_splits(call):
+    """Data of another kind are refused with what they must have."""
+    with pytest.raises(TypeError, match=r"data is of type tuple, without a split \.train that has"):
+        call(["zeros"], (1, 2))
+
+
 # What tells one run from another
 
 

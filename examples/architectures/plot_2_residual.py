@@ -121,6 +121,7 @@ blocks, width = np.arange(1, DEPTH + 1), 128
 stem = 2 * images.square().mean().item()  # what He's weights make of the images
 bias = 1 / (3 * width)  # variance of PyTorch's biases
 small_stem = stem / 6 + 1 / (3 * 196)
+# With the default, a block takes q to q + q/36 + 7/6 bias, and 36 · 7/6 = 42.
 growth = {
     "default": ((small_stem + 42 * bias) * (37 / 36) ** blocks - 42 * bias)
     / small_stem,
@@ -373,14 +374,14 @@ print(f"he_normal, rate 0.0001: {slow}")
 # knows nothing. The differences below the table come from new seeds: below zero, the first is
 # ahead; the ends are those of 95 % intervals.
 #
-# He's start without normalization does not train, not even at a rate a hundred times smaller
+# He's start without normalization does not train, not even at the rate of 0.0001
 # (``nan`` is a run that diverged). With **normalization** it does: adding instead of doubling is
 # enough. Without normalization, **small branches** are enough. Both ways to make them, scaled or
 # zero, train at the smaller rates, and both diverge at the largest.
 #
-# **Fixup** is slow at the smallest rate, but learns at the largest, where nothing else but the
-# default keeps up. And zeros help the normalized network, too: at a rate that suits both, it is
-# ahead of the same network from He's weights.
+# **Fixup** is slow at the smallest rate, but learns at the largest, where in the figure no other
+# start without normalization but the default stays near it. And zeros help the normalized network,
+# too: at a rate that suits both, it is ahead of the same network from He's weights.
 #
 # PyTorch's **default**, which is too small for a plain deep network (:doc:`page 1
 # </auto_examples/architectures/plot_1_convolutions>`), does well here. Small is what a branch

@@ -178,8 +178,9 @@ report
 # Step 5: the head
 # ----------------
 # ``nn.init.normal_`` without a standard deviation takes 1. In front of a stack that let nothing
-# through, nobody could see it. Now the :term:`initial loss` is far above ln 10 = 2.30: the
-# network is sure of itself before it has learnt anything.
+# through, nobody could see it. Now the outputs are far larger than they should be, and with them
+# the :term:`initial loss` is far above ln 10 = 2.30: the network is sure of itself before it has
+# learnt anything. The first finding is about the outputs, and mending the head clears both.
 
 inputs = follow(report.findings[0], model, inputs)
 report = initguide.check_init(model, inputs, labels)
