@@ -890,6 +890,33 @@ class _Case:
                     advice,
                 )
 
+    def _copies(self, w: _Weight, kept: int, few: int) -> Finding:
+        """Say that only some units of a layer differ, and that this will stay so."""
+        units = w.parameter.units
+        severity: Severity = "note"
+        if kept <= few:
+            # In a branch that is switched off, they do no harm to the trunk.
+            off = w.grad == 0 and any(o.grad > 0 and o.at < w.at for o in self.trained)
+            severity = "warning" if off else "error"
+        elif kept <= units / 2:
+            severity = "warning"
+        still = "get the same gradients, so they stay copies"
+        if w.grad == 0:
+            still = (
+                "their gradients are all 0, as are those of the units that differ: nothing "
+                "parts them before a gradient gets here"
+                if kept > 1
+                else "all gradients here are 0: nothing parts them before one gets here"
+            )
+        return Finding(
+            "equal-units",
+            severity,
+            w.parameter.layer,
+            f"{kept} of {units} units {'is' if kept == 1 else 'are'} different, where all "
+            f"should be; the others have the same weights and {still}.",
+            self._fill(w.parameter.layer),
+        )
+
     def _equal_units(self) -> Iterator[Finding]:
         first = {p.name: p for p in self.first.parameters}
         for w in self.weights:
@@ -900,43 +927,22 @@ class _Case:
             here = p.distinct
             grads = 0.0 if math.isnan(p.grad_distinct) else p.grad_distinct
             kept = int(max(here, grads))
-            scheme = self._scheme(self._activation(self.records[w.at]))
-            advice = self._fill(p.layer, scheme)
+            advice = self._fill(p.layer)
             # Packed projections and gates have up to four parts, each of which may be symmetric.
             few = 1 if units < 16 else 4
-            if kept < units:
-                severity: Severity = "note"
-                if kept <= few:
-                    # In a branch that is switched off, they do no harm to the trunk.
-                    off = w.grad == 0 and any(o.grad > 0 and o.at < w.at for o in self.trained)
-                    severity = "warning" if off else "error"
-                elif kept <= units / 2:
-                    severity = "warning"
-                still = "get the same gradients, so they stay copies"
-                if w.grad == 0:
-                    still = (
-                        "their gradients are all 0, as are those of the units that differ: nothing "
-                        "parts them before a gradient gets here"
-                        if kept > 1
-                        else "all gradients here are 0: nothing parts them before one gets here"
+            if before.distinct < p.distinct:  # the last layer, which the first step parts
+                # Classes that the batch lacks still look alike; they part when they come.
+                if before.second_moment > 0:  # zeros are told elsewhere
+                    yield Finding(
+                        "equal-units",
+                        "note",
+                        p.layer,
+                        f"all {units} outputs start with the same weights; their gradients differ, "
+                        "so they part. The layers before get no gradient in the first step.",
+                        advice,
                     )
-                yield Finding(
-                    "equal-units",
-                    severity,
-                    p.layer,
-                    f"{kept} of {units} units {'is' if kept == 1 else 'are'} different, where all "
-                    f"should be; the others have the same weights and {still}.",
-                    advice,
-                )
-            elif before.distinct < p.distinct and before.second_moment > 0:
-                yield Finding(
-                    "equal-units",
-                    "note",
-                    p.layer,
-                    f"all {units} outputs start with the same weights; their gradients differ, so "
-                    "they part. The layers before get no gradient in the first step.",
-                    advice,
-                )
+            elif kept < units:
+                yield self._copies(w, kept, few)
             elif (
                 p.shared > ALIKE
                 and here > few

@@ -745,6 +745,16 @@ def test_without_targets_outputs_are_judged():
     assert [f.layer for f in report.findings if f.code == "exploding-signal"] == ["fc3"]
 
 
+@pytest.mark.parametrize(("fill", "code"), [("zeros", "zero-layer"), ("ones", "equal-units")])
+def test_classes_that_the_batch_lacks_are_no_fault(fill, code):
+    """With fewer images than classes, most rows of a last layer get the same first gradient."""
+    model = mlp(4, nn.ReLU, "he_normal")
+    model.append(initguide.initialize(nn.Linear(5, 100), fill))
+    report = check_init(model, draws(8, 20), torch.arange(8))
+    found = {(f.code, f.severity) for f in report.findings if f.layer == str(len(model) - 1)}
+    assert found == {(code, "note")}
+
+
 # Tables
 
 
