@@ -180,8 +180,9 @@ for name, runs in measured.items():
 
 # %%
 # Lines are means of eight draws and bands their range; hollow marks are predicted. With the right
-# fan-in the whole network keeps its level. ``fan_out`` divides it by about 64 in every block, and
-# by four at every transposed layer. ``fan_in`` is right up to there, where it begins to halve.
+# fan-in the level stays about the same through the whole network. ``fan_out`` divides it by about
+# 64 in every block, and by about four at every transposed layer. ``fan_in`` is right up to there,
+# where it begins to halve.
 #
 # The border
 # ----------

@@ -193,8 +193,11 @@ initguide.Table(
 
 # %%
 # Lines and bands: mean and range of six draws of networks with 128 units; dashed: predicted. He's
-# start grows by seven orders of magnitude in both directions, all others by little, and each as
-# predicted. (PyTorch's default has a small stem; its growth is largely that of the biases.)
+# start grows by about seven orders of magnitude in both directions, all others by little. The
+# predictions tell them apart and run along the bands; over so many doublings, six draws of narrow
+# layers end within a factor of a few of the prediction (:doc:`finite width
+# </auto_examples/theory/plot_8_finite_width>` says why). PyTorch's default has a small stem; its
+# growth is largely that of the biases.
 #
 # With branches of zeros, all layers but the last of each branch wait: as long as the last one is
 # zero, no gradient passes through it.
@@ -409,7 +412,7 @@ print(f"he_normal, rate 0.0001: {slow}")
 # What we learnt
 # --------------
 # - A residual block with He's weights doubles the mean square of the signal and of the gradient: 2ᴸ
-#   after L blocks, predicted and measured.
+#   after L blocks. A few draws of a narrow network miss that by a factor of two or so.
 # - Branches scaled by 1/√L keep both below e; branches that start at zero keep them at 1, and train
 #   all the same, because the last layers get a gradient from the first step on.
 # - With layer normalization in the branches, signals grow by 1 a block instead of by 2 times.
@@ -417,9 +420,9 @@ print(f"he_normal, rate 0.0001: {slow}")
 #   branches or normalization were each enough, within a range of learning rates; Fixup, without
 #   normalization, still learnt at the largest rate tried.
 #
-# The rule to take home: **let branches start small.** Start the last layer of each at zero, with
-# normalization or without, and if it is without, expect to need a smaller learning rate. Keep He's
-# full weights for networks without shortcuts.
+# The rule to take home: **let branches start small.** With batch normalization, start the last
+# layer of each at zero; without normalization, scaled, zero or PyTorch's small weights all do, at a
+# smaller learning rate. Keep He's full weights for networks without shortcuts.
 #
 # What normalization forgives besides: :doc:`normalization
 # </auto_examples/architectures/plot_3_normalization>`. Why doubling is fatal in networks without

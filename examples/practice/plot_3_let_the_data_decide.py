@@ -148,7 +148,7 @@ plots.describe(
     ax,
     "Scale that LSUV finds for each layer, mean over the layers behind an activation: "
     + "; ".join(words)
-    + ". The curves run along the dashed formulas.",
+    + ". Dashed: the formulas.",
 )
 
 # %%
