@@ -246,7 +246,7 @@ def test_aligned_formulas_become_a_table():
     )
 
 
-@pytest.mark.parametrize("latex", [r"\foo{x}", r"\frac{1", r"a & b"])
+@pytest.mark.parametrize("latex", [r"\foo{x}", r"\frac{1", r"a & b", r"\tfrac13"])
 def test_formulas_that_cannot_be_converted_are_refused(latex):
     """An unknown command, open braces and a stray ``&`` are errors that show the formula."""
     with pytest.raises(ValueError, match=re.escape(repr(latex))):

@@ -16,6 +16,7 @@ from sphinx.writers.html5 import HTML5Translator
 
 logger = logging.getLogger(__name__)
 
+BARE = re.compile(r"\\[td]?frac\s*[^\s{]")
 ALIGN = re.compile(r"\\begin\{(align|aligned|split)\*?\}(.*?)\\end\{\1\*?\}", re.DOTALL)
 
 
@@ -33,12 +34,14 @@ def convert(latex: str, *, block: bool = False) -> str:
     Raises
     ------
     ValueError
-        If the converter does not know a command, or the braces do not match.
+        If the converter does not know a command, or would misread what lacks braces.
     """
     source = ALIGN.sub(r"\2", latex).strip()
     bare = re.sub(r"\\[{}]", "", source)
     if bare.count("{") != bare.count("}"):
         raise ValueError(f"the braces do not match in the formula {latex!r}")
+    if BARE.search(source):  # docutils would take 1 and 3 of "13" for one number
+        raise ValueError(f"write the parts of a fraction in braces in the formula {latex!r}")
     try:
         return tex2mathml(source, as_block=block).replace("\n", "")
     except MathError as error:

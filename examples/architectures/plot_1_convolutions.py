@@ -192,7 +192,7 @@ for name, runs in measured.items():
 # a layer, predicts the whole map. After many layers, the slowest pattern is left. On n × n
 # positions it is a cosine hill, and it fades by
 #
-# .. math:: \left(\tfrac13 \left(1 + 2 \cos \tfrac{\pi}{n + 1}\right)\right)^2
+# .. math:: \left(\frac{1}{3} \left(1 + 2 \cos \frac{\pi}{n + 1}\right)\right)^2
 #
 # in each layer. (It is the largest eigenvalue of the box filter along a row, squared.)
 
