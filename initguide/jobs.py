@@ -30,6 +30,7 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     ThreadPoolExecutor,
 )
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from numbers import Integral
@@ -274,18 +275,33 @@ def fingerprint_of_data(data: Dataset) -> str:
 # What tells one scheme, model or value from another
 
 
-@functools.singledispatch
 def fingerprint(thing: Any) -> str:
     """Text that is the same in every process, and differs where the thing would act differently.
 
-    Functions and classes of one's own are told apart by their compiled code, default values and
-    what they close over, but not by the global variables that they read.
+    Functions and classes of one's own are told apart by their compiled code, default values,
+    attributes and what they close over, but not by the global variables that they read. Modules are
+    told apart by name.
 
     Parameters
     ----------
     thing
         A scheme, a function, a class, or a value.
     """
+    around = _around.get()
+    if id(thing) in around:  # it holds itself
+        return f"<{len(around) - around.index(id(thing))} levels up>"
+    token = _around.set((*around, id(thing)))
+    try:
+        return _fingerprint(thing)
+    finally:
+        _around.reset(token)
+
+
+_around: ContextVar[tuple[int, ...]] = ContextVar("_around", default=())  # what is being told
+
+
+@functools.singledispatch
+def _fingerprint(thing: Any) -> str:
     if isinstance(thing, np.generic):
         return repr(thing.item())
     if isinstance(thing, _PLAIN):
@@ -296,54 +312,64 @@ def fingerprint(thing: Any) -> str:
 _PLAIN = (types.BuiltinFunctionType, torch.dtype, torch.device)
 
 
-@fingerprint.register
+@_fingerprint.register
 def _(thing: str | bytes | int | float | complex | None) -> str:
     return repr(thing)
 
 
-@fingerprint.register
+@_fingerprint.register
 def _(thing: Mapping) -> str:  # type: ignore[type-arg]
-    items = sorted((str(key), fingerprint(value)) for key, value in thing.items())
+    items = sorted((fingerprint(key), fingerprint(value)) for key, value in thing.items())
     return f"{{{', '.join(f'{key}: {value}' for key, value in items)}}}"
 
 
-@fingerprint.register
+@_fingerprint.register
 def _(thing: list | tuple) -> str:  # type: ignore[type-arg]
     return f"[{', '.join(map(fingerprint, thing))}]"
 
 
-@fingerprint.register
+@_fingerprint.register
 def _(thing: set | frozenset) -> str:  # type: ignore[type-arg]
     return f"{{{', '.join(sorted(map(fingerprint, thing)))}}}"
 
 
-@fingerprint.register
+@_fingerprint.register
 def _(thing: Tensor | np.ndarray) -> str:
     array = np.ascontiguousarray(torch.as_tensor(thing).detach().cpu().numpy())
     return f"{array.dtype}{array.shape}{hashlib.sha256(array.tobytes()).hexdigest()[:16]}"
 
 
-@fingerprint.register
+@_fingerprint.register
 def _(thing: Scheme) -> str:
     return thing.description if thing.recipe is not None else f"Scheme{fingerprint(vars(thing))}"
 
 
-@fingerprint.register
+@_fingerprint.register
+def _(thing: types.ModuleType) -> str:
+    return f"module {thing.__name__}"
+
+
+@_fingerprint.register
+def _(thing: functools.cached_property) -> str:  # type: ignore[type-arg]
+    return f"cached_property{fingerprint(thing.func)}"
+
+
+@_fingerprint.register
 def _(thing: functools.partial) -> str:  # type: ignore[type-arg]
     return f"partial{fingerprint([thing.func, list(thing.args), thing.keywords])}"
 
 
-@fingerprint.register
+@_fingerprint.register
 def _(thing: types.MethodType) -> str:
     return f"method{fingerprint([thing.__func__, thing.__self__])}"
 
 
-@fingerprint.register
+@_fingerprint.register
 def _(thing: types.FunctionType) -> str:
     return _public_name(thing) or _hashed(thing, _parts_of(thing))
 
 
-@fingerprint.register
+@_fingerprint.register
 def _(thing: type) -> str:
     if name := _public_name(thing):
         return name
@@ -353,8 +379,8 @@ def _(thing: type) -> str:
             parts += [key, *(_parts_of(f) for f in (value.fget, value.fset) if f is not None)]
         elif isinstance(value, types.FunctionType | staticmethod | classmethod):
             parts += [key, _parts_of(getattr(value, "__func__", value))]
-        elif isinstance(value, str | int | float | None) and not key.startswith("__"):
-            parts += [key, repr(value)]
+        elif not (key.startswith("__") and key.endswith("__")) and key != "_abc_impl":
+            parts += [key, fingerprint(value)]  # ABC's own notes say nothing about the class
     return _hashed(thing, parts)
 
 

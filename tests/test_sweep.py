@@ -1,7 +1,10 @@
 """Sweeps: the grid, the same numbers wherever runs are done, and nothing lost when things break."""
 
+import abc
 import functools
+import itertools
 import json
+import math
 import multiprocessing
 import os
 import pickle
@@ -424,6 +427,50 @@ def test_classes_are_told_apart():
 
     assert fingerprint(made(3)) == fingerprint(made(3))
     assert fingerprint(made(3)) != fingerprint(made(4))
+
+
+def test_classes_are_told_apart_by_their_attributes():
+    """Of whatever kind, nested classes and functions that are no methods too."""
+
+    def made(value):
+        class Model(nn.Module):
+            setting = value
+
+        return fingerprint(Model)
+
+    class Small:
+        width = 8
+
+    class Large:
+        width = 64
+
+    Large.__qualname__ = Small.__qualname__
+    kinds = [(8,), (64,), [8], [64], {"a": 8}, {"a": 64}, {8}, {64}, Small, Large]
+    kinds += [functools.partial(_made, 8), functools.partial(_made, 64), torch, math, None, 0.5]
+    for one, other in itertools.pairwise(kinds):
+        assert made(one) == made(one)
+        assert made(one) != made(other)
+
+
+def test_things_that_hold_themselves():
+    """They have a fingerprint, too."""
+
+    def made(number):
+        class Node(abc.ABC):
+            kinds: list = []  # noqa: RUF012
+            size = number
+
+            @functools.cached_property
+            def half(self):
+                return Node.size / 2
+
+        Node.kinds += [Node, Node()]
+        Node.kinds[1].me = Node.kinds
+        return Node
+
+    assert fingerprint(made(1)) == fingerprint(made(1))
+    assert fingerprint(made(1)) != fingerprint(made(2))
+    assert fingerprint(made(1).kinds[1]) != fingerprint(made(2).kinds[1])
 
 
 def test_fingerprints_are_the_same_in_another_process():
@@ -852,7 +899,9 @@ def test_progress(swept, tmp_path, capfd):
 # Killed, interrupted, side by side
 
 SWEEPING = """
+import abc
 import functools
+import itertools
 import multiprocessing
 import types
 from concurrent.futures import ProcessPoolExecutor
