@@ -280,12 +280,17 @@ def fingerprint(thing: Any) -> str:
 
     Functions and classes of one's own are told apart by their compiled code, default values,
     attributes and what they close over, but not by the global variables that they read. Modules are
-    told apart by name.
+    told apart by name, other things by what pickle would keep of them, or by their attributes.
 
     Parameters
     ----------
     thing
         A scheme, a function, a class, or a value.
+
+    Raises
+    ------
+    TypeError
+        If it is, or holds, something that has neither, such as a lock.
     """
     around = _around.get()
     if id(thing) in around:  # it holds itself
@@ -306,7 +311,20 @@ def _fingerprint(thing: Any) -> str:
         return repr(thing.item())
     if isinstance(thing, _PLAIN):
         return str(thing)
-    return f"{fingerprint(type(thing))}{fingerprint(getattr(thing, '__dict__', {}))}"
+    kind, attributes = fingerprint(type(thing)), getattr(thing, "__dict__", None)
+    try:
+        made = thing.__reduce_ex__(2)  # what it is made of when it is copied
+    except Exception as error:
+        if attributes is None:
+            raise TypeError(
+                f"what a {type(thing).__name__} holds cannot be told, so runs that depend on "
+                f"{describe(thing)} cannot be kept in a store ({error})"
+            ) from error
+        return f"{kind}{fingerprint(attributes)}"
+    if isinstance(made, str):  # a name; what it wraps is among its attributes
+        return f"{kind}{made}{fingerprint(attributes or {})}"
+    # Its parts may be iterators, over items of a list or a dictionary.
+    return f"{kind}{fingerprint([list(p) if isinstance(p, Iterator) else p for p in made])}"
 
 
 _PLAIN = (types.BuiltinFunctionType, torch.dtype, torch.device)
@@ -342,6 +360,20 @@ def _(thing: Tensor | np.ndarray) -> str:
 @_fingerprint.register
 def _(thing: Scheme) -> str:
     return thing.description if thing.recipe is not None else f"Scheme{fingerprint(vars(thing))}"
+
+
+@_fingerprint.register(types.MethodDescriptorType)
+@_fingerprint.register(types.WrapperDescriptorType)
+@_fingerprint.register(types.ClassMethodDescriptorType)
+@_fingerprint.register(types.GetSetDescriptorType)
+@_fingerprint.register(types.MemberDescriptorType)
+def _(thing: Any) -> str:
+    return f"{thing.__objclass__.__module__}.{thing.__qualname__}"
+
+
+@_fingerprint.register
+def _(thing: np.ufunc) -> str:
+    return f"numpy.{thing.__name__}"
 
 
 @_fingerprint.register

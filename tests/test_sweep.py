@@ -1,6 +1,7 @@
 """Sweeps: the grid, the same numbers wherever runs are done, and nothing lost when things break."""
 
 import abc
+import copy
 import functools
 import itertools
 import json
@@ -13,8 +14,11 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from collections import deque
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -452,11 +456,39 @@ def test_classes_are_told_apart_by_their_attributes():
         assert made(one) != made(other)
 
 
+class _Slots:
+    __slots__ = ("width",)
+
+    def __init__(self, width):
+        self.width = width
+
+
+def test_values_without_attributes_are_told_apart():
+    """By what pickle keeps of them; parts of compiled classes by name."""
+    things = [
+        range(3), range(5), slice(1), slice(2), Fraction(1, 2), Fraction(1, 3), deque([1]),
+        deque([2]), _Slots(8), _Slots(64), torch.Tensor.tanh, torch.Tensor.relu, np.tanh, np.sin,
+        np.dtype("f4"), np.dtype("f8"), torch.float32, torch.float64, functools.cache(_made),
+        functools.cache(_by_hand), Path("a"), Path("b"), ..., object(),
+    ]  # fmt: skip
+    for one, other in itertools.combinations(things, 2):
+        assert fingerprint(one) != fingerprint(other)
+    for one in things:
+        assert fingerprint(copy.deepcopy(one)) == fingerprint(one)
+        assert not re.search("0x[0-9a-f]{6}", fingerprint(one))
+
+
+def test_what_cannot_be_told_apart():
+    """It is refused, not taken for another."""
+    with pytest.raises(TypeError, match="what a lock holds cannot be told, so runs that depend on"):
+        fingerprint(functools.partial(_made, threading.Lock()))
+
+
 def test_things_that_hold_themselves():
     """They have a fingerprint, too."""
 
     def made(number):
-        class Node(abc.ABC):
+        class Node(abc.ABC):  # noqa: B024
             kinds: list = []  # noqa: RUF012
             size = number
 
@@ -476,9 +508,11 @@ def test_things_that_hold_themselves():
 def test_fingerprints_are_the_same_in_another_process():
     """Whatever the seed of Python's own hashes."""
     code = (
-        "import functools, torch\nfrom torch import nn\nfrom initguide.jobs import fingerprint\n"
+        "import functools, torch\nfrom fractions import Fraction\nfrom torch import nn\n"
+        "from initguide.jobs import fingerprint\n"
         "class Mine(nn.Module):\n    def forward(self, x):\n        return x in {'a', 'b', 'c'}\n"
-        "things = [Mine, lambda x: x in {'a', 'b'}, {'d', 'e'}, functools.partial(Mine, 3)]\n"
+        "things = [Mine, lambda x: x in {'a', 'b'}, {'d', 'e'}, functools.partial(Mine, 3),"
+        " range(3), Fraction(1, 2), torch.Tensor.relu]\n"
         "print(fingerprint(things))"
     )
     done = subprocess.run(
