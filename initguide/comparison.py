@@ -1551,7 +1551,8 @@ def _axes(
         axes[name] = dict(values)
         if len(axes[name]) < len(values) or len({str(label) for label in axes[name]}) < len(values):
             raise ValueError(
-                f"grid has {[label for label, _ in values]} for {name!r}; one stands there twice"
+                f"grid has {[label for label, _ in values]} for {name!r}; one stands there twice "
+                "(to tell apart values of one name, give a dictionary of labels and values)"
             )
     return axes
 

@@ -27,6 +27,7 @@ import difflib
 import fnmatch
 import functools
 import math
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -265,6 +266,37 @@ class Scheme:
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         return super().__reduce__() if self.recipe is None else (_remade, self.recipe)
+
+
+def describe(thing: Any) -> str:
+    """Name a function or class, with its arguments where they can be seen; write out a value.
+
+    The text is the same in every process: it says nothing of where in memory something is.
+
+    Parameters
+    ----------
+    thing
+        A function, a class, a scheme, what `functools.partial` makes of one, or a value.
+    """
+    if isinstance(thing, functools.partial):
+        arguments = [_written(a) for a in thing.args]
+        arguments += [f"{key}={_written(value)}" for key, value in thing.keywords.items()]
+        return f"{describe(thing.func)}({', '.join(arguments)})"
+    return thing if isinstance(thing, str) else _written(thing)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, functools.partial):
+        return describe(value)
+    if isinstance(name := getattr(value, "__name__", None), str):
+        return name
+    if type(value) is dict:
+        return f"{{{', '.join(f'{_written(k)}: {_written(v)}' for k, v in value.items())}}}"
+    if type(value) is list:
+        return f"[{', '.join(map(_written, value))}]"
+    if type(value) is tuple:
+        return f"({', '.join(map(_written, value))}{',' * (len(value) == 1)})"
+    return re.sub(r" at 0x[0-9A-Fa-f]+", "", repr(value))
 
 
 def _remade(name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Scheme:

@@ -46,7 +46,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from initguide.initializers import Scheme, initialize, seeded
+from initguide.initializers import Scheme, describe, initialize, seeded
 from initguide.store import SETTINGS, Store
 from initguide.training import Dataset, OptimizerFactory, Run, Stop, one_thread, train
 
@@ -327,7 +327,7 @@ def _fingerprint(thing: Any) -> str:
     return f"{kind}{fingerprint([list(p) if isinstance(p, Iterator) else p for p in made])}"
 
 
-_PLAIN = (types.BuiltinFunctionType, torch.dtype, torch.device)
+_PLAIN = (torch.dtype, torch.device)
 
 
 @_fingerprint.register
@@ -360,6 +360,13 @@ def _(thing: Tensor | np.ndarray) -> str:
 @_fingerprint.register
 def _(thing: Scheme) -> str:
     return thing.description if thing.recipe is not None else f"Scheme{fingerprint(vars(thing))}"
+
+
+@_fingerprint.register
+def _(thing: types.BuiltinFunctionType) -> str:
+    owner = thing.__self__
+    bound = owner is not None and not isinstance(owner, types.ModuleType)
+    return f"{thing.__module__}.{thing.__qualname__}{f' of {fingerprint(owner)}' if bound else ''}"
 
 
 @_fingerprint.register(types.MethodDescriptorType)
@@ -455,21 +462,6 @@ def _constants(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_constants(part) for part in value]
     return value
-
-
-def describe(thing: Any) -> str:
-    """Name a function or class, with its arguments where they can be seen.
-
-    Parameters
-    ----------
-    thing
-        A function, a class, a scheme, or what `functools.partial` makes of one.
-    """
-    if isinstance(thing, functools.partial):
-        arguments = [repr(a) for a in thing.args]
-        arguments += [f"{key}={value!r}" for key, value in thing.keywords.items()]
-        return f"{describe(thing.func)}({', '.join(arguments)})"
-    return str(getattr(thing, "__name__", thing))
 
 
 # One run, in whatever process

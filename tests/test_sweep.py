@@ -33,7 +33,7 @@ import initguide
 from initguide import comparison, jobs
 from initguide import initializers as init
 from initguide.comparison import Comparison, Sweep, compare_init_weights, sweep
-from initguide.jobs import Job, WorkerWarning, fingerprint
+from initguide.jobs import Job, WorkerWarning, describe, fingerprint
 from initguide.store import StoreError, read
 
 HOME = str(Path(initguide.__file__).parents[1])
@@ -478,6 +478,22 @@ def test_values_without_attributes_are_told_apart():
         assert not re.search("0x[0-9a-f]{6}", fingerprint(one))
 
 
+def test_descriptions_hold_no_address():
+    """The same in every process, so that a store can be gone on with; neither do fingerprints."""
+    mine = functools.partial(_made, torch.tanh, default=[nn.ReLU, {"a": (torch.relu,)}, _Slots(3)])
+    assert describe(
+        mine
+    ) == "_made(tanh, default=[ReLU, {'a': (relu,)}, <tests.test_sweep._Slots object>])".replace(
+        "tests.test_sweep", __name__
+    )
+    assert describe(torch.tanh) == "tanh"
+    assert describe((1, "a")) == "(1, 'a')"
+    assert describe(init.normal(0.1)) == "normal(std=0.1)"
+    assert fingerprint(torch.tanh) == "torch._VariableFunctionsClass.tanh"
+    assert fingerprint([1].append) != fingerprint([2].append)
+    assert fingerprint(math.sin) != fingerprint(math.cos)
+
+
 def test_what_cannot_be_told_apart():
     """It is refused, not taken for another."""
     with pytest.raises(TypeError, match="what a lock holds cannot be told, so runs that depend on"):
@@ -512,7 +528,7 @@ def test_fingerprints_are_the_same_in_another_process():
         "from initguide.jobs import fingerprint\n"
         "class Mine(nn.Module):\n    def forward(self, x):\n        return x in {'a', 'b', 'c'}\n"
         "things = [Mine, lambda x: x in {'a', 'b'}, {'d', 'e'}, functools.partial(Mine, 3),"
-        " range(3), Fraction(1, 2), torch.Tensor.relu]\n"
+        " range(3), Fraction(1, 2), torch.Tensor.relu, torch.tanh]\n"
         "print(fingerprint(things))"
     )
     done = subprocess.run(
