@@ -196,7 +196,7 @@ class Scheme:
     recipe
         The function of this module that made the scheme, and its arguments, by which it is sent to
         other processes. ``None`` if there is none, or if it draws from a generator of its own,
-        whose state no other process shares.
+        whose state no other process shares, or is made of a scheme without a recipe.
     """
 
     description: str
@@ -310,6 +310,8 @@ def _recorded(factory: Callable[P, Scheme]) -> Callable[P, Scheme]:
     def make(*args: P.args, **kwargs: P.kwargs) -> Scheme:
         scheme = factory(*args, **kwargs)
         if kwargs.get("generator") is not None:
+            return scheme
+        if any(isinstance(a, Scheme) and a.recipe is None for a in (*args, *kwargs.values())):
             return scheme
         return replace(scheme, recipe=(factory.__name__, args, kwargs))
 
@@ -956,7 +958,7 @@ def _residual(
     def accepts(module: nn.Module) -> bool:
         return not isinstance(scheme, Scheme) or any(map(scheme.accepts, module.modules()))
 
-    settings = {"base": base if isinstance(base, str) else str(base), **settings}
+    settings = {"base": describe(base), **settings}
     if patterns is not None:
         settings["last"] = patterns[0] if len(patterns) == 1 else list(patterns)
     arguments = ", ".join(f"{key}={value!r}" for key, value in settings.items())

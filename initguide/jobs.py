@@ -359,7 +359,12 @@ def _(thing: Tensor | np.ndarray) -> str:
 
 @_fingerprint.register
 def _(thing: Scheme) -> str:
-    return thing.description if thing.recipe is not None else f"Scheme{fingerprint(vars(thing))}"
+    if thing.recipe is None:
+        return f"Scheme{fingerprint(vars(thing))}"
+    _, arguments, keywords = thing.recipe
+    # The description has all values; of functions, such as a base of one's own, only the name.
+    code = [fingerprint(a) for a in (*arguments, *keywords.values()) if callable(a)]
+    return " ".join([thing.description, *code])
 
 
 @_fingerprint.register

@@ -411,6 +411,11 @@ def test_functions_are_told_apart():
     assert fingerprint(lambda m: m) != fingerprint(lambda m: None)  # noqa: ARG005
     assert fingerprint(functools.partial(_made, 1)) != fingerprint(functools.partial(_made, 2))
     assert fingerprint(init.normal(0.1)) != fingerprint(init.normal(0.2))
+    assert fingerprint(init.normal(0.1)) == fingerprint(init.normal(std=0.1))
+    assert fingerprint(init.zero_last(_made(1))) == fingerprint(init.zero_last(base=_made(1)))
+    assert fingerprint(init.zero_last(_made(1))) != fingerprint(init.zero_last(_made(2)))
+    ours = [init.zero_last(init.normal(generator=Generator().manual_seed(i))) for i in (0, 1)]
+    assert fingerprint(ours[0]) != fingerprint(ours[1])
     assert fingerprint(initguide.Net) == "initguide.models.Net"
     assert fingerprint(np.arange(3)) != fingerprint(np.arange(4))
     assert fingerprint({"a": 1, "b": {2, 3}}) == fingerprint({"b": {3, 2}, "a": 1})
