@@ -717,9 +717,9 @@ class _Pool:
         self.executor, self.is_ours = self.make(), True
 
     def close(self) -> None:
-        """End an executor that was made here."""
+        """End an executor that was made here, and whose futures have ended or been cancelled."""
         if self.is_ours:
-            self.executor.shutdown(wait=True, cancel_futures=True)
+            self.executor.shutdown(wait=True)  # Dask's takes no cancel_futures
 
 
 def _another_like(executor: Executor) -> Callable[[], Executor] | None:

@@ -1153,6 +1153,8 @@ def test_a_dask_cluster(swept, faulty, tmp_path):
         result = ours.result()
         assert _numbers(result) == _numbers(expected)
         assert len(read(path)[1]) == 6
+        made = swept({"fault": [""]}, seeds=3, model=faulty.model, executor=client.get_executor)
+        assert _numbers(made) == _numbers(result)[:3]
     assert not result.failures
 
 
@@ -1173,6 +1175,9 @@ def test_dask_gives_a_run_up(swept):
                 return do(job, *rest)
 
             return super().submit(maybe)
+
+        def shutdown(self, wait=True):  # without cancel_futures, as Dask's
+            super().shutdown(wait)
 
     with pytest.warns(WorkerWarning, match="a worker died"):
         result = swept({"scale": [1, 2]}, executor=functools.partial(Dask, 2))
