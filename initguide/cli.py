@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import math
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -95,7 +94,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUES",
         help="a setting and its values, once for each setting: scheme, scale, learning_rate, "
         "optimizer, epochs, batch_size, seed, or a keyword of the network such as hidden_1 or "
-        "dropout. Values are separated by commas, or FROM:TO:log:N or FROM:TO:linear:N",
+        "dropout. Values are separated by commas, those within brackets or quotes aside; or "
+        "FROM:TO:log:N or FROM:TO:linear:N",
     )
     sweep.add_argument(
         "--model",
@@ -244,11 +244,28 @@ def _axis(text: str) -> tuple[str, list[Any]]:
     ends = values.split(":")
     if len(ends) > 1 and isinstance(_value(ends[0]), int | float):
         return name, _range(text, *ends)
-    # Commas within brackets separate the arguments of a scheme.
-    parts = re.split(r",(?![^()]*\))", values)
+    parts = _split(values)
     if not all(map(str.strip, parts)):
         raise ValueError(f"--grid {text!r} has an empty value; write one between all commas")
     return name, [_value(part.strip()) for part in parts]
+
+
+def _split(text: str) -> list[str]:
+    """Split at commas, but for those within brackets or quotes."""
+    parts, depth, quote, begin = [], 0, "", 0
+    for i, character in enumerate(text):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth = max(0, depth - 1)
+        elif character == "," and not depth:
+            parts.append(text[begin:i])
+            begin = i + 1
+    return [*parts, text[begin:]]
 
 
 def _range(text: str, *parts: str) -> list[float]:
@@ -274,12 +291,15 @@ def _range(text: str, *parts: str) -> list[float]:
 
 
 def _value(text: str) -> Any:
-    """Read a value as Python would: a number, True, False or None; anything else is a text."""
+    """Read a value as Python would: a number, True, False, None, a tuple or a list of them.
+
+    Anything else is a text.
+    """
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
-    return value if isinstance(value, int | float | str | None) else text
+    return value if isinstance(value, int | float | str | tuple | list | None) else text
 
 
 def _compare(options: argparse.Namespace) -> None:
