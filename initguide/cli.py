@@ -32,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         The exit status: 0, or 2 where something was wrong with what was asked for (one line on
-        standard error says what). 1 if ``check`` found something worse than a note. 130 after
-        Ctrl-C.
+        standard error says what). 1 if ``check`` found something worse than a note, or if some or
+        all runs of ``sweep`` failed (a run that diverged has not failed). 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     with warnings.catch_warnings():
@@ -83,7 +83,8 @@ def _parser() -> argparse.ArgumentParser:
         help="train the lesson's network, or one of yours, over a grid of settings",
         description="Train a network on Fashion-MNIST with every combination of some settings and "
         "every seed, and print the table of results. In a terminal, a bar shows the runs done, "
-        "their rate and the time left.",
+        "their rate and the time left. The exit status is 0 if all runs were done (diverged ones "
+        "are), 1 if some or all failed, 2 if the sweep could not be done.",
         epilog="example: initguide sweep --grid scheme=he_normal,general_rule "
         "--grid learning_rate=1e-4:1e-1:log:8 --seeds 5 --store runs.sqlite",
     )
@@ -207,7 +208,7 @@ def _check_files(options: argparse.Namespace, *names: str) -> None:
             raise ValueError(f"{other} {same} is the file of {name} too; give another name")
 
 
-def _sweep(options: argparse.Namespace) -> None:
+def _sweep(options: argparse.Namespace) -> int:
     _check_files(options, "store", "save")
     grid: dict[str, list[Any]] = {}
     for text in options.grid:
@@ -230,6 +231,7 @@ def _sweep(options: argparse.Namespace) -> None:
     print(result)
     if options.save is not None:
         result.save(options.save)
+    return 1 if result.failures else 0
 
 
 def _axis(text: str) -> tuple[str, list[Any]]:

@@ -249,6 +249,34 @@ def test_sweep_over_tuples(tmp_path, capsys):
     assert Sweep.load("out.json").grid == {"widths": ("(3, 2)", "(4, 2)")}
 
 
+@pytest.mark.parametrize("faults", ["yes", "no,yes"])
+def test_failed_runs_are_told_by_the_status(tmp_path, capsys, monkeypatch, faults):
+    """1 if some runs failed or all; the table and the file are there all the same."""
+    (tmp_path / "faulty.py").write_text(
+        "import initguide\n\n\nclass make(initguide.Net):\n"
+        "    def __init__(self, fault):\n        super().__init__(3, 2)\n        self.fault = fault"
+        "\n\n    def forward(self, x):\n        if self.fault == 'yes':\n"
+        "            raise RuntimeError('a fault')\n        return super().forward(x)\n"
+    )
+    monkeypatch.delitem(sys.modules, "faulty", raising=False)
+    words = ("--model", "faulty:make", "--save", "out.json")
+    assert _sweep(*words, "--grid", f"fault={faults}") == 1
+    assert "a fault" in capsys.readouterr().out
+    assert len(Sweep.load("out.json").failures) == 1
+
+
+@pytest.mark.usefixtures("never_trains")
+def test_a_network_that_cannot_be_made(tmp_path, capsys):
+    """One line, and status 2."""
+    (tmp_path / "unmade.py").write_text(
+        "def make(width):\n    raise RuntimeError('too wide\\nby far')\n"
+    )
+    assert _sweep("--model", "unmade:make", "--grid", "width=3") == 2
+    assert capsys.readouterr().err == (
+        "initguide: error: model make(width=3) cannot be made: RuntimeError: too wide\n"
+    )
+
+
 def test_sweep_shows_its_progress(capsys, monkeypatch):
     """In a terminal: runs done, rate and time left."""
     monkeypatch.setattr(jobs, "somebody_watches", lambda: True)
