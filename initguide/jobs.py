@@ -6,6 +6,7 @@ worker loads them once, by the arguments of `initguide.fashion_mnist`, or from a
 """
 
 import contextlib
+import copyreg
 import dataclasses
 import functools
 import hashlib
@@ -313,7 +314,8 @@ def _fingerprint(thing: Any) -> str:
         return str(thing)
     kind, attributes = fingerprint(type(thing)), getattr(thing, "__dict__", None)
     try:
-        made = thing.__reduce_ex__(2)  # what it is made of when it is copied
+        reduce = copyreg.dispatch_table.get(type(thing))
+        made = reduce(thing) if reduce else thing.__reduce_ex__(2)  # as pickle and copy do
     except Exception as error:
         if attributes is None:
             raise TypeError(

@@ -474,7 +474,8 @@ def test_values_without_attributes_are_told_apart():
         range(3), range(5), slice(1), slice(2), Fraction(1, 2), Fraction(1, 3), deque([1]),
         deque([2]), _Slots(8), _Slots(64), torch.Tensor.tanh, torch.Tensor.relu, np.tanh, np.sin,
         np.dtype("f4"), np.dtype("f8"), torch.float32, torch.float64, functools.cache(_made),
-        functools.cache(_by_hand), Path("a"), Path("b"), ..., object(),
+        functools.cache(_by_hand), Path("a"), Path("b"), re.compile("a"), re.compile("b"), ...,
+        object(),
     ]  # fmt: skip
     for one, other in itertools.combinations(things, 2):
         assert fingerprint(one) != fingerprint(other)
