@@ -1588,18 +1588,18 @@ def _check_values(
                 raise ValueError(f"scale is {scale!r}; it must be a finite number, at least 0")
             if name in fixed and name != "optimizer" and value is not next(iter(values.values())):
                 continue  # the same network as before
-            keywords = {k: v for k, v in tried.items() if k not in fixed}
+            chosen = {k: v for k, v in tried.items() if k not in fixed}
             try:
                 with seeded(0):
-                    network = model(**keywords)
+                    network = model(**chosen)
             except (ValueError, TypeError):
                 raise
             except Exception as error:
-                words = ", ".join(f"{k}={_setting(_plain(v))}" for k, v in keywords.items())
-                first, *_ = str(error).split("\n", maxsplit=1)
+                words = ", ".join(f"{k}={_setting(_plain(v))}" for k, v in chosen.items())
+                line, *_ = str(error).split("\n", maxsplit=1)
                 raise ValueError(
                     f"model {describe(model)}({words}) cannot be made: "
-                    f"{type(error).__name__}: {first or 'no reason was given'}"
+                    f"{type(error).__name__}: {line or 'no reason was given'}"
                 ) from error
             if not isinstance(network, nn.Module):
                 kind = type(network).__name__
