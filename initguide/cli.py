@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import math
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -33,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         The exit status: 0, or 2 where something was wrong with what was asked for (one line on
-        standard error says what). 1 if ``check`` found something worse than a note. 130 after
-        Ctrl-C.
+        standard error says what). 1 if ``check`` found something worse than a note, or if some or
+        all runs of ``sweep`` failed (a run that diverged has not failed). 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     with warnings.catch_warnings():
@@ -84,7 +83,8 @@ def _parser() -> argparse.ArgumentParser:
         help="train the lesson's network, or one of yours, over a grid of settings",
         description="Train a network on Fashion-MNIST with every combination of some settings and "
         "every seed, and print the table of results. In a terminal, a bar shows the runs done, "
-        "their rate and the time left.",
+        "their rate and the time left. The exit status is 0 if all runs were done (diverged ones "
+        "are), 1 if some or all failed, 2 if the sweep could not be done.",
         epilog="example: initguide sweep --grid scheme=he_normal,general_rule "
         "--grid learning_rate=1e-4:1e-1:log:8 --seeds 5 --store runs.sqlite",
     )
@@ -95,7 +95,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUES",
         help="a setting and its values, once for each setting: scheme, scale, learning_rate, "
         "optimizer, epochs, batch_size, seed, or a keyword of the network such as hidden_1 or "
-        "dropout. Values are separated by commas, or FROM:TO:log:N or FROM:TO:linear:N",
+        "dropout. Values are separated by commas, those within brackets or quotes aside; or "
+        "FROM:TO:log:N or FROM:TO:linear:N",
     )
     sweep.add_argument(
         "--model",
@@ -207,7 +208,7 @@ def _check_files(options: argparse.Namespace, *names: str) -> None:
             raise ValueError(f"{other} {same} is the file of {name} too; give another name")
 
 
-def _sweep(options: argparse.Namespace) -> None:
+def _sweep(options: argparse.Namespace) -> int:
     _check_files(options, "store", "save")
     grid: dict[str, list[Any]] = {}
     for text in options.grid:
@@ -230,6 +231,7 @@ def _sweep(options: argparse.Namespace) -> None:
     print(result)
     if options.save is not None:
         result.save(options.save)
+    return 1 if result.failures else 0
 
 
 def _axis(text: str) -> tuple[str, list[Any]]:
@@ -244,11 +246,28 @@ def _axis(text: str) -> tuple[str, list[Any]]:
     ends = values.split(":")
     if len(ends) > 1 and isinstance(_value(ends[0]), int | float):
         return name, _range(text, *ends)
-    # Commas within brackets separate the arguments of a scheme.
-    parts = re.split(r",(?![^()]*\))", values)
+    parts = _split(values)
     if not all(map(str.strip, parts)):
         raise ValueError(f"--grid {text!r} has an empty value; write one between all commas")
     return name, [_value(part.strip()) for part in parts]
+
+
+def _split(text: str) -> list[str]:
+    """Split at commas, but for those within brackets or quotes."""
+    parts, depth, quote, begin = [], 0, "", 0
+    for i, character in enumerate(text):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth = max(0, depth - 1)
+        elif character == "," and not depth:
+            parts.append(text[begin:i])
+            begin = i + 1
+    return [*parts, text[begin:]]
 
 
 def _range(text: str, *parts: str) -> list[float]:
@@ -274,12 +293,15 @@ def _range(text: str, *parts: str) -> list[float]:
 
 
 def _value(text: str) -> Any:
-    """Read a value as Python would: a number, True, False or None; anything else is a text."""
+    """Read a value as Python would: a number, True, False, None, a tuple or a list of them.
+
+    Anything else is a text.
+    """
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
-    return value if isinstance(value, int | float | str | None) else text
+    return value if isinstance(value, int | float | str | tuple | list | None) else text
 
 
 def _compare(options: argparse.Namespace) -> None:

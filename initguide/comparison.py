@@ -1400,8 +1400,9 @@ def sweep(
     Raises
     ------
     ValueError
-        If a setting is unknown, has no value or the same twice, or a value is not allowed; or if
-        the store holds runs of other settings (`StoreError`).
+        If a setting is unknown, has no value or the same twice, or a value is not allowed; if no
+        network can be made with a value; or if the store holds runs of other settings
+        (`StoreError`).
     TypeError
         If something cannot be sent to the executor's processes.
     OSError
@@ -1551,7 +1552,8 @@ def _axes(
         axes[name] = dict(values)
         if len(axes[name]) < len(values) or len({str(label) for label in axes[name]}) < len(values):
             raise ValueError(
-                f"grid has {[label for label, _ in values]} for {name!r}; one stands there twice"
+                f"grid has {[label for label, _ in values]} for {name!r}; one stands there twice "
+                "(to tell apart values of one name, give a dictionary of labels and values)"
             )
     return axes
 
@@ -1586,8 +1588,19 @@ def _check_values(
                 raise ValueError(f"scale is {scale!r}; it must be a finite number, at least 0")
             if name in fixed and name != "optimizer" and value is not next(iter(values.values())):
                 continue  # the same network as before
-            with seeded(0):
-                network = model(**{k: v for k, v in tried.items() if k not in fixed})
+            chosen = {k: v for k, v in tried.items() if k not in fixed}
+            try:
+                with seeded(0):
+                    network = model(**chosen)
+            except (ValueError, TypeError):
+                raise
+            except Exception as error:
+                words = ", ".join(f"{k}={_setting(_plain(v))}" for k, v in chosen.items())
+                line, *_ = str(error).split("\n", maxsplit=1)
+                raise ValueError(
+                    f"model {describe(model)}({words}) cannot be made: "
+                    f"{type(error).__name__}: {line or 'no reason was given'}"
+                ) from error
             if not isinstance(network, nn.Module):
                 kind = type(network).__name__
                 raise TypeError(f"model is of type {kind}; it must be a torch.nn.Module")

@@ -27,6 +27,7 @@ import difflib
 import fnmatch
 import functools
 import math
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -195,7 +196,7 @@ class Scheme:
     recipe
         The function of this module that made the scheme, and its arguments, by which it is sent to
         other processes. ``None`` if there is none, or if it draws from a generator of its own,
-        whose state no other process shares.
+        whose state no other process shares, or is made of a scheme without a recipe.
     """
 
     description: str
@@ -267,6 +268,37 @@ class Scheme:
         return super().__reduce__() if self.recipe is None else (_remade, self.recipe)
 
 
+def describe(thing: Any) -> str:
+    """Name a function or class, with its arguments where they can be seen; write out a value.
+
+    The text is the same in every process: it says nothing of where in memory something is.
+
+    Parameters
+    ----------
+    thing
+        A function, a class, a scheme, what `functools.partial` makes of one, or a value.
+    """
+    if isinstance(thing, functools.partial):
+        arguments = [_written(a) for a in thing.args]
+        arguments += [f"{key}={_written(value)}" for key, value in thing.keywords.items()]
+        return f"{describe(thing.func)}({', '.join(arguments)})"
+    return thing if isinstance(thing, str) else _written(thing)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, functools.partial):
+        return describe(value)
+    if isinstance(name := getattr(value, "__name__", None), str):
+        return name
+    if type(value) is dict:
+        return f"{{{', '.join(f'{_written(k)}: {_written(v)}' for k, v in value.items())}}}"
+    if type(value) is list:
+        return f"[{', '.join(map(_written, value))}]"
+    if type(value) is tuple:
+        return f"({', '.join(map(_written, value))}{',' * (len(value) == 1)})"
+    return re.sub(r" at 0x[0-9A-Fa-f]+", "", repr(value))
+
+
 def _remade(name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Scheme:
     return INITIALIZERS[name](*arguments, **keywords)
 
@@ -278,6 +310,8 @@ def _recorded(factory: Callable[P, Scheme]) -> Callable[P, Scheme]:
     def make(*args: P.args, **kwargs: P.kwargs) -> Scheme:
         scheme = factory(*args, **kwargs)
         if kwargs.get("generator") is not None:
+            return scheme
+        if any(isinstance(a, Scheme) and a.recipe is None for a in (*args, *kwargs.values())):
             return scheme
         return replace(scheme, recipe=(factory.__name__, args, kwargs))
 
@@ -924,7 +958,7 @@ def _residual(
     def accepts(module: nn.Module) -> bool:
         return not isinstance(scheme, Scheme) or any(map(scheme.accepts, module.modules()))
 
-    settings = {"base": base if isinstance(base, str) else str(base), **settings}
+    settings = {"base": describe(base), **settings}
     if patterns is not None:
         settings["last"] = patterns[0] if len(patterns) == 1 else list(patterns)
     arguments = ", ".join(f"{key}={value!r}" for key, value in settings.items())

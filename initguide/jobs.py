@@ -6,6 +6,7 @@ worker loads them once, by the arguments of `initguide.fashion_mnist`, or from a
 """
 
 import contextlib
+import copyreg
 import dataclasses
 import functools
 import hashlib
@@ -30,6 +31,7 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     ThreadPoolExecutor,
 )
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from numbers import Integral
@@ -45,7 +47,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from initguide.initializers import Scheme, initialize, seeded
+from initguide.initializers import Scheme, describe, initialize, seeded
 from initguide.store import SETTINGS, Store
 from initguide.training import Dataset, OptimizerFactory, Run, Stop, one_thread, train
 
@@ -274,76 +276,146 @@ def fingerprint_of_data(data: Dataset) -> str:
 # What tells one scheme, model or value from another
 
 
-@functools.singledispatch
 def fingerprint(thing: Any) -> str:
     """Text that is the same in every process, and differs where the thing would act differently.
 
-    Functions and classes of one's own are told apart by their compiled code, default values and
-    what they close over, but not by the global variables that they read.
+    Functions and classes of one's own are told apart by their compiled code, default values,
+    attributes and what they close over, but not by the global variables that they read. Modules are
+    told apart by name, other things by what pickle would keep of them, or by their attributes.
 
     Parameters
     ----------
     thing
         A scheme, a function, a class, or a value.
+
+    Raises
+    ------
+    TypeError
+        If it is, or holds, something that has neither, such as a lock.
     """
+    around = _around.get()
+    if id(thing) in around:  # it holds itself
+        return f"<{len(around) - around.index(id(thing))} levels up>"
+    token = _around.set((*around, id(thing)))
+    try:
+        return _fingerprint(thing)
+    finally:
+        _around.reset(token)
+
+
+_around: ContextVar[tuple[int, ...]] = ContextVar("_around", default=())  # what is being told
+
+
+@functools.singledispatch
+def _fingerprint(thing: Any) -> str:
     if isinstance(thing, np.generic):
         return repr(thing.item())
     if isinstance(thing, _PLAIN):
         return str(thing)
-    return f"{fingerprint(type(thing))}{fingerprint(getattr(thing, '__dict__', {}))}"
+    kind, attributes = fingerprint(type(thing)), getattr(thing, "__dict__", None)
+    try:
+        reduce = copyreg.dispatch_table.get(type(thing))
+        made = reduce(thing) if reduce else thing.__reduce_ex__(2)  # as pickle and copy do
+    except Exception as error:
+        if attributes is None:
+            raise TypeError(
+                f"what a {type(thing).__name__} holds cannot be told, so runs that depend on "
+                f"{describe(thing)} cannot be kept in a store ({error})"
+            ) from error
+        return f"{kind}{fingerprint(attributes)}"
+    if isinstance(made, str):  # a name; what it wraps is among its attributes
+        return f"{kind}{made}{fingerprint(attributes or {})}"
+    # Its parts may be iterators, over items of a list or a dictionary.
+    return f"{kind}{fingerprint([list(p) if isinstance(p, Iterator) else p for p in made])}"
 
 
-_PLAIN = (types.BuiltinFunctionType, torch.dtype, torch.device)
+_PLAIN = (torch.dtype, torch.device)
 
 
-@fingerprint.register
+@_fingerprint.register
 def _(thing: str | bytes | int | float | complex | None) -> str:
     return repr(thing)
 
 
-@fingerprint.register
+@_fingerprint.register
 def _(thing: Mapping) -> str:  # type: ignore[type-arg]
-    items = sorted((str(key), fingerprint(value)) for key, value in thing.items())
+    items = sorted((fingerprint(key), fingerprint(value)) for key, value in thing.items())
     return f"{{{', '.join(f'{key}: {value}' for key, value in items)}}}"
 
 
-@fingerprint.register
+@_fingerprint.register
 def _(thing: list | tuple) -> str:  # type: ignore[type-arg]
     return f"[{', '.join(map(fingerprint, thing))}]"
 
 
-@fingerprint.register
+@_fingerprint.register
 def _(thing: set | frozenset) -> str:  # type: ignore[type-arg]
     return f"{{{', '.join(sorted(map(fingerprint, thing)))}}}"
 
 
-@fingerprint.register
+@_fingerprint.register
 def _(thing: Tensor | np.ndarray) -> str:
     array = np.ascontiguousarray(torch.as_tensor(thing).detach().cpu().numpy())
     return f"{array.dtype}{array.shape}{hashlib.sha256(array.tobytes()).hexdigest()[:16]}"
 
 
-@fingerprint.register
+@_fingerprint.register
 def _(thing: Scheme) -> str:
-    return thing.description if thing.recipe is not None else f"Scheme{fingerprint(vars(thing))}"
+    if thing.recipe is None:
+        return f"Scheme{fingerprint(vars(thing))}"
+    _, arguments, keywords = thing.recipe
+    # The description has all values; of functions, such as a base of one's own, only the name.
+    code = [fingerprint(a) for a in (*arguments, *keywords.values()) if callable(a)]
+    return " ".join([thing.description, *code])
 
 
-@fingerprint.register
+@_fingerprint.register
+def _(thing: types.BuiltinFunctionType) -> str:
+    owner = thing.__self__
+    bound = owner is not None and not isinstance(owner, types.ModuleType)
+    return f"{thing.__module__}.{thing.__qualname__}{f' of {fingerprint(owner)}' if bound else ''}"
+
+
+@_fingerprint.register(types.MethodDescriptorType)
+@_fingerprint.register(types.WrapperDescriptorType)
+@_fingerprint.register(types.ClassMethodDescriptorType)
+@_fingerprint.register(types.GetSetDescriptorType)
+@_fingerprint.register(types.MemberDescriptorType)
+def _(thing: Any) -> str:
+    return f"{thing.__objclass__.__module__}.{thing.__qualname__}"
+
+
+@_fingerprint.register
+def _(thing: np.ufunc) -> str:
+    return f"numpy.{thing.__name__}"
+
+
+@_fingerprint.register
+def _(thing: types.ModuleType) -> str:
+    return f"module {thing.__name__}"
+
+
+@_fingerprint.register
+def _(thing: functools.cached_property) -> str:  # type: ignore[type-arg]
+    return f"cached_property{fingerprint(thing.func)}"
+
+
+@_fingerprint.register
 def _(thing: functools.partial) -> str:  # type: ignore[type-arg]
     return f"partial{fingerprint([thing.func, list(thing.args), thing.keywords])}"
 
 
-@fingerprint.register
+@_fingerprint.register
 def _(thing: types.MethodType) -> str:
     return f"method{fingerprint([thing.__func__, thing.__self__])}"
 
 
-@fingerprint.register
+@_fingerprint.register
 def _(thing: types.FunctionType) -> str:
     return _public_name(thing) or _hashed(thing, _parts_of(thing))
 
 
-@fingerprint.register
+@_fingerprint.register
 def _(thing: type) -> str:
     if name := _public_name(thing):
         return name
@@ -353,8 +425,8 @@ def _(thing: type) -> str:
             parts += [key, *(_parts_of(f) for f in (value.fget, value.fset) if f is not None)]
         elif isinstance(value, types.FunctionType | staticmethod | classmethod):
             parts += [key, _parts_of(getattr(value, "__func__", value))]
-        elif isinstance(value, str | int | float | None) and not key.startswith("__"):
-            parts += [key, repr(value)]
+        elif not (key.startswith("__") and key.endswith("__")) and key != "_abc_impl":
+            parts += [key, fingerprint(value)]  # ABC's own notes say nothing about the class
     return _hashed(thing, parts)
 
 
@@ -397,21 +469,6 @@ def _constants(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_constants(part) for part in value]
     return value
-
-
-def describe(thing: Any) -> str:
-    """Name a function or class, with its arguments where they can be seen.
-
-    Parameters
-    ----------
-    thing
-        A function, a class, a scheme, or what `functools.partial` makes of one.
-    """
-    if isinstance(thing, functools.partial):
-        arguments = [repr(a) for a in thing.args]
-        arguments += [f"{key}={value!r}" for key, value in thing.keywords.items()]
-        return f"{describe(thing.func)}({', '.join(arguments)})"
-    return str(getattr(thing, "__name__", thing))
 
 
 # One run, in whatever process
@@ -662,9 +719,9 @@ class _Pool:
         self.executor, self.is_ours = self.make(), True
 
     def close(self) -> None:
-        """End an executor that was made here."""
+        """End an executor that was made here, and whose futures have ended or been cancelled."""
         if self.is_ours:
-            self.executor.shutdown(wait=True, cancel_futures=True)
+            self.executor.shutdown(wait=True)  # Dask's takes no cancel_futures
 
 
 def _another_like(executor: Executor) -> Callable[[], Executor] | None:

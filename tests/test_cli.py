@@ -237,6 +237,46 @@ def test_sweep_with_a_store_and_a_model(tmp_path, capsys, monkeypatch):
     assert line.count("\n") == 1
 
 
+def test_sweep_over_tuples(tmp_path, capsys):
+    """They reach the network as such, and the table and the file have them."""
+    (tmp_path / "tupled.py").write_text(
+        "import initguide\n\n\ndef make(widths):\n"
+        "    assert isinstance(widths, tuple)\n    return initguide.Net(*widths)\n"
+    )
+    words = ("--model", "tupled:make", "--save", "out.json")
+    assert _sweep(*words, "--grid", "widths=(3,2),(4,2)") == 0
+    assert "(4, 2)" in capsys.readouterr().out
+    assert Sweep.load("out.json").grid == {"widths": ("(3, 2)", "(4, 2)")}
+
+
+@pytest.mark.parametrize("faults", ["yes", "no,yes"])
+def test_failed_runs_are_told_by_the_status(tmp_path, capsys, monkeypatch, faults):
+    """1 if some runs failed or all; the table and the file are there all the same."""
+    (tmp_path / "faulty.py").write_text(
+        "import initguide\n\n\nclass make(initguide.Net):\n"
+        "    def __init__(self, fault):\n        super().__init__(3, 2)\n        self.fault = fault"
+        "\n\n    def forward(self, x):\n        if self.fault == 'yes':\n"
+        "            raise RuntimeError('a fault')\n        return super().forward(x)\n"
+    )
+    monkeypatch.delitem(sys.modules, "faulty", raising=False)
+    words = ("--model", "faulty:make", "--save", "out.json")
+    assert _sweep(*words, "--grid", f"fault={faults}") == 1
+    assert "a fault" in capsys.readouterr().out
+    assert len(Sweep.load("out.json").failures) == 1
+
+
+@pytest.mark.usefixtures("never_trains")
+def test_a_network_that_cannot_be_made(tmp_path, capsys):
+    """One line, and status 2."""
+    (tmp_path / "unmade.py").write_text(
+        "def make(width):\n    raise RuntimeError('too wide\\nby far')\n"
+    )
+    assert _sweep("--model", "unmade:make", "--grid", "width=3") == 2
+    assert capsys.readouterr().err == (
+        "initguide: error: model make(width=3) cannot be made: RuntimeError: too wide\n"
+    )
+
+
 def test_sweep_shows_its_progress(capsys, monkeypatch):
     """In a terminal: runs done, rate and time left."""
     monkeypatch.setattr(jobs, "somebody_watches", lambda: True)
@@ -254,7 +294,16 @@ def test_sweep_shows_its_progress(capsys, monkeypatch):
         ("a=0:1:linear:5", [0, 0.25, 0.5, 0.75, 1]),
         ("a=1:0:linear:2", [1, 0]),
         ("a=0.1:0.001:log:3", [0.1, 0.01, 0.001]),
-        ("a=[1,2]", ["[1", "2]"]),
+        ("a=[1,2]", [[1, 2]]),
+        ("a=(1,2), (3,4),5", [(1, 2), (3, 4), 5]),
+        ("a=(8,(1,2)),(3,)", [(8, (1, 2)), (3,)]),
+        (
+            "a=zero_last(last='fc3', base='he_normal()'),default",
+            ["zero_last(last='fc3', base='he_normal()')", "default"],
+        ),
+        ("a=zero_last(last=['b(', \"c',)\"]),'x,y'", ["zero_last(last=['b(', \"c',)\"])", "x,y"]),
+        ("a=uniform(-0.5,0.5", ["uniform(-0.5,0.5"]),
+        ("a=x),y", ["x)", "y"]),
     ],
 )
 def test_values_of_a_grid(text, expected):

@@ -1428,6 +1428,21 @@ def test_a_base_of_ones_own():
     assert (net.stem.weight == 3).all()
 
 
+def test_a_base_is_described_by_name():
+    """Not by where it is in memory; with arguments where there are any."""
+    assert repr(init.zero_last(nn.init.zeros_)) == "zero_last(base='zeros_')"
+    mine = partial(nn.init.constant_, val=3)
+    assert repr(init.residual_scaled(mine)) == "residual_scaled(base='constant_(val=3)')"
+
+
+def test_the_recipe_of_a_base_counts():
+    """A scheme made of one that draws from a generator of its own has no recipe either."""
+    assert init.zero_last(init.normal(0.1)).recipe is not None
+    for scheme in (init.normal(generator=Generator()), init.Scheme("mine", nn.init.zeros_)):
+        assert init.zero_last(scheme).recipe is None
+        assert init.residual_scaled(base=scheme).recipe is None
+
+
 def test_a_shared_end_is_scaled_once():
     """Branches that share their last weights have one end between them."""
     net = _residual_net(2)

@@ -1,7 +1,11 @@
 """Sweeps: the grid, the same numbers wherever runs are done, and nothing lost when things break."""
 
+import abc
+import copy
 import functools
+import itertools
 import json
+import math
 import multiprocessing
 import os
 import pickle
@@ -10,8 +14,11 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from collections import deque
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,7 +33,7 @@ import initguide
 from initguide import comparison, jobs
 from initguide import initializers as init
 from initguide.comparison import Comparison, Sweep, compare_init_weights, sweep
-from initguide.jobs import Job, WorkerWarning, fingerprint
+from initguide.jobs import Job, WorkerWarning, describe, fingerprint
 from initguide.store import StoreError, read
 
 HOME = str(Path(initguide.__file__).parents[1])
@@ -404,6 +411,11 @@ def test_functions_are_told_apart():
     assert fingerprint(lambda m: m) != fingerprint(lambda m: None)  # noqa: ARG005
     assert fingerprint(functools.partial(_made, 1)) != fingerprint(functools.partial(_made, 2))
     assert fingerprint(init.normal(0.1)) != fingerprint(init.normal(0.2))
+    assert fingerprint(init.normal(0.1)) == fingerprint(init.normal(std=0.1))
+    assert fingerprint(init.zero_last(_made(1))) == fingerprint(init.zero_last(base=_made(1)))
+    assert fingerprint(init.zero_last(_made(1))) != fingerprint(init.zero_last(_made(2)))
+    ours = [init.zero_last(init.normal(generator=Generator().manual_seed(i))) for i in (0, 1)]
+    assert fingerprint(ours[0]) != fingerprint(ours[1])
     assert fingerprint(initguide.Net) == "initguide.models.Net"
     assert fingerprint(np.arange(3)) != fingerprint(np.arange(4))
     assert fingerprint({"a": 1, "b": {2, 3}}) == fingerprint({"b": {3, 2}, "a": 1})
@@ -426,12 +438,103 @@ def test_classes_are_told_apart():
     assert fingerprint(made(3)) != fingerprint(made(4))
 
 
+def test_classes_are_told_apart_by_their_attributes():
+    """Of whatever kind, nested classes and functions that are no methods too."""
+
+    def made(value):
+        class Model(nn.Module):
+            setting = value
+
+        return fingerprint(Model)
+
+    class Small:
+        width = 8
+
+    class Large:
+        width = 64
+
+    Large.__qualname__ = Small.__qualname__
+    kinds = [(8,), (64,), [8], [64], {"a": 8}, {"a": 64}, {8}, {64}, Small, Large]
+    kinds += [functools.partial(_made, 8), functools.partial(_made, 64), torch, math, None, 0.5]
+    for one, other in itertools.pairwise(kinds):
+        assert made(one) == made(one)
+        assert made(one) != made(other)
+
+
+class _Slots:
+    __slots__ = ("width",)
+
+    def __init__(self, width):
+        self.width = width
+
+
+def test_values_without_attributes_are_told_apart():
+    """By what pickle keeps of them; parts of compiled classes by name."""
+    things = [
+        range(3), range(5), slice(1), slice(2), Fraction(1, 2), Fraction(1, 3), deque([1]),
+        deque([2]), _Slots(8), _Slots(64), torch.Tensor.tanh, torch.Tensor.relu, np.tanh, np.sin,
+        np.dtype("f4"), np.dtype("f8"), torch.float32, torch.float64, functools.cache(_made),
+        functools.cache(_by_hand), Path("a"), Path("b"), re.compile("a"), re.compile("b"), ...,
+        object(),
+    ]  # fmt: skip
+    for one, other in itertools.combinations(things, 2):
+        assert fingerprint(one) != fingerprint(other)
+    for one in things:
+        assert fingerprint(copy.deepcopy(one)) == fingerprint(one)
+        assert not re.search("0x[0-9a-f]{6}", fingerprint(one))
+
+
+def test_descriptions_hold_no_address():
+    """The same in every process, so that a store can be gone on with; neither do fingerprints."""
+    mine = functools.partial(_made, torch.tanh, default=[nn.ReLU, {"a": (torch.relu,)}, _Slots(3)])
+    assert describe(
+        mine
+    ) == "_made(tanh, default=[ReLU, {'a': (relu,)}, <tests.test_sweep._Slots object>])".replace(
+        "tests.test_sweep", __name__
+    )
+    assert describe(torch.tanh) == "tanh"
+    assert describe((1, "a")) == "(1, 'a')"
+    assert describe(init.normal(0.1)) == "normal(std=0.1)"
+    assert fingerprint(torch.tanh) == "torch._VariableFunctionsClass.tanh"
+    assert fingerprint([1].append) != fingerprint([2].append)
+    assert fingerprint(math.sin) != fingerprint(math.cos)
+
+
+def test_what_cannot_be_told_apart():
+    """It is refused, not taken for another."""
+    with pytest.raises(TypeError, match="what a lock holds cannot be told, so runs that depend on"):
+        fingerprint(functools.partial(_made, threading.Lock()))
+
+
+def test_things_that_hold_themselves():
+    """They have a fingerprint, too."""
+
+    def made(number):
+        class Node(abc.ABC):  # noqa: B024
+            kinds: list = []  # noqa: RUF012
+            size = number
+
+            @functools.cached_property
+            def half(self):
+                return Node.size / 2
+
+        Node.kinds += [Node, Node()]
+        Node.kinds[1].me = Node.kinds
+        return Node
+
+    assert fingerprint(made(1)) == fingerprint(made(1))
+    assert fingerprint(made(1)) != fingerprint(made(2))
+    assert fingerprint(made(1).kinds[1]) != fingerprint(made(2).kinds[1])
+
+
 def test_fingerprints_are_the_same_in_another_process():
     """Whatever the seed of Python's own hashes."""
     code = (
-        "import functools, torch\nfrom torch import nn\nfrom initguide.jobs import fingerprint\n"
+        "import functools, torch\nfrom fractions import Fraction\nfrom torch import nn\n"
+        "from initguide.jobs import fingerprint\n"
         "class Mine(nn.Module):\n    def forward(self, x):\n        return x in {'a', 'b', 'c'}\n"
-        "things = [Mine, lambda x: x in {'a', 'b'}, {'d', 'e'}, functools.partial(Mine, 3)]\n"
+        "things = [Mine, lambda x: x in {'a', 'b'}, {'d', 'e'}, functools.partial(Mine, 3),"
+        " range(3), Fraction(1, 2), torch.Tensor.relu, torch.tanh]\n"
         "print(fingerprint(things))"
     )
     done = subprocess.run(
@@ -852,7 +955,9 @@ def test_progress(swept, tmp_path, capfd):
 # Killed, interrupted, side by side
 
 SWEEPING = """
+import abc
 import functools
+import itertools
 import multiprocessing
 import types
 from concurrent.futures import ProcessPoolExecutor
@@ -1049,6 +1154,8 @@ def test_a_dask_cluster(swept, faulty, tmp_path):
         result = ours.result()
         assert _numbers(result) == _numbers(expected)
         assert len(read(path)[1]) == 6
+        made = swept({"fault": [""]}, seeds=3, model=faulty.model, executor=client.get_executor)
+        assert _numbers(made) == _numbers(result)[:3]
     assert not result.failures
 
 
@@ -1069,6 +1176,9 @@ def test_dask_gives_a_run_up(swept):
                 return do(job, *rest)
 
             return super().submit(maybe)
+
+        def shutdown(self, wait=True):  # without cancel_futures, as Dask's
+            super().shutdown(wait)
 
     with pytest.warns(WorkerWarning, match="a worker died"):
         result = swept({"scale": [1, 2]}, executor=functools.partial(Dask, 2))
