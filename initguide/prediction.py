@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from initguide.activations import Activation, Array
+from initguide.generators import seeded
 from initguide.tables import Table
 
 __all__ = ["Prediction", "Predictions", "predict_variances"]
@@ -200,7 +201,7 @@ def predict_variances(model: nn.Module, inputs: Any, *, seed: int = 0) -> Predic
         if not all(t.isfinite().all() for t in tensors):
             raise ValueError("inputs hold NaN or infinite numbers; theory needs finite ones")
         follower = _Follower(model, tensors)
-        with left_alone(model), _seeded(seed), follower.watching(), follower:
+        with seeded(seed), left_alone(model), follower.watching(), follower:
             if isinstance(copied, Mapping):
                 model(**copied)
             elif isinstance(copied, tuple):
@@ -295,15 +296,6 @@ def _restore(current: dict[str, Any], before: Mapping[str, Any]) -> None:
         return
     current.clear()
     current.update(before)
-
-
-@contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed torch's generators; put them back, whatever happens."""
-    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.random.fork_rng(devices=gpus):
-        torch.manual_seed(seed) if gpus else torch.default_generator.manual_seed(seed)
-        yield
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,7 +33,8 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
-from initguide.initializers import fans, seeded
+from initguide.generators import seeded
+from initguide.initializers import fans
 from initguide.prediction import check_kind, left_alone
 
 __all__ = [

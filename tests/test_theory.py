@@ -1,8 +1,11 @@
 """Theory: closed forms, independent quadrature and Monte Carlo, published points, wide networks."""
 
+import copy
 import itertools
 import math
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -1013,3 +1016,35 @@ def test_public_names():
     assert initguide.theory is theory
     for name in theory.__all__:
         assert getattr(theory, name).__doc__
+
+
+class Pause(nn.Module):
+    """Lets other threads in."""
+
+    def forward(self, x):
+        """Wait a moment."""
+        time.sleep(0.002)
+        return x
+
+
+def test_threads_do_not_disturb_each_other():
+    """In several threads the results are those of one, and the global generator is put back."""
+    net = nn.Sequential(nn.Linear(20, 20), Pause(), nn.Dropout(0.5), nn.ReLU(), nn.Linear(20, 20))
+    x = torch.randn(10, 20, generator=Generator().manual_seed(0))
+    alone, before = theory.predict_variances(net, x), torch.get_rng_state()
+    with ThreadPoolExecutor(4) as pool:
+        found = pool.map(lambda _: theory.predict_variances(copy.deepcopy(net), x), range(12))
+        assert all(one == alone for one in found)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("call", ["gain", "predict_variances"])
+def test_one_thread_at_a_time_has_the_global_generator(call):
+    """What uses the global generator waits until another thread has put it back."""
+    args = (torch.sin,) if call == "gain" else (nn.Linear(2, 2), torch.ones(3, 2))
+    with ThreadPoolExecutor(1) as pool:
+        with init.seeded(0):
+            waiting = pool.submit(getattr(theory, call), *args)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.3)
+        assert waiting.result(timeout=20)
