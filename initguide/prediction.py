@@ -134,9 +134,11 @@ def predict_variances(model: nn.Module, inputs: Any, *, seed: int = 0) -> Predic
     One forward pass is followed operation by operation:
 
     - a linear layer or convolution: E[z²] = taps · E[w²] · E[x²] + E[b²], where taps is the
-      fan-in, less what lies on a convolution's padding, counted exactly;
+      fan-in, less what lies on a convolution's padding. Layers with zero padding leave less at the
+      borders than in the middle, so positions are weighed by their shares of E[x²]. The shares are
+      taken from this pass, and only E[x²], their mean, is predicted;
     - an elementwise activation of pre-activations: E[φ(z)²] with normal z of the predicted
-      variance;
+      variance, which in images is spread over the positions in the same way;
     - dropout: 1 / (1 - p) times while training, nothing in evaluation mode;
     - normalization (batch, layer, group, instance, RMS): E[γ²] + E[β²];
     - sums: second moments add where a summand comes from a zero-mean layer that the other does not
@@ -574,23 +576,28 @@ class _Follower(TorchFunctionMode):
     def _taps(
         self, func: Any, name: str, values: dict[str, Any], before: _Belief, fan_in: int
     ) -> Array:
-        """(groups,) sum of x² that an output sees, on average: the padding's zeros left out."""
+        """(groups,) sum of x² that an output sees, on average: the padding's zeros left out.
+
+        After layers with padding the borders hold less than the middle, so positions are weighed by
+        what they hold in this pass.
+        """
         x, weight = values["input"], values["weight"]
         if name == "linear":
             return fan_in * before.second
         kernel = weight.shape[2:]
-        batched = x.ndim == len(kernel) + 2
-        if before.measured and batched and len(x) == len(self._groups):
-            energy = x.detach().double().square().mean(1, keepdim=True)
-        else:
-            energy = torch.ones(
-                1, 1, *x.shape[-len(kernel) :], dtype=torch.float64, device=x.device
-            )
+        squares = x.detach().double().square()
+        each = before.measured and x.ndim == len(kernel) + 2 and len(x) == len(self._groups)
+        if each:
+            energy = squares.mean(1, keepdim=True)
+        else:  # how it is spread over the positions; how large it is, theory says
+            energy = squares.reshape(-1, *x.shape[-len(kernel) :]).mean(0)[None, None]
+            whole = energy.mean()
+            energy = energy / whole if whole else torch.ones_like(energy)
         one = torch.ones(1, 1, *kernel, dtype=torch.float64, device=x.device)
         changed = {"input": energy, "weight": one, "bias": None, "groups": 1}
         seen = func(**(values | changed)).flatten(1).mean(1).cpu().numpy()
         channels = fan_in / math.prod(kernel)
-        if len(seen) == 1 and not (before.measured and len(self._groups) == 1 and batched):
+        if not each:
             return cast(Array, channels * float(seen[0]) * before.second)
         sums = np.bincount(self._groups, seen) / (self._shares * len(self._groups))
         return cast(Array, channels * sums)
@@ -621,6 +628,11 @@ class _Follower(TorchFunctionMode):
                 )
             phi = self._activations[key].second
             second = np.array([phi(float(q)) for q in np.maximum(belief.second - mean**2, 0)])
+            q = self._overall(belief.second)
+            here = phi(max(q - mean**2, 0))
+            if here > 0:  # positions differ in strength, and phi may be curved
+                there = [phi(max(q * share - mean**2, 0)) for share in _position_shares(x)]
+                second = second * (sum(there) / len(there) / here)
         except ValueError as error:
             wrong = str(error).split(": ", 1)[-1].split(";")[0].split("\n")[0]
             raise _Gap(f"not elementwise, or without finite moments: {wrong}") from error
@@ -727,8 +739,10 @@ class _Follower(TorchFunctionMode):
         values = dict(zip(("input", "pad", "mode", "value"), args, strict=False)) | kwargs
         belief, x = self._about(values["input"]), values["input"]
         mode = values.get("mode", "constant")
-        if belief is not None and mode == "circular":
-            return replace(belief, measured=False)
+        if belief is not None and mode == "circular":  # repeats borders: their share, as `_taps`
+            before, after = (float(t.detach().double().square().mean()) for t in (x, out))
+            share = after / before if before else 1.0
+            return replace(belief, second=belief.second * share, measured=False)
         if belief is None or mode != "constant" or values.get("value"):
             raise _Gap("what is padded with may differ from the rest")
         return replace(
@@ -784,6 +798,18 @@ class _Follower(TorchFunctionMode):
             heads=belief.heads if odd else None,
             measured=False,
         )
+
+
+def _position_shares(x: Tensor) -> list[float]:
+    """Mean squares of up to eight equal parts of an image's positions, relative to the whole."""
+    if x.ndim < 4:
+        return [1.0]
+    energy = x.detach().double().square().mean((0, 1)).flatten().sort().values
+    if not energy.any():
+        return [1.0]
+    parts = energy.tensor_split(min(8, len(energy)))
+    means = torch.stack([part.mean() for part in parts])
+    return cast(list[float], (means / means.mean()).tolist())
 
 
 def _operands(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, Any]:

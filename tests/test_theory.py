@@ -699,6 +699,26 @@ def test_convolutions():
     )
 
 
+@pytest.mark.parametrize("padded_before", [False, True])
+def test_borders_of_deep_convolutions(padded_before):
+    """On small maps zero padding takes what a box filter over the map says, also after 20 layers."""
+    net, box = nn.Sequential(), torch.ones(1, 1, 3, 3) / 9
+    for i in range(20):
+        pad = [nn.ZeroPad2d(1)] if padded_before else []
+        conv = nn.Conv2d(32 if i else 1, 32, 3, padding=0 if pad else 1)
+        net.extend([*pad, conv, nn.ReLU()])
+    initguide.initialize(net, init.he_normal(generator=Generator().manual_seed(0)))
+    x = torch.randn(8, 1, 5, 5, generator=Generator().manual_seed(0))
+    records = theory.predict_variances(net, x)
+    q = F.conv2d(x.square().mean(0, keepdim=True), box, padding=1)
+    kept = 1 / q.mean()
+    for _ in range(19):
+        q = F.conv2d(q, box, padding=1)
+    kept = float(kept * q.mean())  # 0.02; with all positions equally strong it would be 0.0006
+    assert records[-1].basis == "the inputs"
+    assert 0.6 < records[-1].second_moment / records[0].second_moment / kept < 1.6
+
+
 class Residual(nn.Module):
     """A residual block, with what a test wants in it."""
 
@@ -759,7 +779,8 @@ def test_norms():
         record = theory.predict_variances(net, torch.randn(16, 3, 9, 9, generator=generator))[1]
         assert record.second_moment == pytest.approx(record.measured, rel=0.15)
         assert record.second_moment == pytest.approx(
-            2 * float(norm.weight.detach().square().mean()), rel=0.02
+            2 * float(norm.weight.detach().square().mean()),
+            rel=0.04,  # by chance not the same everywhere, and the middle is seen more often
         )
     net = nn.Sequential(nn.Linear(300, 300), nn.BatchNorm1d(300), nn.ReLU(), nn.Linear(300, 300))
     net.apply(init.normal(0.2, generator=generator)).eval()  # running statistics: 0 and 1
