@@ -678,6 +678,8 @@ class _Follower(TorchFunctionMode):
 
     def add(self, func: Any, args: Any, kwargs: dict[str, Any], _: Tensor) -> _Belief:
         a, b = _operands(args, kwargs)
+        if "rsub" in func.__name__:  # b - alpha · a
+            a, b = b, a
         sign = -1.0 if "sub" in func.__name__ else 1.0
         factor = sign * kwargs.get("alpha", 1)
         if a is b:
@@ -685,9 +687,9 @@ class _Follower(TorchFunctionMode):
         if not isinstance(a, Tensor) or not isinstance(b, Tensor):
             x, number = (a, b) if isinstance(a, Tensor) else (b, a)
             belief = cast(_Belief, self._about(x))
-            if "rsub" in func.__name__:
-                belief = belief.scaled(-1)
-            elif number is b:
+            if x is b:
+                belief = belief.scaled(factor)
+            else:
                 number = factor * number
             if math.isnan(belief.mean):
                 raise _Gap("the mean of what a number is added to is unknown")

@@ -699,9 +699,45 @@ def test_convolutions():
     )
 
 
+class Sum(nn.Module):
+    """Two layers, and a function of what they give."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.one, self.two = nn.Linear(100, 100), nn.Linear(100, 100)
+        self.last, self.function = nn.Linear(100, 100), function
+
+    def forward(self, x):
+        """The last layer sees the function's result."""
+        return self.last(self.function(self.one(x), self.two(x)))
+
+
+@pytest.mark.parametrize(
+    ("function", "by_hand"),
+    [
+        (lambda a, _: torch.rsub(a, 1.0, alpha=2), lambda a, _: 1 - 2 * a),
+        (lambda a, _: 1.0 - a, lambda a, _: 1 - a),
+        (lambda a, _: torch.sub(a, 1.0, alpha=2), lambda a, _: a - 2),
+        (lambda a, b: torch.rsub(a, b, alpha=2).relu(), lambda a, b: (b - 2 * a).relu()),
+        (lambda a, b: torch.sub(a, b, alpha=2).relu(), lambda a, b: (a - 2 * b).relu()),
+    ],
+)
+def test_differences(function, by_hand):
+    """Differences either way round, with the factor that alpha is."""
+    generator = Generator().manual_seed(0)
+    net, x = Sum(function), torch.randn(200, 100, generator=generator)
+    initguide.initialize(net, init.normal(0.1, generator=generator))
+    nn.init.constant_(net.one.bias, 0.8)
+    with torch.no_grad():
+        q = by_hand(net.one(x), net.two(x)).square().mean() * net.last.weight.square().sum(1).mean()
+    record = theory.predict_variances(net, x)["last"]
+    assert record.basis == "the inputs"
+    assert record.second_moment == pytest.approx(float(q), rel=0.1)
+
+
 @pytest.mark.parametrize("padded_before", [False, True])
 def test_borders_of_deep_convolutions(padded_before):
-    """On small maps zero padding takes what a box filter over the map says, also after 20 layers."""
+    """On small maps zero padding takes what a box filter over the map says, 20 layers deep."""
     net, box = nn.Sequential(), torch.ones(1, 1, 3, 3) / 9
     for i in range(20):
         pad = [nn.ZeroPad2d(1)] if padded_before else []
