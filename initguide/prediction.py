@@ -431,7 +431,8 @@ class _Follower(TorchFunctionMode):
 
         def leave(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             name, _, before = self._stack.pop()
-            if all(self._about(tensor) is None for tensor in _tensors([args, kwargs])):
+            given = _tensors([args, kwargs])
+            if all(t.is_floating_point() and self._about(t) is None for t in given):
                 return  # computes weights, as a parametrization does
             own = {id(p) for p in module.parameters(recurse=False)}
             if own and not own & self._used and before == len(self.records):

@@ -735,6 +735,14 @@ def test_differences(function, by_hand):
     assert record.second_moment == pytest.approx(float(q), rel=0.1)
 
 
+def test_embedding_bag_is_told_as_unpredicted():
+    """A layer without a rule has a record that says so, also if whole numbers go in."""
+    net = nn.Sequential(nn.EmbeddingBag(10, 8), nn.Linear(8, 3))
+    table = theory.predict_variances(net, (torch.arange(20) % 10).reshape(4, 5))
+    assert [(r.kind, r.predicted) for r in table] == [("EmbeddingBag", False), ("Linear", True)]
+    assert table[0].reason == "no rule for EmbeddingBag"
+
+
 @pytest.mark.parametrize("padded_before", [False, True])
 def test_borders_of_deep_convolutions(padded_before):
     """On small maps zero padding takes what a box filter over the map says, 20 layers deep."""
