@@ -18,6 +18,8 @@ import torch.nn.functional as F  # noqa: N812  torch's own idiom
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from initguide.generators import seeded
+
 __all__ = ["Activation", "NoMoment"]
 
 Phi = str | Callable[[Tensor], Tensor]
@@ -197,7 +199,7 @@ class Activation:
         self._dtype = torch.float64
         self._known: dict[tuple[str, float, float], float] = {}
         self._kinks: dict[tuple[bool, float], list[float]] = {}
-        with torch.random.fork_rng(devices=[]):
+        with seeded(0):
             self._check()
         self.tolerance = 1e-13 if self._precise else 1e-7
 

@@ -32,7 +32,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
-from threading import RLock
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar, cast
 
@@ -41,6 +40,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.parameter import is_lazy
+
+from initguide.generators import seeded as seeded  # noqa: PLC0414  known by this name, too
 
 __all__ = [
     "INITIALIZERS",
@@ -156,25 +157,6 @@ def fans(layer: nn.Module) -> Fans:
         f"fan-in and fan-out are known for linear layers, convolutions and embeddings, "
         f"not for {type(layer).__name__}"
     )
-
-
-_GLOBAL_GENERATOR = RLock()
-
-
-@contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed torch's global generators for a while, then put them back as they were.
-
-    All threads share these generators, so only one thread at a time gets in.
-    """
-    # Looking after the GPUs' generators would start CUDA where nobody uses it.
-    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=gpus):
-        if gpus:
-            torch.manual_seed(seed)
-        else:
-            torch.default_generator.manual_seed(seed)
-        yield
 
 
 @dataclass(frozen=True, repr=False, eq=False)

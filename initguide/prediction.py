@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from initguide.activations import Activation, Array
+from initguide.generators import seeded
 from initguide.tables import Table
 
 __all__ = ["Prediction", "Predictions", "predict_variances"]
@@ -133,9 +134,11 @@ def predict_variances(model: nn.Module, inputs: Any, *, seed: int = 0) -> Predic
     One forward pass is followed operation by operation:
 
     - a linear layer or convolution: E[z²] = taps · E[w²] · E[x²] + E[b²], where taps is the
-      fan-in, less what lies on a convolution's padding, counted exactly;
+      fan-in, less what lies on a convolution's padding. Layers with zero padding leave less at the
+      borders than in the middle, so positions are weighed by their shares of E[x²]. The shares are
+      taken from this pass, and only E[x²], their mean, is predicted;
     - an elementwise activation of pre-activations: E[φ(z)²] with normal z of the predicted
-      variance;
+      variance, which in images is spread over the positions in the same way;
     - dropout: 1 / (1 - p) times while training, nothing in evaluation mode;
     - normalization (batch, layer, group, instance, RMS): E[γ²] + E[β²];
     - sums: second moments add where a summand comes from a zero-mean layer that the other does not
@@ -200,7 +203,7 @@ def predict_variances(model: nn.Module, inputs: Any, *, seed: int = 0) -> Predic
         if not all(t.isfinite().all() for t in tensors):
             raise ValueError("inputs hold NaN or infinite numbers; theory needs finite ones")
         follower = _Follower(model, tensors)
-        with left_alone(model), _seeded(seed), follower.watching(), follower:
+        with seeded(seed), left_alone(model), follower.watching(), follower:
             if isinstance(copied, Mapping):
                 model(**copied)
             elif isinstance(copied, tuple):
@@ -295,15 +298,6 @@ def _restore(current: dict[str, Any], before: Mapping[str, Any]) -> None:
         return
     current.clear()
     current.update(before)
-
-
-@contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed torch's generators; put them back, whatever happens."""
-    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.random.fork_rng(devices=gpus):
-        torch.manual_seed(seed) if gpus else torch.default_generator.manual_seed(seed)
-        yield
 
 
 @dataclass(frozen=True, eq=False)
@@ -437,7 +431,8 @@ class _Follower(TorchFunctionMode):
 
         def leave(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             name, _, before = self._stack.pop()
-            if all(self._about(tensor) is None for tensor in _tensors([args, kwargs])):
+            given = _tensors([args, kwargs])
+            if all(t.is_floating_point() and self._about(t) is None for t in given):
                 return  # computes weights, as a parametrization does
             own = {id(p) for p in module.parameters(recurse=False)}
             if own and not own & self._used and before == len(self.records):
@@ -582,23 +577,28 @@ class _Follower(TorchFunctionMode):
     def _taps(
         self, func: Any, name: str, values: dict[str, Any], before: _Belief, fan_in: int
     ) -> Array:
-        """(groups,) sum of x² that an output sees, on average: the padding's zeros left out."""
+        """(groups,) sum of x² that an output sees, on average: the padding's zeros left out.
+
+        After layers with padding the borders hold less than the middle, so positions are weighed by
+        what they hold in this pass.
+        """
         x, weight = values["input"], values["weight"]
         if name == "linear":
             return fan_in * before.second
         kernel = weight.shape[2:]
-        batched = x.ndim == len(kernel) + 2
-        if before.measured and batched and len(x) == len(self._groups):
-            energy = x.detach().double().square().mean(1, keepdim=True)
-        else:
-            energy = torch.ones(
-                1, 1, *x.shape[-len(kernel) :], dtype=torch.float64, device=x.device
-            )
+        squares = x.detach().double().square()
+        each = before.measured and x.ndim == len(kernel) + 2 and len(x) == len(self._groups)
+        if each:
+            energy = squares.mean(1, keepdim=True)
+        else:  # how it is spread over the positions; how large it is, theory says
+            energy = squares.reshape(-1, *x.shape[-len(kernel) :]).mean(0)[None, None]
+            whole = energy.mean()
+            energy = energy / whole if whole else torch.ones_like(energy)
         one = torch.ones(1, 1, *kernel, dtype=torch.float64, device=x.device)
         changed = {"input": energy, "weight": one, "bias": None, "groups": 1}
         seen = func(**(values | changed)).flatten(1).mean(1).cpu().numpy()
         channels = fan_in / math.prod(kernel)
-        if len(seen) == 1 and not (before.measured and len(self._groups) == 1 and batched):
+        if not each:
             return cast(Array, channels * float(seen[0]) * before.second)
         sums = np.bincount(self._groups, seen) / (self._shares * len(self._groups))
         return cast(Array, channels * sums)
@@ -629,6 +629,11 @@ class _Follower(TorchFunctionMode):
                 )
             phi = self._activations[key].second
             second = np.array([phi(float(q)) for q in np.maximum(belief.second - mean**2, 0)])
+            q = self._overall(belief.second)
+            here = phi(max(q - mean**2, 0))
+            if here > 0:  # positions differ in strength, and phi may be curved
+                there = [phi(max(q * share - mean**2, 0)) for share in _position_shares(x)]
+                second = second * (sum(there) / len(there) / here)
         except ValueError as error:
             wrong = str(error).split(": ", 1)[-1].split(";")[0].split("\n")[0]
             raise _Gap(f"not elementwise, or without finite moments: {wrong}") from error
@@ -674,6 +679,8 @@ class _Follower(TorchFunctionMode):
 
     def add(self, func: Any, args: Any, kwargs: dict[str, Any], _: Tensor) -> _Belief:
         a, b = _operands(args, kwargs)
+        if "rsub" in func.__name__:  # b - alpha · a
+            a, b = b, a
         sign = -1.0 if "sub" in func.__name__ else 1.0
         factor = sign * kwargs.get("alpha", 1)
         if a is b:
@@ -681,9 +688,9 @@ class _Follower(TorchFunctionMode):
         if not isinstance(a, Tensor) or not isinstance(b, Tensor):
             x, number = (a, b) if isinstance(a, Tensor) else (b, a)
             belief = cast(_Belief, self._about(x))
-            if "rsub" in func.__name__:
-                belief = belief.scaled(-1)
-            elif number is b:
+            if x is b:
+                belief = belief.scaled(factor)
+            else:
                 number = factor * number
             if math.isnan(belief.mean):
                 raise _Gap("the mean of what a number is added to is unknown")
@@ -735,8 +742,10 @@ class _Follower(TorchFunctionMode):
         values = dict(zip(("input", "pad", "mode", "value"), args, strict=False)) | kwargs
         belief, x = self._about(values["input"]), values["input"]
         mode = values.get("mode", "constant")
-        if belief is not None and mode == "circular":
-            return replace(belief, measured=False)
+        if belief is not None and mode == "circular":  # repeats borders: their share, as `_taps`
+            before, after = (float(t.detach().double().square().mean()) for t in (x, out))
+            share = after / before if before else 1.0
+            return replace(belief, second=belief.second * share, measured=False)
         if belief is None or mode != "constant" or values.get("value"):
             raise _Gap("what is padded with may differ from the rest")
         return replace(
@@ -792,6 +801,18 @@ class _Follower(TorchFunctionMode):
             heads=belief.heads if odd else None,
             measured=False,
         )
+
+
+def _position_shares(x: Tensor) -> list[float]:
+    """Mean squares of up to eight equal parts of an image's positions, relative to the whole."""
+    if x.ndim < 4:
+        return [1.0]
+    energy = x.detach().double().square().mean((0, 1)).flatten().sort().values
+    if not energy.any():
+        return [1.0]
+    parts = energy.tensor_split(min(8, len(energy)))
+    means = torch.stack([part.mean() for part in parts])
+    return cast(list[float], (means / means.mean()).tolist())
 
 
 def _operands(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, Any]:

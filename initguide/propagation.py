@@ -33,7 +33,8 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
-from initguide.initializers import fans, seeded
+from initguide.generators import seeded
+from initguide.initializers import fans
 from initguide.prediction import check_kind, left_alone
 
 __all__ = [
@@ -527,6 +528,8 @@ class _Request(NamedTuple):
 def _whole(name: str, value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
         raise ValueError(f"{name} is {value!r}; it must be a whole number, at least 0")
+    if value >= 2**63:
+        raise ValueError(f"{name} is {value}; it must be below 2**63")
     return int(value)
 
 
@@ -748,7 +751,11 @@ def _cross_entropy(output: Tensor, targets: Tensor, name: str) -> Tensor:
             f"{' or '.join(dict.fromkeys(map(str, (shape[:1], shape[:-1]))))} for this output"
         )
     used = targets[targets != -100]  # torch leaves these out
-    if used.numel() and not 0 <= int(used.min()) <= int(used.max()) < classes:
+    if not used.numel():
+        raise ValueError(
+            "targets are all -100, which is left out, so there is nothing to learn from"
+        )
+    if not 0 <= int(used.min()) <= int(used.max()) < classes:
         raise ValueError(
             f"targets reach from {int(used.min())} to {int(used.max())}, but the output of {name} "
             f"has {classes} classes; they must be 0 to {classes - 1}"

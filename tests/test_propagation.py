@@ -1021,6 +1021,16 @@ BAD = [
         "seed is 0.5; it must be a whole number, at least 0",
     ),
     (
+        lambda: measure(nn.Linear(2, 1), draws(3, 2), seed=2**64),
+        ValueError,
+        "seed is 18446744073709551616; it must be below 2..63",
+    ),
+    (
+        lambda: measure(net(), draws(3, 784), torch.full((3,), -100)),
+        ValueError,
+        "targets are all -100, which is left out, so there is nothing to learn from",
+    ),
+    (
         lambda: measure(nn.Linear(2, 1), draws(3, 2), quantiles=(0.1, 2)),
         ValueError,
         r"quantiles is \(0.1, 2\); each must be a number in \[0, 1\]",

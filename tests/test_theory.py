@@ -1,8 +1,11 @@
 """Theory: closed forms, independent quadrature and Monte Carlo, published points, wide networks."""
 
+import copy
 import itertools
 import math
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -696,6 +699,70 @@ def test_convolutions():
     )
 
 
+class Sum(nn.Module):
+    """Two layers, and a function of what they give."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.one, self.two = nn.Linear(100, 100), nn.Linear(100, 100)
+        self.last, self.function = nn.Linear(100, 100), function
+
+    def forward(self, x):
+        """The last layer sees the function's result."""
+        return self.last(self.function(self.one(x), self.two(x)))
+
+
+@pytest.mark.parametrize(
+    ("function", "by_hand"),
+    [
+        (lambda a, _: torch.rsub(a, 1.0, alpha=2), lambda a, _: 1 - 2 * a),
+        (lambda a, _: 1.0 - a, lambda a, _: 1 - a),
+        (lambda a, _: torch.sub(a, 1.0, alpha=2), lambda a, _: a - 2),
+        (lambda a, b: torch.rsub(a, b, alpha=2).relu(), lambda a, b: (b - 2 * a).relu()),
+        (lambda a, b: torch.sub(a, b, alpha=2).relu(), lambda a, b: (a - 2 * b).relu()),
+    ],
+)
+def test_differences(function, by_hand):
+    """Differences either way round, with the factor that alpha is."""
+    generator = Generator().manual_seed(0)
+    net, x = Sum(function), torch.randn(200, 100, generator=generator)
+    initguide.initialize(net, init.normal(0.1, generator=generator))
+    nn.init.constant_(net.one.bias, 0.8)
+    with torch.no_grad():
+        q = by_hand(net.one(x), net.two(x)).square().mean() * net.last.weight.square().sum(1).mean()
+    record = theory.predict_variances(net, x)["last"]
+    assert record.basis == "the inputs"
+    assert record.second_moment == pytest.approx(float(q), rel=0.1)
+
+
+def test_embedding_bag_is_told_as_unpredicted():
+    """A layer without a rule has a record that says so, also if whole numbers go in."""
+    net = nn.Sequential(nn.EmbeddingBag(10, 8), nn.Linear(8, 3))
+    table = theory.predict_variances(net, (torch.arange(20) % 10).reshape(4, 5))
+    assert [(r.kind, r.predicted) for r in table] == [("EmbeddingBag", False), ("Linear", True)]
+    assert table[0].reason == "no rule for EmbeddingBag"
+
+
+@pytest.mark.parametrize("padded_before", [False, True])
+def test_borders_of_deep_convolutions(padded_before):
+    """On small maps zero padding takes what a box filter over the map says, 20 layers deep."""
+    net, box = nn.Sequential(), torch.ones(1, 1, 3, 3) / 9
+    for i in range(20):
+        pad = [nn.ZeroPad2d(1)] if padded_before else []
+        conv = nn.Conv2d(32 if i else 1, 32, 3, padding=0 if pad else 1)
+        net.extend([*pad, conv, nn.ReLU()])
+    initguide.initialize(net, init.he_normal(generator=Generator().manual_seed(0)))
+    x = torch.randn(8, 1, 5, 5, generator=Generator().manual_seed(0))
+    records = theory.predict_variances(net, x)
+    q = F.conv2d(x.square().mean(0, keepdim=True), box, padding=1)
+    kept = 1 / q.mean()
+    for _ in range(19):
+        q = F.conv2d(q, box, padding=1)
+    kept = float(kept * q.mean())  # 0.02; with all positions equally strong it would be 0.0006
+    assert records[-1].basis == "the inputs"
+    assert 0.6 < records[-1].second_moment / records[0].second_moment / kept < 1.6
+
+
 class Residual(nn.Module):
     """A residual block, with what a test wants in it."""
 
@@ -756,7 +823,8 @@ def test_norms():
         record = theory.predict_variances(net, torch.randn(16, 3, 9, 9, generator=generator))[1]
         assert record.second_moment == pytest.approx(record.measured, rel=0.15)
         assert record.second_moment == pytest.approx(
-            2 * float(norm.weight.detach().square().mean()), rel=0.02
+            2 * float(norm.weight.detach().square().mean()),
+            rel=0.04,  # by chance not the same everywhere, and the middle is seen more often
         )
     net = nn.Sequential(nn.Linear(300, 300), nn.BatchNorm1d(300), nn.ReLU(), nn.Linear(300, 300))
     net.apply(init.normal(0.2, generator=generator)).eval()  # running statistics: 0 and 1
@@ -1013,3 +1081,35 @@ def test_public_names():
     assert initguide.theory is theory
     for name in theory.__all__:
         assert getattr(theory, name).__doc__
+
+
+class Pause(nn.Module):
+    """Lets other threads in."""
+
+    def forward(self, x):
+        """Wait a moment."""
+        time.sleep(0.002)
+        return x
+
+
+def test_threads_do_not_disturb_each_other():
+    """In several threads the results are those of one, and the global generator is put back."""
+    net = nn.Sequential(nn.Linear(20, 20), Pause(), nn.Dropout(0.5), nn.ReLU(), nn.Linear(20, 20))
+    x = torch.randn(10, 20, generator=Generator().manual_seed(0))
+    alone, before = theory.predict_variances(net, x), torch.get_rng_state()
+    with ThreadPoolExecutor(4) as pool:
+        found = pool.map(lambda _: theory.predict_variances(copy.deepcopy(net), x), range(12))
+        assert all(one == alone for one in found)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("call", ["gain", "predict_variances"])
+def test_one_thread_at_a_time_has_the_global_generator(call):
+    """What uses the global generator waits until another thread has put it back."""
+    args = (torch.sin,) if call == "gain" else (nn.Linear(2, 2), torch.ones(3, 2))
+    with ThreadPoolExecutor(1) as pool:
+        with init.seeded(0):
+            waiting = pool.submit(getattr(theory, call), *args)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.3)
+        assert waiting.result(timeout=20)

@@ -269,9 +269,8 @@ for n in (7, 14, 28):
 # this matters, and no fan-in can mend it: the loss depends on the position. Large images lose
 # little.
 #
-# One warning: :func:`~initguide.theory.predict_variances` counts the border for the inputs, but
-# takes all positions as equally strong further in. In a deep stack on a small map, it predicts too
-# large a loss:
+# :func:`~initguide.theory.predict_variances` counts the border, too. It takes from the pass how the
+# mean square is spread over the positions, and predicts how large it is:
 
 net = nn.Sequential()
 for i in range(DEPTH):
