@@ -172,10 +172,13 @@ def predict_variances(model: nn.Module, inputs: Any, *, seed: int = 0) -> Predic
     Raises
     ------
     TypeError
-        If ``model`` is not a module, or was compiled by ``torch.jit``.
+        If ``model`` is not a module, or was compiled by ``torch.jit``, or ``inputs`` is none of
+        what is named above.
     ValueError
-        If the inputs hold no floating-point or whole numbers, or some that are not finite, or the
-        model has lazy layers that were never run.
+        If the inputs hold no numbers, or some that are not finite, or the model's weights hold
+        none, as those of lazy layers that were never run.
+    RuntimeError
+        If the model cannot be run on the inputs; the message says which came.
 
     Examples
     --------
@@ -188,28 +191,18 @@ def predict_variances(model: nn.Module, inputs: Any, *, seed: int = 0) -> Predic
     2 0.07 0.07
     """
     check_kind(model)
-    if any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
-        raise ValueError(
-            "model has lazy layers, whose weights do not exist yet; run it once on a batch first"
-        )
+    args, kwargs = arguments_of(inputs)
+    mode = "training" if model.training else "evaluation"
+    came = describe_arguments(args, kwargs)
+    source = f"{type(model).__name__} in {mode} mode; inputs: {came}"
     with torch.inference_mode(mode=False), torch.no_grad():
-        copied = _copied(inputs)
-        tensors = _tensors(copied)
-        if not tensors or not all(t.numel() for t in tensors):
-            raise ValueError(
-                "inputs hold no numbers; give a tensor, a tuple of arguments or a dictionary of "
-                "keyword arguments"
-            )
+        args, kwargs = _copied(args), _copied(kwargs)
+        tensors = tensors_in([args, kwargs])
         if not all(t.isfinite().all() for t in tensors):
             raise ValueError("inputs hold NaN or infinite numbers; theory needs finite ones")
         follower = _Follower(model, tensors)
         with seeded(seed), left_alone(model), follower.watching(), follower:
-            if isinstance(copied, Mapping):
-                model(**copied)
-            elif isinstance(copied, tuple):
-                model(*copied)
-            else:
-                model(copied)
+            run_model(model, args, kwargs, source)
     return Predictions(follower.records)
 
 
@@ -224,7 +217,7 @@ def _copied(inputs: Any) -> Any:
     return inputs
 
 
-def _tensors(tree: Any) -> list[Tensor]:
+def tensors_in(tree: Any) -> list[Tensor]:
     """All tensors in nested tuples, lists and dictionaries."""
     if isinstance(tree, Tensor):
         return [tree]
@@ -232,11 +225,11 @@ def _tensors(tree: Any) -> list[Tensor]:
         tree = tree.values()
     elif not isinstance(tree, (tuple, list)):
         return []
-    return [tensor for branch in tree for tensor in _tensors(branch)]
+    return [tensor for branch in tree for tensor in tensors_in(branch)]
 
 
 def check_kind(model: Any) -> None:
-    """Refuse what is no module, or has compiled ones: their layers run unseen."""
+    """Refuse what is no module, has no numbers, or has compiled parts: their layers run unseen."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is of type {type(model).__name__}; it must be a torch.nn.Module")
     for name, module in model.named_modules():
@@ -245,6 +238,68 @@ def check_kind(model: Any) -> None:
                 f"{name or 'model'} is a torch.jit.ScriptModule, whose layers cannot be watched; "
                 "pass the original module, from which torch.jit made it"
             )
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if is_lazy(tensor):
+            raise ValueError(
+                f"{name} has no shape yet (a lazy layer); run the model once on a batch first"
+            )
+        if tensor.is_meta:
+            raise ValueError(
+                f"{name} is on the meta device, which holds no numbers; make the model on a real "
+                "device, or move it with to_empty() and initialize it"
+            )
+
+
+def arguments_of(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Turn the inputs into positional and keyword arguments."""
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+    if isinstance(inputs, Mapping):
+        if not all(isinstance(key, str) for key in inputs):
+            raise TypeError(
+                f"inputs has the keys {list(inputs)}; a dictionary holds keyword arguments, so its "
+                "keys must be names"
+            )
+        kwargs = dict(inputs)
+    elif isinstance(inputs, tuple):
+        args = inputs
+    elif isinstance(inputs, Tensor | list):
+        args = (inputs,)
+    else:
+        hint = "; torch.from_numpy makes a tensor of it" if isinstance(inputs, np.ndarray) else ""
+        raise TypeError(
+            f"inputs is of type {type(inputs).__name__}; it must be a tensor, a tuple of "
+            f"positional arguments or a dictionary of keyword arguments{hint}"
+        )
+    tensors = tensors_in((args, kwargs))
+    if not any(tensor.numel() for tensor in tensors):
+        came = describe_arguments(args, kwargs)
+        raise ValueError(f"inputs holds no numbers to measure with: {came}; give a batch of some")
+    return args, kwargs
+
+
+def describe_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    """Say what came, such as ``(100, 1, 28, 28) float32``."""
+
+    def one(value: Any) -> str:
+        if isinstance(value, Tensor):
+            return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+        if isinstance(value, list | tuple):
+            return f"{type(value).__name__} of {len(value)}"
+        return type(value).__name__
+
+    parts = [one(value) for value in args] + [f"{key}={one(v)}" for key, v in kwargs.items()]
+    return ", ".join(parts) or "none"
+
+
+def run_model(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], source: str) -> Any:
+    try:
+        return model(*args, **kwargs)
+    except Exception as error:
+        if type(error) is RuntimeError:  # torch's own: say in the message itself what came
+            raise RuntimeError(f"{error}\nThis came from the forward pass of {source}") from error
+        error.add_note(f"in the forward pass of {source}")
+        raise
 
 
 @contextlib.contextmanager
@@ -431,12 +486,12 @@ class _Follower(TorchFunctionMode):
 
         def leave(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             name, _, before = self._stack.pop()
-            given = _tensors([args, kwargs])
+            given = tensors_in([args, kwargs])
             if all(t.is_floating_point() and self._about(t) is None for t in given):
                 return  # computes weights, as a parametrization does
             own = {id(p) for p in module.parameters(recurse=False)}
             if own and not own & self._used and before == len(self.records):
-                floats = [t for t in _tensors(output) if t.is_floating_point()]
+                floats = [t for t in tensors_in(output) if t.is_floating_point()]
                 kind = type(module).__name__
                 if floats:
                     self._record((name or kind, kind), None, floats[0], f"no rule for {kind}", "")
@@ -463,7 +518,7 @@ class _Follower(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        given = [(t, b) for t in _tensors([args, kwargs]) if (b := self._about(t)) is not None]
+        given = [(t, b) for t in tensors_in([args, kwargs]) if (b := self._about(t)) is not None]
         out = func(*args, **kwargs)
         changed = []
         for tensor, belief in given:
@@ -472,15 +527,15 @@ class _Follower(TorchFunctionMode):
                 changed.append((tensor, belief))
         self._follow(func, args, kwargs, out)
         for tensor, belief in changed:
-            if self._beliefs[tensor][0] is belief and not any(tensor is t for t in _tensors(out)):
+            if self._beliefs[tensor][0] is belief and not any(tensor is t for t in tensors_in(out)):
                 after = getattr(func, "__name__", "a change in place")
                 self._believe(tensor, self._measured(tensor, after, belief.sources))
         return out
 
     def _follow(self, func: Any, args: Any, kwargs: dict[str, Any], out: Any) -> None:
         name = getattr(func, "__name__", str(func))
-        given = _tensors([args, kwargs])
-        results = [t for t in _tensors(out) if t.is_floating_point()]
+        given = tensors_in([args, kwargs])
+        results = [t for t in tensors_in(out) if t.is_floating_point()]
         known = [belief for t in given if (belief := self._about(t)) is not None]
         if not results:
             return
@@ -614,7 +669,7 @@ class _Follower(TorchFunctionMode):
             # E[φ²] is linear in the squared slope: the channels' mean square will do.
             slope = float(rest[0].detach().double().square().mean().sqrt())
             func, rest, settings = F.leaky_relu, (slope,), {}
-        if belief is None or _tensors([rest, settings]) or out.shape != cast(Tensor, x).shape:
+        if belief is None or tensors_in([rest, settings]) or out.shape != cast(Tensor, x).shape:
             raise _Gap("no rule for it")
         if belief.measured and belief.basis.startswith("what was measured"):
             raise _Gap  # for the same reason as before
@@ -632,7 +687,9 @@ class _Follower(TorchFunctionMode):
             q = self._overall(belief.second)
             here = phi(max(q - mean**2, 0))
             if here > 0:  # positions differ in strength, and phi may be curved
-                there = [phi(max(q * share - mean**2, 0)) for share in _position_shares(x)]
+                there = [
+                    phi(max(q * share - mean**2, 0)) for share in _position_shares(cast(Tensor, x))
+                ]
                 second = second * (sum(there) / len(there) / here)
         except ValueError as error:
             wrong = str(error).split(": ", 1)[-1].split(";")[0].split("\n")[0]
@@ -642,21 +699,21 @@ class _Follower(TorchFunctionMode):
         )
 
     def same(self, _: Any, args: Any, kwargs: dict[str, Any], out: Tensor) -> _Belief:
-        x = _tensors([args, kwargs])[0]
+        x = tensors_in([args, kwargs])[0]
         belief = self._about(x)
         if belief is None or out.numel() % x.numel():
             raise _Gap("no rule for it")
         return replace(belief, measured=False) if out.shape != x.shape else belief
 
     def part(self, _: Any, args: Any, kwargs: dict[str, Any], out: Tensor) -> _Belief:
-        x = _tensors([args, kwargs])[0]
+        x = tensors_in([args, kwargs])[0]
         belief = self._about(x)
         if belief is None or not belief.normal or len(out.shape) == 0 or len(out) != len(x):
             raise _Gap("a part may differ from the whole")
         return belief
 
     def join(self, _: Any, args: Any, kwargs: dict[str, Any], _out: Tensor) -> _Belief:
-        parts = _tensors([args, kwargs])
+        parts = tensors_in([args, kwargs])
         beliefs = [self._about(part) or self._constant(part) for part in parts]
         sizes = np.array([part.numel() for part in parts], dtype=float)
         second = sizes / sizes.sum() @ np.stack([belief.second for belief in beliefs])

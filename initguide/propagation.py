@@ -29,13 +29,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvTransposeNd
-from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
 from initguide.generators import seeded
 from initguide.initializers import fans
-from initguide.prediction import check_kind, left_alone
+from initguide.prediction import (
+    arguments_of,
+    check_kind,
+    describe_arguments,
+    left_alone,
+    run_model,
+    tensors_in,
+)
 
 __all__ = [
     "FLAT",
@@ -456,14 +462,14 @@ def measure(
     [1, 1, 1]
     """
     _check_model(model)
-    args, kwargs = _arguments(inputs)
+    args, kwargs = arguments_of(inputs)
     if loss is not None and not callable(loss):
         raise TypeError(f"loss is {loss!r}; it must be a function such as F.cross_entropy, or None")
     request = _Request(bins=_whole("histograms", histograms), quantiles=_check_quantiles(quantiles))
     seed, jacobian = _whole("seed", seed), _whole("jacobian", jacobian)
     name = type(model).__name__
     source = f"{name} in {'training' if model.training else 'evaluation'} mode; inputs: " + (
-        _describe(args, kwargs)
+        describe_arguments(args, kwargs)
     )
     # A frozen layer gets no gradient for its weights, but its output does, on the way to the input.
     to_inputs = not all(p.requires_grad for p in model.parameters()) or not any(
@@ -481,7 +487,7 @@ def measure(
             leaves: list[Tensor] = []
             prepared = _prepared((args, kwargs), leaves if to_inputs else None)
             with watch:
-                output = _run(model, prepared[0], prepared[1], source)
+                output = run_model(model, prepared[0], prepared[1], source)
             if not watch.drafts:
                 raise ValueError(
                     f"no layer of {name} gave a floating-point tensor, so there is nothing to "
@@ -543,70 +549,11 @@ def _check_quantiles(quantiles: Sequence[float]) -> tuple[float, ...]:
 def _check_model(model: nn.Module) -> None:
     check_kind(model)
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if is_lazy(tensor):
-            raise ValueError(
-                f"{name} has no shape yet (a lazy layer); run the model once on a batch first"
-            )
-        if tensor.is_meta:
-            raise ValueError(
-                f"{name} is on the meta device, which holds no numbers; make the model on a real "
-                "device, or move it with to_empty() and initialize it"
-            )
         if tensor.is_inference():
             raise ValueError(
                 f"{name} was made in torch.inference_mode(), so it cannot have gradients; make the "
                 "model outside of it"
             )
-
-
-def _arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Turn the inputs into positional and keyword arguments."""
-    args: tuple[Any, ...] = ()
-    kwargs: dict[str, Any] = {}
-    if isinstance(inputs, Mapping):
-        if not all(isinstance(key, str) for key in inputs):
-            raise TypeError(
-                f"inputs has the keys {list(inputs)}; a dictionary holds keyword arguments, so its "
-                "keys must be names"
-            )
-        kwargs = dict(inputs)
-    elif isinstance(inputs, tuple):
-        args = inputs
-    elif isinstance(inputs, Tensor | list):
-        args = (inputs,)
-    else:
-        hint = "; torch.from_numpy makes a tensor of it" if isinstance(inputs, np.ndarray) else ""
-        raise TypeError(
-            f"inputs is of type {type(inputs).__name__}; it must be a tensor, a tuple of "
-            f"positional arguments or a dictionary of keyword arguments{hint}"
-        )
-    tensors = list(_tensors((args, kwargs)))
-    if not any(tensor.numel() for tensor in tensors):
-        came = _describe(args, kwargs)
-        raise ValueError(f"inputs holds no numbers to measure with: {came}; give a batch of some")
-    return args, kwargs
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping | tuple | list):
-        for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _tensors(item)
-
-
-def _describe(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-    """Say what came, such as ``(100, 1, 28, 28) float32``."""
-
-    def one(value: Any) -> str:
-        if isinstance(value, Tensor):
-            return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
-        if isinstance(value, list | tuple):
-            return f"{type(value).__name__} of {len(value)}"
-        return type(value).__name__
-
-    parts = [one(value) for value in args] + [f"{key}={one(v)}" for key, v in kwargs.items()]
-    return ", ".join(parts) or "none"
 
 
 def _prepared(value: Any, leaves: list[Tensor] | None) -> Any:
@@ -626,16 +573,6 @@ def _prepared(value: Any, leaves: list[Tensor] | None) -> Any:
         items = [_prepared(item, leaves) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
     return value
-
-
-def _run(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], source: str) -> Any:
-    try:
-        return model(*args, **kwargs)
-    except Exception as error:
-        if type(error) is RuntimeError:  # torch's own: say in the message itself what came
-            raise RuntimeError(f"{error}\nThis came from the forward pass of {source}") from error
-        error.add_note(f"in the forward pass of {source}")
-        raise
 
 
 # The loss
@@ -1461,11 +1398,11 @@ def _jacobian(
     model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], count: int, source: str
 ) -> NDArray[np.float64]:
     """Singular values of the derivative of each of the first outputs by its own input."""
-    first = next((t for t in _tensors((args, kwargs)) if t.is_floating_point()), None)
+    first = next((t for t in tensors_in((args, kwargs)) if t.is_floating_point()), None)
     if first is None:
         raise ValueError(
             f"jacobian is {count}, but the inputs hold no floating-point tensor to differentiate "
-            f"by: {_describe(args, kwargs)}; leave it at 0"
+            f"by: {describe_arguments(args, kwargs)}; leave it at 0"
         )
     batch = first.shape[0] if first.ndim else 0
     if count > batch:
@@ -1482,7 +1419,7 @@ def _jacobian(
 
     leaves: list[Tensor] = []
     few_args, few_kwargs = _prepared((cut(args), cut(kwargs)), leaves)
-    output = _float_output(_run(model, few_args, few_kwargs, source), type(model).__name__)
+    output = _float_output(run_model(model, few_args, few_kwargs, source), type(model).__name__)
     if output.ndim == 0 or output.shape[0] != count or not output.requires_grad:
         raise ValueError(
             f"jacobian is {count}, but the output of {type(model).__name__} for {count} inputs has "
