@@ -574,7 +574,7 @@ def pool(context):
 
 
 FAULTY = """
-    import os, signal, time
+    import contextlib, os, signal, time
     from pathlib import Path
     import torch
     import initguide
@@ -599,8 +599,8 @@ FAULTY = """
                     os.kill(os.getpid(), signal.SIGKILL)
                 while (folder / f"hold {self.fault}").exists():
                     time.sleep(0.01)
-                if (folder / "slow").exists():
-                    time.sleep(0.02)
+                with contextlib.suppress(FileNotFoundError):
+                    time.sleep(float((folder / "slow").read_text() or 0.02))
             return super().forward(images)
 """
 
@@ -1075,7 +1075,7 @@ def test_killed_with_a_pool(sweeping, tmp_path):
 def test_interrupted(sweeping, tmp_path):
     """Ctrl-C: it ends soon, runs that had ended are stored, those in progress are not."""
     path = tmp_path / "runs.sqlite"
-    (sweeping.folder / "slow").touch()
+    (sweeping.folder / "slow").write_text("0.1")  # half a minute if nobody interrupts
     process, told = sweeping.start(path)
     _until(lambda: _stored(path) >= 2, process)
     start = time.monotonic()

@@ -1105,8 +1105,8 @@ def test_threads_do_not_disturb_each_other():
     alone, before = theory.predict_variances(net, x), torch.get_rng_state()
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: theory.predict_variances(copy.deepcopy(net), x), range(12)))
-    # To rounding: how torch splits a product may depend on the thread that asks for it. Another mask
-    # of the dropout changes more than a tenth.
+    # To rounding: how torch splits a product may depend on the thread that asks for it. Another
+    # mask of the dropout changes more than a tenth.
     for one in found:
         assert [r.measured for r in one] == pytest.approx([r.measured for r in alone], rel=1e-4)
         assert list(map(float, one)) == pytest.approx(list(map(float, alone)), rel=1e-4)
