@@ -213,7 +213,7 @@ def maps(trains, *, head, **how):
 
 def draw(found, slopes, slope_of_none):
     """Draw a map for each, and accuracies at one rate; return the best rates of scale 1."""
-    fig, axes = plots.subplots(2, 3, height=6.8, width=9.0)
+    fig, axes = plots.subplots(2, 3, height=6.0, width=9.0)
     last, best = axes.flat[-1], {}
     for (norm, values), ax in zip(found.items(), axes.flat, strict=False):
         mean = values.mean(0)
