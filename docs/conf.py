@@ -110,7 +110,7 @@ sphinx_gallery_conf = {
     "doc_module": ("initguide",),
     "backreferences_dir": "gen_modules/backreferences",
     "inspect_global_variables": True,
-    "thumbnail_size": (480, 320),
+    "thumbnail_size": (360, 240),  # the reference shows two dozen on a page
     "first_notebook_cell": downloads.first_cell(initguide_repository),
     "plot_gallery": True,
 }

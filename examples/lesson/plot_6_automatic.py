@@ -14,6 +14,8 @@ it is the general rule, with one addition: the biases.
 
 .. meta::
    :keywords: PyTorch default, kaiming_uniform, a=sqrt(5), reset_parameters, random biases
+
+.. index:: ! PyTorch default, ! kaiming
 """
 
 # %%

@@ -18,7 +18,7 @@ learning rate at three widths, with it and without.
    :keywords: muP, μP, maximal update parametrization, coordinate check, coord check, learning rate
       transfer, hyperparameter transfer, width, wide networks, Adam, parameter groups
 
-.. index:: ! muP, ! coordinate check
+.. index:: ! muP, ! coordinate check, ! learning rate transfer
 """
 
 # %%

@@ -18,7 +18,7 @@ and where they do not.
    :keywords: LSUV, layer-sequential unit-variance, data-dependent initialization, within-layer
       initialization, weight normalization, custom activation, no formula, MetaInit, GradInit
 
-.. index:: ! LSUV
+.. index:: ! LSUV, ! data dependent initialization
 """
 
 # %%
