@@ -10,6 +10,7 @@ import copyreg
 import dataclasses
 import functools
 import hashlib
+import itertools
 import json
 import math
 import multiprocessing
@@ -48,15 +49,17 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from initguide.initializers import Scheme, describe, initialize, seeded
+from initguide.stacking import plan
 from initguide.store import SETTINGS, Store
-from initguide.training import Dataset, OptimizerFactory, Run, Stop, one_thread, train
+from initguide.training import Dataset, OptimizerFactory, Run, Stop, one_thread, train_many
 
 __all__ = ["Failure", "Job", "WorkerWarning", "describe", "fingerprint", "run_jobs"]
 
 SchemeLike = str | Callable[[nn.Module], object]
 ExecutorLike = Executor | Callable[[], Executor]
 
-RULES = 1  # to be raised when the same job gives other numbers than before
+RULES = 2  # to be raised when the same job gives other numbers than before
+UNKNOWN = 64  # workers that an executor may have which does not say how many it has
 BEAT = 5.0  # seconds between two looks at what others do, and signs of life
 
 
@@ -113,6 +116,13 @@ class Job:
                         if parameter.ndim > 1:
                             parameter.mul_(self.scale)
             return model.to(self.device)
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What must be the same in jobs of one call that are done at once."""
+        made = [self.model, *(part for item in self.keywords.items() for part in item)]
+        trained = (self.epochs, self.batch_size, self.device)
+        return *(id(part) for part in (*made, self.optimizer)), *trained
 
     @contextlib.contextmanager
     def named(self) -> Iterator[None]:
@@ -474,17 +484,26 @@ def _constants(value: Any) -> Any:
 # One run, in whatever process
 
 
-def run_job(job: Job, data: _Here | _Elsewhere, stop: Stop) -> Run:
-    """Do one job.
+def run_together(
+    jobs: Sequence[Job], data: _Here | _Elsewhere, stop: Stop, *, strict: bool
+) -> list[Run | Exception]:
+    """Do some jobs that share a `shape`, at once.
 
     Parameters
     ----------
-    job
-        The job.
+    jobs
+        The jobs.
     data
         How to get the data.
     stop
-        Ends the training early; the run is then dropped.
+        Ends the training early; the runs are then dropped.
+    strict
+        Whether to raise the first error, and do no more.
+
+    Returns
+    -------
+    list of Run or Exception
+        For each job its run, or the error that it raised.
 
     Raises
     ------
@@ -496,24 +515,50 @@ def run_job(job: Job, data: _Here | _Elsewhere, stop: Stop) -> Run:
             raise CancelledError
         _end_with_parent()
         torch.set_num_threads(1)  # for good: in such a worker, threads may come and go
-    with job.named():
+    with jobs[0].named():
         loaded = data.load()
-    model = job.build()
-    with job.named():
-        run = train(
-            model,
-            loaded,
-            epochs=job.epochs,
-            batch_size=job.batch_size,
-            learning_rate=job.learning_rate,
-            optimizer=job.optimizer,
-            seed=job.seed,
-            label=job.label,
-            stop=stop,
-        )
+    results: dict[Job, Run | Exception] = {}
+    models: dict[Job, nn.Module] = {}
+    for job in jobs:
+        try:
+            models[job] = job.build()
+        except Exception as error:  # noqa: BLE001  whatever it is, it is this job's result
+            results[job] = _raised(error, strict=strict)
+    try:
+        results |= zip(models, _train(models, loaded, stop), strict=True)
+    except Exception as error:  # noqa: BLE001  the same
+        if len(models) > 1:  # the others shall not suffer for it
+            for job in models:
+                results[job], *_ = run_together([job], data, stop, strict=strict)
+        else:
+            results |= dict.fromkeys(models, _raised(error, strict=strict))
     if stop.is_set():
         raise CancelledError
-    return run
+    return [results[job] for job in jobs]
+
+
+def _raised(error: Exception, *, strict: bool) -> Exception:
+    if strict:
+        raise error
+    return error
+
+
+def _train(models: Mapping[Job, nn.Module], data: Dataset, stop: Stop) -> list[Run]:
+    if not models:
+        return []
+    first = next(iter(models))
+    with first.named():
+        return train_many(
+            list(models.values()),
+            data,
+            epochs=first.epochs,
+            batch_size=first.batch_size,
+            learning_rates=[job.learning_rate for job in models],
+            optimizer=first.optimizer,
+            seeds=[job.seed for job in models],
+            labels=[job.label for job in models],
+            stop=stop,
+        )
 
 
 @functools.cache
@@ -648,9 +693,16 @@ def run_jobs(
             keeper, keys = store.open(data, mark), [job.key(mark) for job in jobs]
         stack.enter_context(one_thread())  # new threads start with the number that this one has
         work = _Work(
-            jobs, source, stop, _Pool(executor, workers or cores()), store=keeper, keys=keys
+            jobs,
+            source,
+            stop,
+            _Pool(executor, workers or cores()),
+            store=keeper,
+            keys=keys,
+            retries=int(retries),
+            strict=strict,
         )
-        return work.finish(retries=int(retries), strict=strict, progress=progress)
+        return work.finish(progress)
 
 
 def _check_picklable(jobs: Iterable[Job]) -> None:
@@ -702,10 +754,16 @@ class _Pool:
             self.make = _another_like(self.executor)
 
     @property
-    def window(self) -> float:
-        """How many runs are handed over at a time: enough to keep all workers busy."""
+    def workers(self) -> int:
+        """How many groups of runs go on at once, as far as is known."""
         workers = getattr(self.executor, "_max_workers", None)
-        return 4 * workers if isinstance(workers, int) else math.inf
+        return workers if isinstance(workers, int) else UNKNOWN
+
+    @property
+    def window(self) -> float:
+        """How many groups are handed over at a time: enough to keep all workers busy."""
+        workers = getattr(self.executor, "_max_workers", None)
+        return 2 * workers if isinstance(workers, int) else math.inf
 
     def renew(self, error: BaseException) -> None:
         """Replace an executor that broke."""
@@ -754,7 +812,11 @@ class _Work:
         *,
         store: Store | None,
         keys: list[str],
+        retries: int,
+        strict: bool,
     ) -> None:
+        self.retries = retries
+        self.strict = strict
         self.jobs = jobs
         self.source = source
         self.stop = stop
@@ -766,13 +828,14 @@ class _Work:
         self.waiting: deque[int] = deque()  # to be handed over
         self.alone: deque[int] = deque()  # the same, but with nothing beside them
         self.others: list[int] = []  # claimed by other processes
-        self.futures: dict[Future[Run], int] = {}
-        self.ended: SimpleQueue[Future[Run]] = SimpleQueue()
+        self.futures: dict[Future[list[Run | Exception]], list[int]] = {}
+        self.ended: SimpleQueue[Future[list[Run | Exception]]] = SimpleQueue()
+        self.sizes: dict[tuple[object, ...], int] = {}  # how many jobs of a shape are done at once
         self.deaths: dict[int, int] = {}
         self.breaks = 0  # executors that broke since the last run that ended
         self.seen = monotonic()
 
-    def finish(self, *, retries: int, strict: bool, progress: bool | None) -> Outcome:
+    def finish(self, progress: bool | None) -> Outcome:
         """Do what is missing."""
         self._look_up(range(len(self.jobs)))
         found = len(self.results)
@@ -784,7 +847,7 @@ class _Work:
         try:
             while len(self.results) < len(self.jobs):
                 self._hand_over()
-                self._take(retries=retries, strict=strict)
+                self._take()
                 bar.update(len(self.results) - bar.n)
         finally:
             self.stop.set()
@@ -806,80 +869,121 @@ class _Work:
 
     def _hand_over(self) -> None:
         """Keep the executor busy."""
-        window = self.pool.window
         if not self.waiting and (self.alone or self.others) and not self.futures:
             if self.alone:
-                self._submit([self.alone.popleft()])
+                self._submit([[self.alone.popleft()]])
                 return
             self._look_up(self.others)
             self.waiting.extend(i for i in self.others if i not in self.results)
             self.others = []
         # Some at a time: with a store, each time costs a transaction.
+        window = self.pool.window
         if self.waiting and len(self.futures) <= window / 2:
-            room = len(self.waiting) if math.isinf(window) else int(window) - len(self.futures)
-            self._submit(self._claimed(room))
+            size = self._size(self.waiting[0])
+            claimed = self._claimed(
+                int(min(size * (window - len(self.futures)), len(self.waiting)))
+            )
+            self._submit(self._groups(claimed))
+
+    def _size(self, i: int) -> int:
+        """How many jobs of this one's shape are best done at once."""
+        job = self.jobs[i]
+        if job.shape not in self.sizes:
+            try:
+                self.sizes[job.shape] = plan(job.build(), job.optimizer).size
+            except Exception:  # noqa: BLE001  it will show when the job is done
+                self.sizes[job.shape] = 1
+        return self.sizes[job.shape]
+
+    def _groups(self, numbers: Iterable[int]) -> list[list[int]]:
+        """Put jobs together that can be done at once, so that no worker goes without."""
+        shapes: dict[tuple[object, ...], list[int]] = {}
+        for i in numbers:
+            shapes.setdefault(self.jobs[i].shape, []).append(i)
+        groups = []
+        for members in shapes.values():
+            count = math.ceil(len(members) / self._size(members[0]))
+            workers = self.pool.workers
+            count = min(len(members), math.ceil(count / workers) * workers)
+            ends = [len(members) * k // count for k in range(count + 1)]
+            groups += [members[i:k] for i, k in itertools.pairwise(ends)]
+        return sorted(groups)
 
     def _claimed(self, room: int) -> list[int]:
         """Take some jobs off the waiting ones that no other process has taken."""
-        part = [self.waiting.popleft() for _ in range(min(room, len(self.waiting)))]
+        part = [self.waiting.popleft() for _ in range(room)]
         if self.store is None:
             return part
         won = {self.number[key] for key in self.store.claim([self.keys[i] for i in part])}
         self.others += [i for i in part if i not in won]
         return [i for i in part if i in won]
 
-    def _submit(self, numbers: list[int]) -> None:
-        for position, i in enumerate(numbers):
+    def _submit(self, groups: list[list[int]]) -> None:
+        for position, group in enumerate(groups):
+            jobs = [self.jobs[i] for i in group]
             try:
-                future = self.pool.executor.submit(run_job, self.jobs[i], self.source, self.stop)
+                do = functools.partial(run_together, strict=self.strict)
+                future = self.pool.executor.submit(do, jobs, self.source, self.stop)
             except BrokenExecutor as error:  # its other futures tell who was at work
-                self.waiting.extendleft(reversed(numbers[position:]))
+                rest = [i for later in groups[position:] for i in later]
+                self.waiting.extendleft(reversed(rest))
                 if not self.futures:
                     self._broke(error)
                 return
-            self.futures[future] = i
+            self.futures[future] = group
             future.add_done_callback(self.ended.put)
 
-    def _take(self, *, retries: int, strict: bool) -> None:
+    def _take(self) -> None:
         """Wait for something to end, and record it and what ended at the same time."""
-        ended = []
-        patience = BEAT if self.futures else 0.0 if self.waiting else 1.0
-        with contextlib.suppress(Empty):
-            ended.append(self._next(patience))
-            while True:
-                ended.append(self.ended.get_nowait())
         new: list[int] = []
         dead: list[int] = []
         broken: BaseException | None = None
         fatal: BaseException | None = None
-        for future in ended:
-            i = self.futures.pop(future, None)
-            if i is None:
-                continue  # of an executor that was given up
-            error = CancelledError() if future.cancelled() else future.exception()
-            if error is None:
-                self.results[i] = future.result()
-                self.breaks = 0
-                new.append(i)
-            elif _is_death(error):
-                dead.append(i)
-                broken = error if isinstance(error, BrokenExecutor) else broken
-            elif strict or isinstance(error, CancelledError) or not isinstance(error, Exception):
-                fatal = fatal or error
-            else:
-                self.results[i] = self._failure(i, error)
-                new.append(i)
+        for group, results in self._ended():
+            for i, result in zip(group, results, strict=True):
+                if isinstance(result, Run):
+                    self.results[i] = result
+                    self.breaks = 0
+                    new.append(i)
+                elif _is_death(result):
+                    dead.append(i)
+                    broken = result if isinstance(result, BrokenExecutor) else broken
+                elif (
+                    self.strict
+                    or isinstance(result, CancelledError)
+                    or not isinstance(result, Exception)
+                ):
+                    fatal = fatal or result
+                else:
+                    self.results[i] = self._failure(i, result)
+                    new.append(i)
         if fatal is not None:
             self._keep(new)
             raise fatal
         if broken is not None:  # everything else that it had was lost, too
-            dead += self.futures.values()
+            dead += [i for group in self.futures.values() for i in group]
             self.futures.clear()
             self._broke(broken)
-        new += self._bury(dead, retries=retries, strict=strict)
+        new += self._bury(dead)
         self._keep(new)
 
-    def _next(self, patience: float) -> Future[Run]:
+    def _ended(self) -> list[tuple[list[int], Sequence[Run | BaseException]]]:
+        """Wait for something to end; return what came of the jobs that have."""
+        futures = []
+        patience = BEAT if self.futures else 0.0 if self.waiting else 1.0
+        with contextlib.suppress(Empty):
+            futures.append(self._next(patience))
+            while True:
+                futures.append(self.ended.get_nowait())
+        ended: list[tuple[list[int], Sequence[Run | BaseException]]] = []
+        for future in futures:
+            group = self.futures.pop(future, None)
+            if group is not None:  # not of an executor that was given up
+                error = CancelledError() if future.cancelled() else future.exception()
+                ended.append((group, [error] * len(group) if error else future.result()))
+        return ended
+
+    def _next(self, patience: float) -> Future[list[Run | Exception]]:
         return self.ended.get(timeout=patience) if patience else self.ended.get_nowait()
 
     def _broke(self, error: BaseException) -> None:
@@ -892,20 +996,20 @@ class _Work:
             ) from error
         self.pool.renew(error)
 
-    def _bury(self, dead: list[int], *, retries: int, strict: bool) -> list[int]:
+    def _bury(self, dead: list[int]) -> list[int]:
         """Do runs again whose worker died; return those of which there is to be no more of that."""
         given_up = []
         for i in sorted(dead):
             self.deaths[i] = self.deaths.get(i, 0) + 1
-            if self.deaths[i] > retries:
+            if self.deaths[i] > self.retries:
                 times = f"{self.deaths[i]} times" if self.deaths[i] > 1 else "once"
                 error = RuntimeError(f"a worker died {times} while it did this run")
-                if strict:
+                if self.strict:
                     error.add_note(f"while training {self.jobs[i].label!r}")
                     raise error
                 self.results[i] = self._failure(i, error)
                 given_up.append(i)
-            elif self.deaths[i] == retries:  # alone, so that no other run is blamed for it
+            elif self.deaths[i] == self.retries:  # alone, so that no other run is blamed for it
                 self.alone.append(i)
             else:
                 self.waiting.appendleft(i)
@@ -940,12 +1044,15 @@ class _Work:
         """On the way out: store what ended meanwhile, and leave the rest to others."""
         if self.store is None:
             return
-        ended = {i: f for f, i in self.futures.items() if f.done() and not f.cancelled()}
-        for i, future in ended.items():
-            if future.exception() is None:
-                self.results[i] = future.result()
+        kept = []
+        for future, group in self.futures.items():
+            if future.done() and not future.cancelled() and future.exception() is None:
+                for i, result in zip(group, future.result(), strict=True):
+                    if isinstance(result, Run):
+                        self.results[i] = result
+                        kept.append(i)
         with contextlib.suppress(OSError):  # where that is why we are here, it has been said
-            self._keep([i for i in ended if i in self.results])
+            self._keep(kept)
             self.store.release()
 
 

@@ -5,7 +5,7 @@ import copy
 import functools
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, NamedTuple, Protocol, cast
@@ -18,6 +18,17 @@ from torch import Generator, Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from initguide.initializers import seeded
+from initguide.stacking import (
+    NAMED,
+    FusedSteps,
+    Stack,
+    StackedSteps,
+    plan,
+    quick_layers,
+    side_by_side,
+    stackable,
+    warn_split,
+)
 
 __all__ = [
     "Dataset",
@@ -29,6 +40,7 @@ __all__ = [
     "fit",
     "make_optimizer",
     "train",
+    "train_many",
 ]
 
 Batch = tuple[Tensor, Tensor]
@@ -293,42 +305,391 @@ def train(
     >>> run.train_losses.shape, round(float(run.train_losses[0]), 3)
     ((40,), 2.303)
     """
-    check_settings(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
-    epochs, batch_size, learning_rate = int(epochs), int(batch_size), float(learning_rate)
-    start = time.perf_counter()
-    order, masks = (
-        Generator().manual_seed(int(s)) for s in np.random.SeedSequence(seed).generate_state(2)
+    [run] = train_many(
+        [model],
+        data,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rates=[learning_rate],
+        optimizer=optimizer,
+        seeds=[seed],
+        labels=[label],
+        stop=stop,
+        way="alone",
     )
-    example = data.train.images[:2]
+    return run
+
+
+def train_many(
+    models: Sequence[nn.Module],
+    data: Dataset,
+    *,
+    epochs: int = 2,
+    batch_size: int = 100,
+    learning_rates: Sequence[float],
+    optimizer: str | OptimizerFactory = "adam",
+    seeds: Sequence[int],
+    labels: Sequence[str],
+    stop: Stop | None = None,
+    way: str | None = None,
+) -> list[Run]:
+    """Train several models at once on one thread: what `train` does, in less time.
+
+    Models of the same shape share what there is to share, see `initguide.stacking`. Others are
+    trained one after the other. Side by side, each model gets the numbers that `train` gives it, to
+    the last bit; stacked, the same to rounding. Models that share a seed see the same mini-batches
+    in the same order, and the same dropout masks.
+
+    Parameters
+    ----------
+    models
+        S models, each as for `train`, all on one device.
+    data, epochs, batch_size, optimizer, stop
+        As for `train`.
+    learning_rates, seeds, labels
+        S of each.
+    way
+        ``"side by side"``, ``"stacked"`` or ``"alone"``; by default, what `initguide.stacking.plan`
+        says. Models that cannot be trained in that way are trained alone.
+
+    Returns
+    -------
+    list of Run
+        What happened to each. The seconds are those of all divided by their number.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range, the optimizer's name is unknown, or there are no images.
+    """
+    if not len(models) == len(learning_rates) == len(seeds) == len(labels):
+        raise ValueError(
+            f"there are {len(models)} models, {len(learning_rates)} learning_rates, {len(seeds)} "
+            f"seeds and {len(labels)} labels; give as many of each"
+        )
+    if way not in (None, "side by side", "stacked", "alone"):
+        raise ValueError(f"way is {way!r}; it must be 'side by side', 'stacked', 'alone' or None")
+    for rate, seed in zip(learning_rates, seeds, strict=True):
+        check_settings(epochs=epochs, batch_size=batch_size, learning_rate=rate, seed=seed)
+    _check_optimizer(optimizer)
     if not len(data.train.labels):
         raise ValueError("there are no images to train the model on")
-    with (
-        one_thread(),
-        _own_global_generator(model, example, seed),
-        _quick_layers(model, masks),
-    ):
-        losses = fit(
-            model,
-            _shuffled(data.train, epochs, batch_size, order),
-            make_optimizer(optimizer, model.parameters(), learning_rate),
-            stop=stop,
+    asked = [
+        _Asked(model, float(rate), int(seed), label)
+        for model, rate, seed, label in zip(models, learning_rates, seeds, labels, strict=True)
+    ]
+    common = _Common(data, int(epochs), int(batch_size), optimizer, stop)
+    with one_thread():
+        for how in _ways(models, data.train.images[:2], optimizer, way):
+            runs = how(asked, common)
+            if runs is not None:
+                return runs
+        return [run for one in asked for run in _side_by_side([one], common)]
+
+
+class _Asked(NamedTuple):
+    """One of the runs that are wanted."""
+
+    model: nn.Module
+    rate: float
+    seed: int
+    label: str
+
+
+class _Common(NamedTuple):
+    """What they have in common."""
+
+    data: Dataset
+    epochs: int
+    batch_size: int
+    optimizer: str | OptimizerFactory
+    stop: Stop | None
+
+
+Way = Callable[[Sequence[_Asked], _Common], list[Run] | None]
+
+
+def _ways(
+    models: Sequence[nn.Module],
+    example: Tensor,
+    optimizer: str | OptimizerFactory,
+    way: str | None,
+) -> Iterator[Way]:
+    """How several models can be trained at once, if they can."""
+    if not models:
+        yield lambda *_: []
+        return
+    way = way or plan(models[0], optimizer).way
+    if way == "alone" or (len(models) == 1 and way == "side by side"):
+        return
+    if uses_global_generator(models[0], example):
+        return
+    if way == "stacked" and optimizer in NAMED and stackable(models, example):
+        yield _stacked
+    if way == "side by side" and side_by_side(models, example):
+        yield _side_by_side
+
+
+def _side_by_side(asked: Sequence[_Asked], common: _Common) -> list[Run]:
+    """Train models whose layers take turns; or one model."""
+    start = time.perf_counter()
+    models = [one.model for one in asked]
+    feed = _Feed([one.seed for one in asked], common, _device_of(models[0]))
+    steps = _steps(asked, common.optimizer)
+    record = _Record(len(asked))
+    with contextlib.ExitStack() as around:
+        if len(models) == 1:
+            example = common.data.train.images[:2]
+            around.enter_context(_own_global_generator(models[0], example, asked[0].seed))
+        for model in models:
+            model.train()
+        alive = list(range(len(asked)))
+        for leg in feed.legs():
+            with quick_layers([models[i] for i in alive], [feed.masks[i] for i in alive]):
+                for orders in leg:
+                    inputs, labels = feed.take(orders[feed.which[alive]])
+                    losses = _losses(models[alive[0]](inputs), labels, len(alive))
+                    steps.drop_gradients()
+                    losses.sum().backward()
+                    steps.step()
+                    record.add(losses)
+            left = record.left(alive)
+            if left != alive:
+                steps.among(left)
+                alive = left
+            if not alive or (common.stop and common.stop.is_set()):
+                break
+        parts = (common.data.valid, common.data.test)
+        measured = []
+        for i, model in enumerate(models):
+            with quick_layers([model], [feed.masks[i]]):
+                looks = (functools.partial(evaluate, model, split) for split in parts)
+                measured.append(_measured(record.of(i), *looks))
+    return _runs(asked, record, measured, start)
+
+
+def _stacked(asked: Sequence[_Asked], common: _Common) -> list[Run] | None:
+    """Train models whose parameters are stacked; ``None`` if memory does not suffice for one."""
+    try:
+        return _stack_trained(asked, common)
+    except torch.OutOfMemoryError:
+        if len(asked) == 1:
+            return None
+    warn_split(len(asked))
+    half = len(asked) // 2
+    runs: list[Run] = []
+    for part in (asked[:half], asked[half:]):
+        done = _stacked(part, common)
+        if done is None:
+            return None
+        runs += done
+    return runs
+
+
+def _stack_trained(asked: Sequence[_Asked], common: _Common) -> list[Run]:
+    start = time.perf_counter()
+    models = [one.model for one in asked]
+    feed = _Feed([one.seed for one in asked], common, _device_of(models[0]))
+    shared = len(set(feed.which.tolist())) == 1
+    stack = Stack.of(models, feed.masks)
+    stack.model.train()
+    rates = torch.tensor([one.rate for one in asked])
+    steps = StackedSteps(cast(str, common.optimizer), list(stack.parameters.values()), rates)
+    record = _Record(len(asked))
+    alive = list(range(len(asked)))
+    for leg in feed.legs():
+        for orders in leg:
+            rows = orders[:1] if shared else orders[feed.which[alive]]
+            inputs, labels = feed.take(rows)
+            if not shared:
+                inputs = inputs.view(len(alive), -1, *inputs.shape[1:])
+                labels = labels.view(len(alive), -1)
+            losses = stack.losses(inputs, labels, shared=shared)
+            losses.sum().backward()
+            steps.step()
+            record.add(losses)
+        left = record.left(alive)
+        if len(left) < 0.75 * len(alive):  # leaving some out costs a copy of the others
+            kept = torch.tensor([alive.index(i) for i in left], dtype=torch.int64)
+            stack.give_back([models[i] for i in alive])
+            stack.among(kept)
+            steps.among(list(stack.parameters.values()), kept)
+            alive = left
+        if not alive or (common.stop and common.stop.is_set()):
+            break
+    stack.give_back([models[i] for i in alive])
+    stack.model.eval()
+    parts = (common.data.valid, common.data.test) if alive else ()
+    found = [_evaluate_stack(stack, split) for split in parts]
+    at = {i: position for position, i in enumerate(alive)}
+    measured = [
+        _measured(
+            record.of(i), *(functools.partial(looked.__getitem__, at.get(i, 0)) for looked in found)
         )
-        nothing = Evaluation(math.nan, math.nan)
-        diverged_at = None if np.isfinite(losses[-1]) else len(losses) - 1
-        valid = nothing if diverged_at is not None else evaluate(model, data.valid)
-        if diverged_at is None and not math.isfinite(valid.loss):
-            diverged_at, valid = len(losses), nothing
-        test = nothing if diverged_at is not None else evaluate(model, data.test)
-    return Run(
-        label=label,
-        seed=seed,
-        train_losses=losses,
-        valid_loss=valid.loss,
-        valid_accuracy=valid.accuracy,
-        test_accuracy=test.accuracy,
-        diverged_at=diverged_at,
-        seconds=time.perf_counter() - start,
-    )
+        for i in range(len(asked))
+    ]
+    return _runs(asked, record, measured, start)
+
+
+def _evaluate_stack(stack: Stack, split: Split) -> list[Evaluation]:
+    """As `evaluate` for each network of a stack."""
+    count, device = len(stack), stack.device
+    batch = max(1, min(2000, 2**18 // count))
+    losses = torch.zeros(count, dtype=torch.float64, device=device)
+    hits = torch.zeros(count, dtype=torch.int64, device=device)
+    with torch.inference_mode():
+        for images, labels in _in_order(split, batch):
+            scores, targets = stack.outputs(images.to(device)), labels.to(device).repeat(count)
+            each = F.cross_entropy(scores.flatten(0, 1), targets, reduction="none")
+            losses += each.view(count, -1).sum(1, dtype=torch.float64)
+            hits += (scores.argmax(dim=2).flatten() == targets).view(count, -1).sum(1)
+    number = len(split.labels)
+    return [
+        Evaluation(loss / number, hit / number)
+        for loss, hit in zip(losses.tolist(), hits.tolist(), strict=True)
+    ]
+
+
+class _Feed:
+    """The mini-batches of several runs.
+
+    Runs of one seed see the same images in the same order, and have the same dropout masks.
+
+    Attributes
+    ----------
+    masks
+        The generator of each run's masks.
+    which
+        (S,) the row of an order that is each run's.
+    """
+
+    LEG = 16  # batches between two looks at whether the losses are finite
+
+    def __init__(self, seeds: Sequence[int], common: _Common, device: torch.device) -> None:
+        distinct = list(dict.fromkeys(seeds))
+        streams = {
+            seed: [int(s) for s in np.random.SeedSequence(seed).generate_state(2)]
+            for seed in distinct
+        }
+        self.orders = [Generator().manual_seed(streams[seed][0]) for seed in distinct]
+        masks = {seed: Generator(device).manual_seed(streams[seed][1]) for seed in distinct}
+        self.masks = [masks[seed] for seed in seeds]
+        self.which = torch.tensor([distinct.index(seed) for seed in seeds])
+        split = common.data.train
+        # On a GPU, all images lie there, as far as they are not there yet.
+        self.images, self.labels = split.images.to(device), split.labels.to(device)
+        self.epochs, self.batch_size = common.epochs, common.batch_size
+
+    def legs(self) -> Iterator[list[Tensor]]:
+        """Mini-batches of all epochs, some at a time: (seeds, n) the numbers of the images."""
+        for _ in range(self.epochs):
+            count = len(self.labels)
+            orders = torch.stack([torch.randperm(count, generator=g) for g in self.orders])
+            batches = orders.split(self.batch_size, dim=1)
+            for start in range(0, len(batches), self.LEG):
+                yield list(batches[start : start + self.LEG])
+
+    def take(self, numbers: Tensor) -> Batch:
+        """Images and labels, one run's behind the other's."""
+        flat = numbers.reshape(-1).to(self.labels.device)
+        return self.images.index_select(0, flat), self.labels.index_select(0, flat)
+
+
+class _Record:
+    """The losses of several runs while they are trained."""
+
+    def __init__(self, count: int) -> None:
+        self.new: list[Tensor] = []
+        self.parts: list[list[NDArray[np.float32]]] = [[] for _ in range(count)]
+
+    def add(self, losses: Tensor) -> None:
+        """Add a mini-batch's losses: of the runs that are alive, (alive,)."""
+        # The numbers stay in their tensors: reading them would make a GPU wait for every batch.
+        self.new.append(losses.detach())
+
+    def left(self, alive: Sequence[int]) -> list[int]:
+        """Read what was added; return the runs whose losses are finite."""
+        block = torch.stack(self.new).float().cpu().numpy()
+        self.new = []
+        for run, column in zip(alive, block.T, strict=True):
+            self.parts[run].append(column)
+        return [run for run, good in zip(alive, np.isfinite(block).all(0), strict=True) if good]
+
+    def of(self, run: int) -> NDArray[np.float32]:
+        """All losses of a run, up to the first that is not finite."""
+        losses = np.concatenate(self.parts[run])
+        bad = np.flatnonzero(~np.isfinite(losses))
+        return losses[: bad[0] + 1] if len(bad) else losses
+
+
+def _losses(scores: Tensor, labels: Tensor, count: int) -> Tensor:
+    """Mean cross-entropy of each of several models, whose images come one behind the other."""
+    return F.cross_entropy(scores, labels, reduction="none").view(count, -1).mean(1)
+
+
+def _steps(asked: Sequence[_Asked], optimizer: str | OptimizerFactory) -> "FusedSteps | _OwnSteps":
+    if isinstance(optimizer, str):
+        parameters = [list(one.model.parameters()) for one in asked]
+        return FusedSteps(optimizer, parameters, [one.rate for one in asked])
+    return _OwnSteps([make_optimizer(optimizer, one.model.parameters(), one.rate) for one in asked])
+
+
+class _OwnSteps:
+    """The steps of optimizers of torch's kind, one for each model."""
+
+    def __init__(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        self.all = optimizers
+        self.optimizers = list(optimizers)
+
+    def among(self, models: Iterable[int]) -> None:
+        self.optimizers = [self.all[i] for i in models]
+
+    def drop_gradients(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+
+    def step(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+
+class _Measured(NamedTuple):
+    """A trained model, measured."""
+
+    valid: Evaluation
+    test: Evaluation
+    diverged_at: int | None
+
+
+def _measured(losses: NDArray[np.float32], *looks: Callable[[], Evaluation]) -> _Measured:
+    """Look at the validation and then the test images, if there is something to see."""
+    nothing = Evaluation(math.nan, math.nan)
+    if not np.isfinite(losses[-1]):
+        return _Measured(nothing, nothing, len(losses) - 1)
+    valid, test = looks
+    seen = valid()
+    if not math.isfinite(seen.loss):  # the last step broke it
+        return _Measured(nothing, nothing, len(losses))
+    return _Measured(seen, test(), None)
+
+
+def _runs(
+    asked: Sequence[_Asked], record: _Record, measured: Sequence[_Measured], start: float
+) -> list[Run]:
+    seconds = (time.perf_counter() - start) / len(asked)
+    return [
+        Run(
+            label=one.label,
+            seed=one.seed,
+            train_losses=record.of(i),
+            valid_loss=found.valid.loss,
+            valid_accuracy=found.valid.accuracy,
+            test_accuracy=found.test.accuracy,
+            diverged_at=found.diverged_at,
+            seconds=seconds,
+        )
+        for i, (one, found) in enumerate(zip(asked, measured, strict=True))
+    ]
 
 
 @contextlib.contextmanager
@@ -365,14 +726,17 @@ def make_optimizer(
     optimizer: str | OptimizerFactory, parameters: Iterable[nn.Parameter], learning_rate: float
 ) -> torch.optim.Optimizer:
     """Make an optimizer from a name or a function; see `train` for both."""
-    if isinstance(optimizer, str):
-        if optimizer not in OPTIMIZERS:
-            raise ValueError(
-                f"unknown optimizer {optimizer!r}; the names are {', '.join(OPTIMIZERS)}, and a "
-                "function such as torch.optim.RMSprop works too"
-            )
-        optimizer = OPTIMIZERS[optimizer]
-    return optimizer(parameters, lr=learning_rate)
+    _check_optimizer(optimizer)
+    make = OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
+    return make(parameters, lr=learning_rate)
+
+
+def _check_optimizer(optimizer: str | OptimizerFactory) -> None:
+    if isinstance(optimizer, str) and optimizer not in OPTIMIZERS:
+        raise ValueError(
+            f"unknown optimizer {optimizer!r}; the names are {', '.join(OPTIMIZERS)}, and a "
+            "function such as torch.optim.RMSprop works too"
+        )
 
 
 def uses_global_generator(model: nn.Module, example: Tensor) -> bool:
@@ -388,7 +752,7 @@ def uses_global_generator(model: nn.Module, example: Tensor) -> bool:
     watch = _WatchRandomness()
     with (
         seeded(0),
-        _quick_layers(trial, Generator()),
+        quick_layers([trial], [Generator(_device_of(trial))]),
         torch.no_grad(),
         watch,
     ):
@@ -416,119 +780,6 @@ def _device_of(model: nn.Module) -> torch.device:
 
 def _in_order(split: Split, batch_size: int) -> Iterator[Batch]:
     return zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True)
-
-
-def _shuffled(split: Split, epochs: int, batch_size: int, generator: Generator) -> Iterator[Batch]:
-    for _ in range(epochs):
-        order = torch.randperm(len(split.labels), generator=generator)
-        # Sixteen batches are gathered at a time: one large copy costs less than sixteen small ones.
-        for chunk in order.to(split.images.device).split(16 * batch_size):
-            yield from zip(
-                split.images.index_select(0, chunk).split(batch_size),
-                split.labels.index_select(0, chunk).split(batch_size),
-                strict=True,
-            )
-
-
-@contextlib.contextmanager
-def _quick_layers(model: nn.Module, masks: Generator) -> Iterator[None]:
-    """Let dropout and linear layers compute by the classes below while the model trains on a CPU.
-
-    `torch.nn.Dropout` draws from the global generator, which threads would share: a run would
-    depend on what the others do. And both layers can be had faster.
-    """
-    quick: list[nn.Module] = []
-    for module in model.modules():
-        if _device_of(model).type != "cpu" or "forward" in vars(module):
-            continue  # a forward that somebody has replaced already is theirs
-        if type(module) is nn.Dropout and not module.inplace:
-            module.forward = _Dropout(module, masks)  # type: ignore[method-assign,assignment]
-            quick.append(module)
-        elif type(module) is nn.Linear and _onednn_pays(module):
-            module.forward = functools.partial(_linear, module)  # type: ignore[method-assign]
-            quick.append(module)
-    try:
-        yield
-    finally:
-        for module in quick:
-            del module.forward
-
-
-class _Dropout:
-    """Dropout whose masks come from a generator.
-
-    A unit is dropped where 16 random bits, read as a number, are below p · 2¹⁶: p is met to within
-    1/131072, and one call of the generator serves four units.
-    """
-
-    def __init__(self, layer: nn.Dropout, generator: Generator) -> None:
-        self.layer = layer
-        self.generator = generator
-        dropped = round(layer.p * 2**16)
-        self.threshold = dropped - 2**15  # the bits are read as a signed number
-        self.scale = 2**16 / (2**16 - dropped) if dropped < 2**16 else 0.0
-
-    def __call__(self, x: Tensor) -> Tensor:
-        if not self.layer.training or self.layer.p == 0:
-            return x
-        bits = torch.empty(math.ceil(x.numel() / 4), dtype=torch.int64)
-        bits.random_(-(2**63), None, generator=self.generator)
-        kept = bits.view(torch.int16)[: x.numel()].view(x.shape) >= self.threshold
-        return x * kept.to(x.dtype).mul_(self.scale)
-
-
-def _onednn_pays(layer: nn.Linear) -> bool:
-    return (
-        layer.weight.numel() >= 2**14  # below that, the call costs more than the product
-        and layer.weight.dtype == torch.float32
-        and _onednn_works()
-    )
-
-
-@functools.cache
-def _onednn_works() -> bool:
-    """Whether torch's product through oneDNN is there and right; it is no public name of torch."""
-    x, weight, bias = torch.ones(2, 3), torch.ones(4, 3), torch.ones(4)
-    try:
-        return bool((_product(x, weight, bias) == 4).all())
-    except (AttributeError, RuntimeError, TypeError):
-        return False
-
-
-def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
-    if x.ndim != 2 or x.dtype != torch.float32:
-        return F.linear(x, layer.weight, layer.bias)
-    return cast(Tensor, _OneDNNLinear.apply(x, layer.weight, layer.bias))
-
-
-class _OneDNNLinear(torch.autograd.Function):
-    """A linear layer whose three matrix products go through oneDNN instead of MKL.
-
-    torch sends float32 products on a CPU to MKL, which takes about twice as long as oneDNN for
-    these sizes, on AMD processors most of all. benchmarks/lesson_speed.py shows what it brings.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.has_bias = bias is not None
-        return _product(x, weight, bias)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        x, weight = ctx.saved_tensors
-        grad = grads[0]
-        for_x, for_weight, for_bias = ctx.needs_input_grad
-        return (
-            _product(grad, weight.t(), None) if for_x else None,
-            _product(grad.t(), x.t(), None) if for_weight else None,
-            grad.sum(0) if ctx.has_bias and for_bias else None,
-        )
-
-
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """``x @ weight.t() + bias``, by oneDNN."""
-    return cast(Tensor, torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], ""))  # noqa: SLF001
 
 
 @contextlib.contextmanager

@@ -36,7 +36,7 @@ def never_trains(monkeypatch):
     def trained(*_, **__):
         pytest.fail("a network was trained")
 
-    monkeypatch.setattr(jobs, "train", trained)
+    monkeypatch.setattr(jobs, "train_many", trained)
 
 
 def _run(*words):
@@ -182,7 +182,7 @@ def test_compare_with_a_store(tmp_path, capsys, monkeypatch):
     """Runs are kept; the same command does nothing again, and says so below the table."""
     assert _compare("--scheme", "zeros", "--store", "runs.sqlite") == 0
     capsys.readouterr()
-    monkeypatch.setattr(jobs, "train", pytest.fail)
+    monkeypatch.setattr(jobs, "train_many", pytest.fail)
     assert _compare("--scheme", "zeros", "--store", "runs.sqlite") == 0
     printed = capsys.readouterr()
     assert "1 of the 1 runs were found in runs.sqlite." in " ".join(printed.out.split())

@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from torch import Generator, nn
 
 import initguide
-from initguide import comparison, jobs
+from initguide import comparison, jobs, stacking
 from initguide import initializers as init
 from initguide.comparison import Comparison, Sweep, compare_init_weights, sweep
 from initguide.jobs import Job, WorkerWarning, describe, fingerprint
@@ -84,13 +84,13 @@ def _numbers(result):
 @pytest.fixture
 def trained(monkeypatch):
     """List of (label, seed) of the networks that are trained in this process."""
-    done, real = [], jobs.train
+    done, real = [], jobs.train_many
 
     def train(*arguments, **keywords):
-        done.append((keywords["label"], keywords["seed"]))
+        done.extend(zip(keywords["labels"], keywords["seeds"], strict=True))
         return real(*arguments, **keywords)
 
-    monkeypatch.setattr(jobs, "train", train)
+    monkeypatch.setattr(jobs, "train_many", train)
     return done
 
 
@@ -923,6 +923,7 @@ def test_a_store_that_cannot_be_written(swept, tmp_path, monkeypatch):
         real(self, rows)
 
     monkeypatch.setattr(jobs.Store, "add", full)
+    monkeypatch.setattr(jobs, "plan", lambda *_: stacking.Plan("alone", 1))
     with pytest.raises(OSError, match="the disk is full; what was stored before is intact"):
         swept({"scale": [1, 2, 3, 4]}, store=path, workers=1)
     monkeypatch.undo()
@@ -1139,7 +1140,7 @@ def test_a_dask_cluster(swept, faulty, tmp_path):
     with (
         dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0",
             silence_logs="CRITICAL",
         ) as cluster,
         distributed.Client(cluster) as client,
@@ -1168,12 +1169,12 @@ def test_dask_gives_a_run_up(swept):
     calls = []
 
     class Dask(ThreadPoolExecutor):
-        def submit(self, do, job, *rest):
+        def submit(self, do, jobs, *rest):
             def maybe():
-                if job.settings["scale"] == 2:
-                    calls.append(job.seed)
+                if fatal := [job.seed for job in jobs if job.settings["scale"] == 2]:
+                    calls.extend(fatal)
                     raise KilledWorker
-                return do(job, *rest)
+                return do(jobs, *rest)
 
             return super().submit(maybe)
 

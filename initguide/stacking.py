@@ -1,0 +1,926 @@
+"""Many networks of one shape, computed together.
+
+A small network leaves a processor idle: most of a training step is overhead. This module shares it
+in two ways, and `plan` says which suits a network:
+
+- **side by side**: the images of all networks go through the layers as one long batch. Layers with
+  parameters work on each network's part by itself; all else is done once. Each network gets the
+  same numbers, to the last bit, as if it were alone.
+- **stacked**: the weights of all networks lie in one tensor a layer, and `torch.func.vmap` turns
+  every product into one product of stacks. For tiny networks by the thousand, and for GPUs. The
+  numbers are the same to rounding.
+
+`initguide.sweep` and `initguide.compare_init_weights` use it by themselves. `fit_many` is for
+networks of any kind, each with its own weights, learning rate and order of the data.
+"""
+
+import contextlib
+import copy
+import functools
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from numbers import Integral
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  torch's own idiom
+from numpy.typing import NDArray
+from torch import Generator, Tensor, nn
+from torch.func import functional_call
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
+
+__all__ = ["Fits", "Plan", "StackWarning", "fit_many", "plan", "quick_layers", "side_by_side"]
+
+MOMENTUM = {"sgd": 0.0, "momentum": 0.9}
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # torch's defaults for Adam
+NAMED = ("adam", *MOMENTUM)
+
+
+class StackWarning(UserWarning):
+    """The networks did not fit into memory together, and are trained in several parts."""
+
+
+# One layer, quicker
+
+
+@contextlib.contextmanager
+def quick_layers(models: Sequence[nn.Module], masks: Sequence[Generator]) -> Iterator[None]:
+    """Let the first of some networks compute for all of them, and its layers compute faster.
+
+    While this lasts, ``models[0]`` takes the batches of all networks one behind the other, (S·n,
+    …), and gives their outputs in the same order. Layers that hold parameters or buffers use those
+    of each network for its part.
+
+    `torch.nn.Dropout` draws its masks from the generators. torch's own draws from the global one,
+    which threads would share: a run would depend on what the others do.
+
+    Parameters
+    ----------
+    models
+        S networks of the same shape, that `side_by_side` has found fit for it; or one network.
+    masks
+        A generator for each; networks that share one get the same masks.
+    """
+    first = models[0]
+    changed: list[nn.Module] = []
+    try:
+        for name, module in _units(first, split=len(models) > 1):
+            if "forward" in vars(module):
+                continue  # a forward that somebody has replaced already is theirs
+            twins = [model.get_submodule(name) for model in models]
+            forward = _forward(twins, masks)
+            if forward is not None:
+                module.forward = forward
+                changed.append(module)
+        yield
+    finally:
+        for module in changed:
+            del module.forward
+
+
+def _units(model: nn.Module, *, split: bool) -> Iterator[tuple[str, nn.Module]]:
+    """Layers that are replaced: all of a network, or those that act for several networks."""
+    if not split:
+        yield from model.named_modules()
+        return
+    seen: set[nn.Module] = set()
+
+    def visit(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+        if module in seen:
+            return
+        seen.add(module)
+        if _holds_something(module) or type(module) is nn.Dropout:
+            yield name, module
+            return
+        for child, part in module.named_children():
+            yield from visit(f"{name}.{child}" if name else child, part)
+
+    yield from visit("", model)
+
+
+def _holds_something(module: nn.Module) -> bool:
+    """Whether a module has parameters or buffers of its own, not only its parts have."""
+    own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    return bool(own)
+
+
+def _forward(
+    twins: Sequence[nn.Module], masks: Sequence[Generator]
+) -> Callable[[Tensor], Tensor] | None:
+    """What takes the place of a layer's forward, or ``None`` if it may stay."""
+    layer = twins[0]
+    on_cpu = _device_of(layer).type == "cpu"
+    if type(layer) is nn.Dropout and not layer.inplace and masks:
+        return _Dropout(layer, masks)
+    if type(layer) is nn.Linear and on_cpu and _onednn_pays(layer):
+        return functools.partial(_linears, cast(Sequence[nn.Linear], twins))
+    if len(twins) == 1:
+        return None
+    rest = [twin.forward for twin in twins]  # as they are before the first one's is replaced
+    return functools.partial(_each, rest)
+
+
+def _each(forwards: Sequence[Callable[[Tensor], Tensor]], x: Tensor) -> Tensor:
+    parts = x.chunk(len(forwards))
+    return torch.cat([forward(part) for forward, part in zip(forwards, parts, strict=True)])
+
+
+class _Dropout:
+    """Dropout whose masks come from generators.
+
+    A unit is dropped where 16 random bits, read as a number, are below p · 2¹⁶: p is met to within
+    1/131072, and one call of the generator serves four units.
+    """
+
+    def __init__(self, layer: nn.Dropout, masks: Sequence[Generator]) -> None:
+        self.layer = layer
+        self.masks = list(dict.fromkeys(masks))  # each once: networks of one seed share theirs
+        self.which = [self.masks.index(generator) for generator in masks]
+        self.shared = self.which == list(range(len(self.masks)))
+        dropped = round(layer.p * 2**16)
+        self.threshold = dropped - 2**15  # the bits are read as a signed number
+        self.scale = 2**16 / (2**16 - dropped) if dropped < 2**16 else 0.0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if not self.layer.training or self.layer.p == 0:
+            return x
+        count = x.numel() // len(self.which)  # units of one network
+        if x.device.type != "cpu":
+            shape = (len(self.masks), count)
+            bits = torch.empty(shape, dtype=torch.int16, device=x.device)
+            for row, generator in zip(bits, self.masks, strict=True):
+                row.random_(-(2**15), 2**15, generator=generator)
+        else:
+            words = torch.empty(len(self.masks), math.ceil(count / 4), dtype=torch.int64)
+            for row, generator in zip(words, self.masks, strict=True):
+                row.random_(-(2**63), None, generator=generator)
+            bits = words.view(torch.int16)[:, :count]
+        kept = torch.where(bits >= self.threshold, self.scale, 0.0).to(x.dtype)
+        if not self.shared:
+            kept = kept[self.which]
+        return x * kept.view(x.shape)
+
+
+def _onednn_pays(layer: nn.Linear) -> bool:
+    return (
+        layer.weight.numel() >= 2**14  # below that, the call costs more than the product
+        and layer.weight.dtype == torch.float32
+        and _onednn_works()
+    )
+
+
+@functools.cache
+def _onednn_works() -> bool:
+    """Whether torch's product through oneDNN is there and right; it is no public name of torch."""
+    x, weight, bias = torch.ones(2, 3), torch.ones(4, 3), torch.ones(4)
+    try:
+        return bool((_product(x, weight, bias) == 4).all())
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+
+
+def _linears(layers: Sequence[nn.Linear], x: Tensor) -> Tensor:
+    """Linear layers of several networks, each on its part of a batch."""
+    if x.ndim != 2 or x.dtype != torch.float32:
+        parts = x.chunk(len(layers))
+        return torch.cat(
+            [F.linear(part, k.weight, k.bias) for k, part in zip(layers, parts, strict=True)]
+        )
+    parameters = [*(k.weight for k in layers), *(k.bias for k in layers)]
+    return cast(Tensor, _OneDNNLinears.apply(x, *parameters))
+
+
+class _OneDNNLinears(torch.autograd.Function):
+    """Linear layers whose matrix products go through oneDNN instead of MKL.
+
+    torch sends float32 products on a CPU to MKL, which takes about twice as long as oneDNN for
+    these sizes, on AMD processors most of all. benchmarks/lesson_speed.py shows what it brings.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *parameters: Tensor | None) -> Tensor:
+        count = len(parameters) // 2
+        weights = cast(tuple[Tensor, ...], parameters[:count])
+        biases = parameters[count:]
+        ctx.save_for_backward(x, *weights)
+        ctx.has_bias = biases[0] is not None
+        parts = x.chunk(count)
+        return _joined([_product(*given) for given in zip(parts, weights, biases, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        x, *weights = ctx.saved_tensors
+        count = len(weights)
+        for_x, *wanted = ctx.needs_input_grad
+        parts = grads[0].chunk(count)
+        x_grad = None
+        if for_x:
+            x_grad = _joined(
+                [_product(g, w.t(), None) for g, w in zip(parts, weights, strict=True)]
+            )
+        weight_grads = [
+            _product(g.t(), inputs.t(), None) if needed else None
+            for g, inputs, needed in zip(parts, x.chunk(count), wanted[:count], strict=True)
+        ]
+        bias_grads = [
+            g.sum(0) if ctx.has_bias and needed else None
+            for g, needed in zip(parts, wanted[count:], strict=True)
+        ]
+        return x_grad, *weight_grads, *bias_grads
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """``x @ weight.t() + bias``, by oneDNN."""
+    product = torch.ops.mkldnn._linear_pointwise.default  # noqa: SLF001
+    return cast(Tensor, product(x, weight, bias, "none", [], ""))
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+# Which way
+
+
+class Plan(NamedTuple):
+    """How networks of one shape are best trained.
+
+    Attributes
+    ----------
+    way
+        ``"stacked"``, ``"side by side"`` or ``"alone"``.
+    size
+        How many at a time, at least 1.
+    """
+
+    way: str
+    size: int
+
+
+TINY = 20_000  # parameters of a network below which stacking wins, by benchmarks/ways.py
+LARGE = 1_000_000  # parameters from which nothing is gained, by the same
+ABREAST = 5  # networks side by side: their weights still fit into the caches
+CACHE = 2**19  # parameters of a stack: with their gradients, a core's cache
+
+
+def plan(model: nn.Module, optimizer: object = "adam") -> Plan:
+    """How to train many networks like this one.
+
+    Networks on a GPU are stacked, as many as there are. On a CPU, networks below 20,000 parameters
+    are stacked, by as many as a core's cache holds; up to a million they go side by side, by
+    five; larger ones go alone, as their products keep a core busy. ``benchmarks/ways.py`` measures
+    what this rule stands on.
+
+    Parameters
+    ----------
+    model
+        One of the networks.
+    optimizer
+        A name, as for `initguide.training.train`. With a function, nothing is stacked: it may look
+        at a whole tensor at once.
+
+    Examples
+    --------
+    >>> from initguide.models import Net
+    >>> plan(Net()), plan(Net(16, 16))
+    (Plan(way='side by side', size=5), Plan(way='stacked', size=40))
+    """
+    count = sum(p.numel() for p in model.parameters())
+    device = _device_of(model).type
+    named = isinstance(optimizer, str) and optimizer in NAMED
+    if not count:
+        return Plan("alone", 1)
+    if device != "cpu":
+        return Plan("stacked", 2**20) if named else Plan("alone", 1)
+    holders = [m for m in model.modules() if _holds_something(m)]
+    if named and count < TINY and all(type(m) in (nn.Linear, nn.LayerNorm) for m in holders):
+        return Plan("stacked", max(1, min(CACHE // count, 1024)))
+    return Plan("side by side", ABREAST) if count < LARGE else Plan("alone", 1)
+
+
+def side_by_side(models: Sequence[nn.Module], example: Tensor) -> bool:
+    """Whether some networks can go side by side: whether each gets the outputs it gives alone.
+
+    Found out by trying: with the networks themselves, and with two copies of the first whose
+    parameters are random, so that networks which merely start out the same deceive nobody.
+
+    Parameters
+    ----------
+    models
+        The networks.
+    example
+        (n, …) some inputs.
+    """
+    first = models[0]
+    if any(_shape_of(model) != _shape_of(first) for model in models) or _holds_something(first):
+        return False
+    for _, unit in _units(first, split=True):
+        if unit is not first and any(type(m) is nn.Dropout for m in list(unit.modules())[1:]):
+            return False  # its masks would be drawn once for each network
+    try:
+        copies = [copy.deepcopy(first) for _ in range(2)]
+        for seed, model in enumerate(copies):
+            _randomize(model, seed)
+        return all(_agree(group, example) for group in (copies, models))
+    except Exception:  # noqa: BLE001  whatever it is, alone it will show by itself
+        return False
+
+
+def _shape_of(model: nn.Module) -> list[Any]:
+    """What must be the same in all networks: their modules, and the shapes of what these hold."""
+    held = [(n, t.shape, t.dtype, t.device, t.requires_grad) for n, t in model.named_parameters()]
+    modules = [(name, type(m), "forward" in vars(m)) for name, m in model.named_modules()]
+    hooks = [
+        name
+        for name, module in model.named_modules()
+        for kind, registered in vars(module).items()
+        if kind.endswith("_hooks") and registered
+    ]
+    # Whoever hooked one network wants to see that one: a marker that equals no other.
+    return [held, modules, [object() for _ in hooks]]
+
+
+def _randomize(model: nn.Module, seed: int) -> None:
+    generator = Generator().manual_seed(seed)
+    with torch.no_grad():
+        for p in model.parameters():
+            spread = 1 / math.sqrt(max(1, p.shape[-1] if p.ndim > 1 else 1))
+            p.copy_(torch.randn(p.shape, generator=generator) * spread)
+
+
+def _agree(models: Sequence[nn.Module], example: Tensor) -> bool:
+    example = example.to(_device_of(models[0]))
+    modes = [(m, m.training) for model in models for m in model.modules()]
+    try:
+        with torch.no_grad():
+            for model in models:
+                model.eval()
+            alone = []
+            for model in models:
+                with quick_layers([model], []):
+                    alone.append(model(example))
+            with quick_layers(models, []):
+                together = models[0](example.repeat(len(models), *[1] * (example.ndim - 1)))
+        expected = torch.cat(alone)
+        return together.shape == expected.shape and bool(
+            torch.isclose(together, expected, rtol=0, atol=0, equal_nan=True).all()
+        )
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+# Optimizers
+
+
+class FusedSteps:
+    """Steps of Adam or SGD for several networks, each with its learning rate.
+
+    torch's own functions, without the bookkeeping of `torch.optim.Optimizer`, which takes longer
+    than the steps of a small network.
+
+    Parameters
+    ----------
+    name
+        ``"adam"``, ``"sgd"`` or ``"momentum"``.
+    parameters
+        Those of each network.
+    rates
+        The learning rate of each network.
+    """
+
+    def __init__(
+        self, name: str, parameters: Sequence[Sequence[Tensor]], rates: Sequence[float]
+    ) -> None:
+        self.name = name
+        self.rates = list(rates)
+        self.parameters = [[p for p in own if p.requires_grad] for own in parameters]
+        zeros = [[torch.zeros_like(p) for p in own] for own in self.parameters]
+        self.first = zeros
+        self.second = [[torch.zeros_like(p) for p in own] for own in self.parameters]
+        self.counts = [[torch.zeros((), device=p.device) for p in own] for own in self.parameters]
+        self.among(range(len(rates)))
+
+    def among(self, networks: Iterable[int]) -> None:
+        """Go on with these networks alone."""
+        self.groups: dict[float, list[tuple[Tensor, ...]]] = {}
+        for i in networks:
+            rows = zip(
+                self.parameters[i], self.first[i], self.second[i], self.counts[i], strict=True
+            )
+            self.groups.setdefault(self.rates[i], []).extend(rows)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Do a step."""
+        for rate, rows in self.groups.items():
+            with_grad = [row for row in rows if row[0].grad is not None]
+            if not with_grad:
+                continue
+            parameters, first, second, counts = map(list, zip(*with_grad, strict=True))
+            grads = [cast(Tensor, p.grad) for p in parameters]
+            if self.name == "adam":
+                adam(
+                    parameters, grads, first, second, [], counts,
+                    fused=True, amsgrad=False, beta1=BETA_1, beta2=BETA_2, lr=rate,
+                    weight_decay=0.0, eps=EPSILON, maximize=False,
+                )  # fmt: skip
+            else:
+                sgd(
+                    parameters, grads, cast(list[Tensor | None], first),
+                    fused=True, weight_decay=0.0, momentum=MOMENTUM[self.name], lr=rate,
+                    dampening=0.0, nesterov=False, maximize=False,
+                )  # fmt: skip
+
+    def drop_gradients(self) -> None:
+        """Forget the gradients of the step before."""
+        for rows in self.groups.values():
+            for row in rows:
+                row[0].grad = None
+
+
+class StackedSteps:
+    """The same steps on stacked parameters, whose learning rates lie along the first dimension.
+
+    Parameters
+    ----------
+    name
+        ``"adam"``, ``"sgd"`` or ``"momentum"``.
+    parameters
+        (S, …) each.
+    rates
+        (S,) the learning rates.
+    """
+
+    def __init__(self, name: str, parameters: Sequence[Tensor], rates: Tensor) -> None:
+        self.name = name
+        self.parameters = list(parameters)
+        self.rates = rates.to(parameters[0])
+        self.steps = 0
+        kept = 2 if name == "adam" else 1 if MOMENTUM[name] else 0
+        self.state = [[torch.zeros_like(p) for p in self.parameters] for _ in range(kept)]
+
+    def among(self, parameters: Sequence[Tensor], networks: Tensor) -> None:
+        """Go on with these networks alone, whose parameters are given."""
+        self.parameters = list(parameters)
+        self.rates = self.rates[networks]
+        self.state = [[tensor[networks] for tensor in kept] for kept in self.state]
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Do a step, and drop the gradients."""
+        self.steps += 1
+        for i, parameter in enumerate(self.parameters):
+            grad = parameter.grad
+            if grad is None:
+                continue
+            rates = self.rates.view(-1, *[1] * (parameter.ndim - 1))
+            if self.name == "adam":
+                mean, square = (kept[i] for kept in self.state)
+                mean.lerp_(grad, 1 - BETA_1)
+                square.mul_(BETA_2).addcmul_(grad, grad, value=1 - BETA_2)
+                root = square.sqrt().div_(math.sqrt(1 - BETA_2**self.steps)).add_(EPSILON)
+                change = mean.div(root).div_(1 - BETA_1**self.steps)
+            elif self.state:
+                change = self.state[0][i].mul_(MOMENTUM[self.name]).add_(grad)
+            else:
+                change = grad
+            parameter.addcmul_(change, rates, value=-1)
+            parameter.grad = None
+
+
+# Stacks
+
+
+class Stack:
+    """Networks whose parameters are stacked.
+
+    Parameters
+    ----------
+    model
+        One like them; what it computes is what they compute, with their parameters.
+    parameters
+        Name -> (S, …) the parameters of all. They are trained in place.
+    loss
+        Function of one network's outputs and of the targets, that gives a number.
+    masks
+        Generators of the dropout masks, one for each network, or one for all.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        parameters: Mapping[str, Tensor],
+        loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+        masks: Sequence[Generator] = (),
+    ) -> None:
+        self.model = model
+        self.parameters = {
+            name: tensor.requires_grad_(tensor.is_floating_point())
+            for name, tensor in parameters.items()
+        }
+        self.loss = loss
+        self.masks = masks
+
+    @classmethod
+    def of(cls, models: Sequence[nn.Module], masks: Sequence[Generator] = ()) -> "Stack":
+        """Stack the parameters of networks, which are left as they are."""
+        names = [name for name, _ in models[0].named_parameters()]
+        stacked = {
+            name: torch.stack([model.get_parameter(name).detach() for model in models])
+            for name in names
+        }
+        return cls(copy.deepcopy(models[0]), stacked, masks=masks)
+
+    def losses(self, inputs: Tensor, targets: Tensor, *, shared: bool) -> Tensor:
+        """Loss of each network, (S,).
+
+        Parameters
+        ----------
+        inputs, targets
+            (n, …) if they are shared, (S, n, …) otherwise.
+        shared
+            Whether all networks get the same.
+        """
+        each = None if shared else 0
+
+        def one(parameters: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+            return self.loss(functional_call(self.model, parameters, (x,)), y)
+
+        with self._dropout():
+            return torch.vmap(one, in_dims=(0, each, each))(self.parameters, inputs, targets)
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """Outputs of all networks for the same inputs, (S, n, …)."""
+
+        def one(parameters: dict[str, Tensor]) -> Tensor:
+            return cast(Tensor, functional_call(self.model, parameters, (inputs,)))
+
+        with self._dropout():
+            return torch.vmap(one)(self.parameters)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.parameters.values())))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(iter(self.parameters.values())).device
+
+    def give_back(self, models: Sequence[nn.Module]) -> None:
+        """Fill networks with what was trained."""
+        with torch.no_grad():
+            for name, stacked in self.parameters.items():
+                for model, own in zip(models, stacked, strict=True):
+                    model.get_parameter(name).copy_(own)
+
+    def among(self, networks: Tensor) -> None:
+        """Go on with these networks alone."""
+        self.parameters = {
+            name: tensor.detach()[networks].requires_grad_(tensor.requires_grad)
+            for name, tensor in self.parameters.items()
+        }
+        if len(self.masks) > 1:
+            self.masks = [self.masks[i] for i in networks.tolist()]
+
+    @contextlib.contextmanager
+    def _dropout(self) -> Iterator[None]:
+        layers = [m for m in self.model.modules() if type(m) is nn.Dropout and self.masks]
+        masks = list(self.masks) * (len(self) if len(self.masks) == 1 else 1)
+        for layer in layers:
+            dropout = _Dropout(layer, masks)
+            layer.forward = functools.partial(_StackedDropout.apply, dropout)  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            for layer in layers:
+                del layer.forward
+
+
+class _StackedDropout(torch.autograd.Function):
+    """Under `torch.vmap`, dropout on the units of all networks at once."""
+
+    @staticmethod
+    def forward(dropout: _Dropout, x: Tensor) -> Tensor:  # noqa: ARG004
+        raise RuntimeError("this is computed for stacks only")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Nothing is needed: `vmap` computes by operations that differentiate themselves."""
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, dropout: _Dropout, x: Tensor) -> tuple[Tensor, int]:
+        _, dim = in_dims
+        stacked = x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
+        return dropout(stacked.contiguous()), 0
+
+
+def stackable(models: Sequence[nn.Module], example: Tensor) -> bool:
+    """Whether some networks can be stacked: whether each gets about the outputs it gives alone.
+
+    Parameters
+    ----------
+    models
+        The networks.
+    example
+        (n, …) some inputs.
+    """
+    first = models[0]
+    if any(_shape_of(model) != _shape_of(first) for model in models):
+        return False
+    if any(True for _ in first.buffers()) or not all(p.requires_grad for p in first.parameters()):
+        return False
+    try:
+        copies = [copy.deepcopy(first) for _ in range(2)]
+        for seed, model in enumerate(copies):
+            _randomize(model, seed)
+        example = example.to(_device_of(first))
+        for group in (copies, models[:: max(1, len(models) // 8)]):
+            alone = []
+            for model in group:
+                mode = [(m, m.training) for m in model.modules()]
+                model.eval()
+                try:
+                    with torch.no_grad():
+                        alone.append(model(example))
+                finally:
+                    for module, was in mode:
+                        module.training = was
+            stack = Stack.of(group)
+            stack.model.eval()
+            with torch.no_grad():
+                outputs = stack.outputs(example)
+            expected = torch.stack(alone)
+            slack = 1e-4 * float(expected.abs().nan_to_num(0, 0, 0).max())
+            close = torch.isclose(outputs, expected, rtol=1e-3, atol=slack, equal_nan=True)
+            if outputs.shape != expected.shape or not close.all():
+                return False
+    except Exception:  # noqa: BLE001  whatever it is, alone it will show by itself
+        return False
+    return True
+
+
+class Fits(NamedTuple):
+    """What came of training many networks: what `fit_many` returns.
+
+    Attributes
+    ----------
+    losses
+        (steps, S) float32: the loss of each network before each step.
+    parameters
+        Name -> (S, …) the parameters after the last step.
+    """
+
+    losses: NDArray[np.float32]
+    parameters: dict[str, Tensor]
+
+
+def fit_many(
+    model: nn.Module,
+    parameters: Mapping[str, Tensor],
+    inputs: Tensor,
+    targets: Tensor,
+    *,
+    steps: int,
+    learning_rate: float | Tensor,
+    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+    optimizer: str = "sgd",
+    batch_size: int | None = None,
+    seeds: int | Sequence[int] = 0,
+    workers: int | None = None,
+) -> Fits:
+    """Train many networks of one shape, each from its own weights and with its own learning rate.
+
+    The networks are trained in parts that fit into a core's cache, and the parts are spread over
+    the cores. A network whose loss becomes NaN or infinite disturbs no other.
+
+    Parameters
+    ----------
+    model
+        A network of this shape. It is left as it was; its own parameters do not matter. Dropout is
+        on if it is in training mode.
+    parameters
+        Name of each of its parameters -> (S, …) what the S networks start from, on the CPU or on a
+        GPU. They are left as they were.
+    inputs, targets
+        (N, …) the data, the same for all networks.
+    steps
+        How many steps, at least 1.
+    learning_rate
+        Above 0: a number, or (S,) one for each network.
+    loss
+        Function of one network's outputs (n, …) and its targets (n, …) that gives their mean loss,
+        such as `torch.nn.functional.mse_loss`.
+    optimizer
+        ``"sgd"``, ``"momentum"`` (0.9) or ``"adam"``.
+    batch_size
+        How many of the data each step uses; all of them if ``None``.
+    seeds
+        Of the order of the data and of the dropout masks: a number for all networks, or one for
+        each.
+    workers
+        How many parts are trained at once; as many as there are cores if ``None``.
+
+    Returns
+    -------
+    Fits
+        Losses and parameters.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is missing or has another shape, or a number is out of its range.
+
+    Warns
+    -----
+    StackWarning
+        If a GPU's memory did not suffice, and a part was trained in two.
+
+    Examples
+    --------
+    A thousand networks that learn ``y = |x|``, from the same weights with different learning rates:
+
+    >>> model = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
+    >>> start = {n: p.detach().expand(1000, *p.shape) for n, p in model.named_parameters()}
+    >>> x = torch.linspace(-1, 1, 16)[:, None]
+    >>> rates = torch.logspace(-3, 2, 1000)
+    >>> fits = fit_many(
+    ...     model, start, x, x.abs(), steps=50, learning_rate=rates, loss=F.mse_loss)
+    >>> fits.losses.shape
+    (50, 1000)
+    """
+    parameters = _checked(model, parameters)
+    count = len(next(iter(parameters.values())))
+    rates = _rates(learning_rate, count)
+    numbers = _numbers(seeds, count)
+    if optimizer not in NAMED:
+        raise ValueError(f"optimizer is {optimizer!r}; it must be one of {', '.join(NAMED)}")
+    if len(inputs) != len(targets) or not len(inputs):
+        raise ValueError(
+            f"there are {len(inputs)} inputs and {len(targets)} targets; give as many of both, "
+            "and at least one"
+        )
+    for name, value in (("steps", steps), ("batch_size", batch_size), ("workers", workers)):
+        if (name == "steps" or value is not None) and (
+            isinstance(value, bool) or not isinstance(value, Integral) or value < 1
+        ):
+            raise ValueError(f"{name} is {value!r}; it must be a whole number, at least 1")
+    device = next(iter(parameters.values())).device
+    inputs, targets = inputs.to(device), targets.to(device)
+    batch = len(inputs) if batch_size is None else min(int(batch_size), len(inputs))
+
+    def train_part(which: slice) -> list[Fits]:
+        part = {name: tensor[which].detach().clone() for name, tensor in parameters.items()}
+        settings = _Settings(int(steps), rates[which], loss, optimizer, batch, numbers[which])
+        try:
+            return [_fit(copy.deepcopy(model), part, inputs, targets, settings)]
+        except torch.OutOfMemoryError:
+            size = which.stop - which.start
+            if size == 1:
+                raise
+        del part
+        warn_split(size)
+        half = (which.start + which.stop) // 2
+        return [
+            *train_part(slice(which.start, half)),
+            *train_part(slice(half, which.stop)),
+        ]
+
+    weights = sum(tensor[0].numel() for tensor in parameters.values())
+    size = max(1, min(CACHE // weights, 1024)) if device.type == "cpu" else count
+    parts = [slice(i, min(i + size, count)) for i in range(0, count, size)]
+    threads = (workers or _cores()) if device.type == "cpu" else 1
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # new threads start with the number that this one has
+    try:
+        with ThreadPoolExecutor(int(threads), thread_name_prefix="initguide") as pool:
+            done = [fits for part in pool.map(train_part, parts) for fits in part]
+    finally:
+        torch.set_num_threads(before)
+    return Fits(
+        np.concatenate([fits.losses for fits in done], axis=1),
+        {name: torch.cat([fits.parameters[name] for fits in done]) for name in parameters},
+    )
+
+
+class _Settings(NamedTuple):
+    steps: int
+    rates: Tensor
+    loss: Callable[[Tensor, Tensor], Tensor]
+    optimizer: str
+    batch: int
+    seeds: list[int]
+
+
+def _fit(
+    model: nn.Module,
+    parameters: dict[str, Tensor],
+    inputs: Tensor,
+    targets: Tensor,
+    settings: _Settings,
+) -> Fits:
+    """Train one part of `fit_many`'s networks."""
+    device = inputs.device
+    distinct = list(dict.fromkeys(settings.seeds))
+    # One network's order and masks follow from its seed, whatever part it is in.
+    streams = {s: [int(n) for n in np.random.SeedSequence(s).generate_state(2)] for s in distinct}
+    order = [Generator().manual_seed(streams[seed][0]) for seed in distinct]
+    mask = {seed: Generator(device).manual_seed(streams[seed][1]) for seed in distinct}
+    draws = model.training and any(type(m) is nn.Dropout for m in model.modules())
+    masks = [mask[seed] for seed in settings.seeds] if draws else []
+    stack = Stack(model, parameters, settings.loss, masks)
+    steps = StackedSteps(settings.optimizer, list(stack.parameters.values()), settings.rates)
+    which = torch.tensor([distinct.index(seed) for seed in settings.seeds], device=device)
+    everything = settings.batch == len(inputs)
+    shared = everything or len(distinct) == 1
+    orders = torch.empty(len(distinct), 0, dtype=torch.int64)
+    losses = torch.empty(settings.steps, len(settings.seeds), device=device)
+    for step in range(settings.steps):
+        if everything:
+            x, y = inputs, targets
+        else:
+            if orders.shape[1] < settings.batch:  # a new epoch; what is left over is dropped
+                orders = torch.stack([torch.randperm(len(inputs), generator=g) for g in order])
+                orders = orders.to(device)
+            now, orders = orders[:, : settings.batch], orders[:, settings.batch :]
+            picked = now[0] if shared else now[which]
+            x, y = inputs[picked], targets[picked]
+        each = stack.losses(x, y, shared=shared)
+        losses[step] = each.detach()
+        each.sum().backward()
+        steps.step()
+    return Fits(losses.cpu().numpy(), {name: t.detach() for name, t in stack.parameters.items()})
+
+
+def warn_split(size: int) -> None:
+    warnings.warn(
+        f"{size} networks do not fit into the memory of the device together; they are trained in "
+        "two parts",
+        StackWarning,
+        stacklevel=4,
+    )
+
+
+def _checked(model: nn.Module, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Refuse parameters that do not belong to a network like the one given."""
+    wanted = dict(model.named_parameters())
+    if not wanted:
+        raise ValueError("model has no parameters, so there is nothing to train")
+    if buffers := [name for name, _ in model.named_buffers()]:
+        raise ValueError(
+            f"model has buffers ({', '.join(buffers)}), which the networks would share; use a "
+            "normalization without running statistics"
+        )
+    if set(parameters) != set(wanted):
+        raise ValueError(
+            f"parameters has {', '.join(sorted(parameters)) or 'nothing'}; the model has "
+            f"{', '.join(sorted(wanted))}"
+        )
+    counts = {len(tensor) if tensor.ndim else 0 for tensor in parameters.values()}
+    for name, tensor in parameters.items():
+        if tensor.shape[1:] != wanted[name].shape or len(counts) > 1 or not len(tensor):
+            raise ValueError(
+                f"parameters has {name} of shape {tuple(tensor.shape)}; it must be (S, "
+                f"{', '.join(map(str, wanted[name].shape))}) for S networks, at least 1, and the "
+                "same S for all parameters"
+            )
+    return {name: parameters[name] for name in wanted}
+
+
+def _rates(learning_rate: float | Tensor, count: int) -> Tensor:
+    rates = torch.as_tensor(learning_rate, dtype=torch.float32).detach()
+    if rates.ndim == 0:
+        rates = rates.expand(count)
+    if rates.shape != (count,):
+        raise ValueError(
+            f"learning_rate has shape {tuple(rates.shape)}; give a number, or ({count},): one for "
+            "each network"
+        )
+    if not bool(((rates > 0) & rates.isfinite()).all()):
+        bad = rates[~((rates > 0) & rates.isfinite())][0].item()
+        raise ValueError(f"learning_rate is or has {bad!r}; it must be finite and above 0")
+    return rates
+
+
+def _numbers(seeds: int | Sequence[int], count: int) -> list[int]:
+    numbers = [seeds] * count if isinstance(seeds, Integral) else list(cast(Sequence[int], seeds))
+    if len(numbers) != count:
+        raise ValueError(f"seeds has {len(numbers)} numbers; give one, or {count}")
+    if bad := [n for n in numbers if isinstance(n, bool) or not isinstance(n, Integral) or n < 0]:
+        raise ValueError(f"seeds is or has {bad[0]!r}; it must be whole numbers, at least 0")
+    return [int(n) for n in numbers]
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
