@@ -800,8 +800,9 @@ def compare_init_weights(
     evaluation mode. A run whose loss turns to NaN or infinity is a result too: it is reported as
     diverged.
 
-    Runs are spread over the processor's cores, one thread each, so the results do not depend on
-    how many cores there are. torch's global generators are left as they were. If a run raises an
+    Runs are spread over the processor's cores, several networks at a time on each (see
+    `initguide.stacking`), and the results do not depend on how many cores there are. On a GPU, all
+    networks are trained at once. torch's global generators are left as they were. If a run raises an
     error, that is raised, and the others are stopped.
 
     Parameters
@@ -829,9 +830,9 @@ def compare_init_weights(
     device
         Where the networks are trained.
     workers
-        How many runs go on at once; as many as there are cores if ``None``. A model that draws
-        from torch's global generator while it trains (by more than `torch.nn.Dropout`), or that
-        is not on the CPU, is trained one run at a time.
+        How many threads train networks; as many as there are cores if ``None``. A model that draws
+        from torch's global generator while it trains (by more than `torch.nn.Dropout`) is trained
+        one run at a time.
     executor
         Where the runs go on instead: in other processes, or on other machines. See `sweep`.
     store
@@ -1332,8 +1333,10 @@ def sweep(
     size is the same). A run whose loss turns to NaN or infinity is a result: it diverged. A run
     that raises an error is recorded as failed, with the reason, and the others go on.
 
-    The numbers do not depend on where the runs are done: each uses one thread, and all its random
-    numbers come from its seed.
+    Networks of one shape are trained together (see `initguide.stacking`): several at a time on each
+    core, and all at once on a GPU. The numbers do not depend on where on a processor the runs are
+    done: each uses one thread, and all its random numbers come from its seed. On a GPU, dropout
+    masks also depend on which runs are trained together.
 
     Parameters
     ----------
@@ -1359,8 +1362,7 @@ def sweep(
     device
         Where the networks are trained.
     workers
-        How many runs go on at once in threads of this process; as many as there are cores if
-        ``None``.
+        How many threads of this process train networks; as many as there are cores if ``None``.
     executor
         Where the runs go on instead: any `concurrent.futures.Executor`, or better, a function that
         makes one, because a process pool one of whose workers died cannot be used again. Model,

@@ -520,6 +520,8 @@ def run_together(
     results: dict[Job, Run | Exception] = {}
     models: dict[Job, nn.Module] = {}
     for job in jobs:
+        if stop.is_set():
+            raise CancelledError
         try:
             models[job] = job.build()
         except Exception as error:  # noqa: BLE001  whatever it is, it is this job's result

@@ -151,16 +151,17 @@ class _Dropout:
             return x
         count = x.numel() // len(self.which)  # units of one network
         if x.device.type != "cpu":
-            shape = (len(self.masks), count)
-            bits = torch.empty(shape, dtype=torch.int16, device=x.device)
-            for row, generator in zip(bits, self.masks, strict=True):
-                row.random_(-(2**15), 2**15, generator=generator)
+            # One call for all: a GPU would take longer to start a call for each than to do it.
+            bits = torch.randint(
+                -(2**15), 2**15, (len(self.masks), count),
+                dtype=torch.int16, device=x.device, generator=self.masks[0],
+            )  # fmt: skip
         else:
             words = torch.empty(len(self.masks), math.ceil(count / 4), dtype=torch.int64)
             for row, generator in zip(words, self.masks, strict=True):
                 row.random_(-(2**63), None, generator=generator)
             bits = words.view(torch.int16)[:, :count]
-        kept = torch.where(bits >= self.threshold, self.scale, 0.0).to(x.dtype)
+        kept = (bits >= self.threshold).to(x.dtype).mul_(self.scale)
         if not self.shared:
             kept = kept[self.which]
         return x * kept.view(x.shape)
@@ -403,49 +404,53 @@ class FusedSteps:
     ) -> None:
         self.name = name
         self.rates = list(rates)
-        self.parameters = [[p for p in own if p.requires_grad] for own in parameters]
-        zeros = [[torch.zeros_like(p) for p in own] for own in self.parameters]
-        self.first = zeros
-        self.second = [[torch.zeros_like(p) for p in own] for own in self.parameters]
-        self.counts = [[torch.zeros((), device=p.device) for p in own] for own in self.parameters]
+        self.all = [[_with_state(p) for p in own if p.requires_grad] for own in parameters]
         self.among(range(len(rates)))
 
     def among(self, networks: Iterable[int]) -> None:
         """Go on with these networks alone."""
         self.groups: dict[float, list[tuple[Tensor, ...]]] = {}
         for i in networks:
-            rows = zip(
-                self.parameters[i], self.first[i], self.second[i], self.counts[i], strict=True
-            )
-            self.groups.setdefault(self.rates[i], []).extend(rows)
+            self.groups.setdefault(self.rates[i], []).extend(self.all[i])
 
-    @torch.no_grad()
     def step(self) -> None:
         """Do a step."""
         for rate, rows in self.groups.items():
-            with_grad = [row for row in rows if row[0].grad is not None]
-            if not with_grad:
-                continue
-            parameters, first, second, counts = map(list, zip(*with_grad, strict=True))
-            grads = [cast(Tensor, p.grad) for p in parameters]
-            if self.name == "adam":
-                adam(
-                    parameters, grads, first, second, [], counts,
-                    fused=True, amsgrad=False, beta1=BETA_1, beta2=BETA_2, lr=rate,
-                    weight_decay=0.0, eps=EPSILON, maximize=False,
-                )  # fmt: skip
-            else:
-                sgd(
-                    parameters, grads, cast(list[Tensor | None], first),
-                    fused=True, weight_decay=0.0, momentum=MOMENTUM[self.name], lr=rate,
-                    dampening=0.0, nesterov=False, maximize=False,
-                )  # fmt: skip
+            _fused_step(self.name, rows, rate)
 
     def drop_gradients(self) -> None:
         """Forget the gradients of the step before."""
         for rows in self.groups.values():
-            for row in rows:
-                row[0].grad = None
+            for parameter, *_ in rows:
+                parameter.grad = None
+
+
+def _with_state(parameter: Tensor) -> tuple[Tensor, ...]:
+    """Return a parameter, its first and second moment, and the number of its steps."""
+    zeros = (torch.zeros_like(parameter) for _ in range(2))
+    return parameter, *zeros, torch.zeros((), device=parameter.device)
+
+
+@torch.no_grad()
+def _fused_step(name: str, rows: Sequence[tuple[Tensor, ...]], rate: float) -> None:
+    """Step with all parameters that have a gradient, in one call."""
+    rows = [row for row in rows if row[0].grad is not None]
+    if not rows:
+        return
+    parameters, first, second, counts = map(list, zip(*rows, strict=True))
+    grads = [cast(Tensor, p.grad) for p in parameters]
+    if name == "adam":
+        adam(
+            parameters, grads, first, second, [], counts,
+            fused=True, amsgrad=False, beta1=BETA_1, beta2=BETA_2, lr=rate,
+            weight_decay=0.0, eps=EPSILON, maximize=False,
+        )  # fmt: skip
+    else:
+        sgd(
+            parameters, grads, cast(list[Tensor | None], first),
+            fused=True, weight_decay=0.0, momentum=MOMENTUM[name], lr=rate,
+            dampening=0.0, nesterov=False, maximize=False,
+        )  # fmt: skip
 
 
 class StackedSteps:
@@ -459,43 +464,54 @@ class StackedSteps:
         (S, …) each.
     rates
         (S,) the learning rates.
+    fused
+        Whether to use torch's own functions where all rates are the same. They move less memory,
+        which counts on a GPU; on a CPU, a network's numbers would depend on the others' rates.
     """
 
-    def __init__(self, name: str, parameters: Sequence[Tensor], rates: Tensor) -> None:
+    def __init__(
+        self, name: str, parameters: Sequence[Tensor], rates: Tensor, *, fused: bool = False
+    ) -> None:
         self.name = name
-        self.parameters = list(parameters)
         self.rates = rates.to(parameters[0])
+        # One rate for all, if they can have torch's own functions; else 0.
+        same = fused and bool((rates == rates[0]).all())
+        self.rate = float(rates[0]) if same else 0.0
         self.steps = 0
-        kept = 2 if name == "adam" else 1 if MOMENTUM[name] else 0
-        self.state = [[torch.zeros_like(p) for p in self.parameters] for _ in range(kept)]
+        self.rows = [_with_state(p) for p in parameters]
 
     def among(self, parameters: Sequence[Tensor], networks: Tensor) -> None:
         """Go on with these networks alone, whose parameters are given."""
-        self.parameters = list(parameters)
         self.rates = self.rates[networks]
-        self.state = [[tensor[networks] for tensor in kept] for kept in self.state]
+        self.rows = [
+            (parameter, first[networks], second[networks], count)
+            for parameter, (_, first, second, count) in zip(parameters, self.rows, strict=True)
+        ]
 
     @torch.no_grad()
     def step(self) -> None:
         """Do a step, and drop the gradients."""
         self.steps += 1
-        for i, parameter in enumerate(self.parameters):
-            grad = parameter.grad
-            if grad is None:
-                continue
-            rates = self.rates.view(-1, *[1] * (parameter.ndim - 1))
-            if self.name == "adam":
-                mean, square = (kept[i] for kept in self.state)
-                mean.lerp_(grad, 1 - BETA_1)
-                square.mul_(BETA_2).addcmul_(grad, grad, value=1 - BETA_2)
-                root = square.sqrt().div_(math.sqrt(1 - BETA_2**self.steps)).add_(EPSILON)
-                change = mean.div(root).div_(1 - BETA_1**self.steps)
-            elif self.state:
-                change = self.state[0][i].mul_(MOMENTUM[self.name]).add_(grad)
-            else:
-                change = grad
-            parameter.addcmul_(change, rates, value=-1)
+        if self.rate:
+            _fused_step(self.name, self.rows, self.rate)
+        else:
+            for parameter, first, second, _ in self.rows:
+                if parameter.grad is not None:
+                    rates = self.rates.view(-1, *[1] * (parameter.ndim - 1))
+                    parameter.addcmul_(self._change(parameter.grad, first, second), rates, value=-1)
+        for parameter, *_ in self.rows:
             parameter.grad = None
+
+    def _change(self, grad: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Step that a gradient causes at a learning rate of 1."""
+        if self.name == "adam":
+            first.lerp_(grad, 1 - BETA_1)
+            second.mul_(BETA_2).addcmul_(grad, grad, value=1 - BETA_2)
+            root = second.sqrt().div_(math.sqrt(1 - BETA_2**self.steps)).add_(EPSILON)
+            return first.div(root).div_(1 - BETA_1**self.steps)
+        if MOMENTUM[self.name]:
+            return first.mul_(MOMENTUM[self.name]).add_(grad)
+        return grad
 
 
 # Stacks

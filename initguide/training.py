@@ -126,7 +126,8 @@ class Run:
         Index of the first mini-batch whose loss was NaN or infinite, or ``None``. If only the
         last step broke the network, their number: it showed on the validation images.
     seconds
-        Wall-clock time of training and evaluation.
+        Wall-clock time of training and evaluation; of networks that were trained together, their
+        share.
     """
 
     label: str
@@ -494,7 +495,12 @@ def _stack_trained(asked: Sequence[_Asked], common: _Common) -> list[Run]:
     stack = Stack.of(models, feed.masks)
     stack.model.train()
     rates = torch.tensor([one.rate for one in asked])
-    steps = StackedSteps(cast(str, common.optimizer), list(stack.parameters.values()), rates)
+    steps = StackedSteps(
+        cast(str, common.optimizer),
+        list(stack.parameters.values()),
+        rates,
+        fused=stack.device.type != "cpu",
+    )
     record = _Record(len(asked))
     alive = list(range(len(asked)))
     for leg in feed.legs():
