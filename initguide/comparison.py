@@ -830,9 +830,9 @@ def compare_init_weights(
     device
         Where the networks are trained.
     workers
-        How many threads train networks; as many as there are cores if ``None``. A model that draws
-        from torch's global generator while it trains (by more than `torch.nn.Dropout`) is trained
-        one run at a time.
+        How many threads train networks; as many as there are cores if ``None``. A model that
+        draws from torch's global generator while it trains (by more than `torch.nn.Dropout`) is
+        trained one run at a time.
     executor
         Where the runs go on instead: in other processes, or on other machines. See `sweep`.
     store

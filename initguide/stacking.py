@@ -62,7 +62,7 @@ def quick_layers(models: Sequence[nn.Module], masks: Sequence[Generator]) -> Ite
     Parameters
     ----------
     models
-        S networks of the same shape, that `side_by_side` has found fit for it; or one network.
+        S networks of the same shape, that `side_by_side` has found fit for it, or one network.
     masks
         A generator for each; networks that share one get the same masks.
     """
@@ -267,19 +267,21 @@ class Plan(NamedTuple):
     size: int
 
 
-TINY = 20_000  # parameters of a network below which stacking wins, by benchmarks/ways.py
-LARGE = 1_000_000  # parameters from which nothing is gained, by the same
-ABREAST = 5  # networks side by side: their weights still fit into the caches
-CACHE = 2**19  # parameters of a stack: with their gradients, a core's cache
+# What the rule below stands on is measured by benchmarks/ways.py.
+SMALL = 15_000  # parameters a layer below which stacking wins
+LARGE = 1_000_000  # parameters from which a network keeps a core busy by itself
+ABREAST = 5  # networks side by side: more gain nothing
+STACK = 2**21  # parameters of a stack: with more, it leaves the caches
+PART = 2**19  # the same for `fit_many`, whose data are few
 
 
 def plan(model: nn.Module, optimizer: object = "adam") -> Plan:
     """How to train many networks like this one.
 
-    Networks on a GPU are stacked, as many as there are. On a CPU, networks below 20,000 parameters
-    are stacked, by as many as a core's cache holds; up to a million they go side by side, by
-    five; larger ones go alone, as their products keep a core busy. ``benchmarks/ways.py`` measures
-    what this rule stands on.
+    Networks on a GPU are stacked, as many as there are. On a CPU, fully connected networks whose
+    layers have less than 15,000 parameters on average are stacked, 20 to 256 at a time; those of up
+    to a million parameters go side by side, by five. All others go alone: they keep a core busy.
+    ``benchmarks/ways.py`` measures what this rule stands on.
 
     Parameters
     ----------
@@ -293,19 +295,23 @@ def plan(model: nn.Module, optimizer: object = "adam") -> Plan:
     --------
     >>> from initguide.models import Net
     >>> plan(Net()), plan(Net(16, 16))
-    (Plan(way='side by side', size=5), Plan(way='stacked', size=40))
+    (Plan(way='side by side', size=5), Plan(way='stacked', size=161))
     """
     count = sum(p.numel() for p in model.parameters())
-    device = _device_of(model).type
     named = isinstance(optimizer, str) and optimizer in NAMED
-    if not count:
-        return Plan("alone", 1)
-    if device != "cpu":
+    if count and _device_of(model).type != "cpu":
         return Plan("stacked", 2**20) if named else Plan("alone", 1)
     holders = [m for m in model.modules() if _holds_something(m)]
-    if named and count < TINY and all(type(m) in (nn.Linear, nn.LayerNorm) for m in holders):
-        return Plan("stacked", max(1, min(CACHE // count, 1024)))
-    return Plan("side by side", ABREAST) if count < LARGE else Plan("alone", 1)
+    layers = sum(type(m) is nn.Linear for m in holders)
+    if not layers or not all(isinstance(m, _CONNECTED) for m in holders) or count >= LARGE:
+        return Plan("alone", 1)
+    has_buffers = any(True for _ in model.buffers())
+    if named and count / layers < SMALL and not has_buffers:
+        return Plan("stacked", max(20, min(STACK // count, 256)))
+    return Plan("side by side", ABREAST)
+
+
+_CONNECTED = (nn.Linear, nn.LayerNorm, nn.BatchNorm1d, nn.Embedding, nn.PReLU)
 
 
 def side_by_side(models: Sequence[nn.Module], example: Tensor) -> bool:
@@ -812,7 +818,7 @@ def fit_many(
         ]
 
     weights = sum(tensor[0].numel() for tensor in parameters.values())
-    size = max(1, min(CACHE // weights, 1024)) if device.type == "cpu" else count
+    size = max(1, min(PART // weights, 1024)) if device.type == "cpu" else count
     parts = [slice(i, min(i + size, count)) for i in range(0, count, size)]
     threads = (workers or _cores()) if device.type == "cpu" else 1
     before = torch.get_num_threads()
