@@ -802,8 +802,8 @@ def compare_init_weights(
 
     Runs are spread over the processor's cores, several networks at a time on each (see
     `initguide.stacking`), and the results do not depend on how many cores there are. On a GPU, all
-    networks are trained at once. torch's global generators are left as they were. If a run raises an
-    error, that is raised, and the others are stopped.
+    networks are trained at once. torch's global generators are left as they were. If a run raises
+    an error, that is raised, and the others are stopped.
 
     Parameters
     ----------
