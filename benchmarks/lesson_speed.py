@@ -1,36 +1,37 @@
-"""Time the lesson's comparison against the original lesson's loop, in one run on one machine.
+"""Time the lesson's training: the original lesson's loop, JAX, and this package, in one run.
 
-    python benchmarks/lesson_speed.py [--runs 10] [--repeats 3]
+    python benchmarks/lesson_speed.py [--runs 10] [--repeats 3] [--long]
 
-Each measurement is a process of its own, and the two take turns, so that a machine whose speed
-drifts treats them alike. Printed are wall-clock seconds (median, and the range in brackets), peak
-memory, the ratio, and a floor: how long the matrix products of the same training take by
-themselves. Importing torch and reading the data are not counted.
+Beside them stands a floor: how long the matrix products of one run would take at the best rate at
+which any library multiplies matrices on this machine. Importing and reading the data are not
+counted, and JAX's compiling is timed by itself.
 """
 
-import argparse
-import json
+import functools
+import importlib.util
 import os
-import platform
-import resource
-import statistics
-import subprocess
-import sys
 import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import timing
 import torch
+import torch.nn.functional as F
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler
 from torchvision import transforms
 
 import initguide
+from initguide import Table
+from initguide.jobs import cores
 
 SHAPES = [(784, 256), (256, 128), (128, 10)]
 BATCH_SIZE = 100
 EPOCHS = 2
+
+# Training
 
 
 class ImageFiles(Dataset):
@@ -47,19 +48,30 @@ class ImageFiles(Dataset):
         """Count the images."""
         return len(self.labels)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """Make one picture, and turn it into a tensor."""
         picture = Image.fromarray(self.pixels[index])
         return self.transform(picture), int(self.labels[index])
 
 
-def original(data: initguide.data.FashionMNIST, runs: int) -> None:
-    """Train as the original lesson does: DataLoader, ToTensor, Adam, ``.item()`` every step."""
-    images = ImageFiles(data)
-    order = np.random.default_rng(0).permutation(len(images)).tolist()
+def images(*, quick: bool) -> initguide.data.FashionMNIST:
+    """Load the images, or a quarter of them."""
+    data = initguide.fashion_mnist()
+    return data.subset(12_000, 3000, 2500) if quick and not data.is_sample else data
+
+
+def original(data: initguide.data.FashionMNIST, runs: int) -> timing.Numbers:
+    """Train as the original lesson does: DataLoader, ToTensor, Adam, ``.item()`` every step.
+
+    Like the original, it looks at the validation images only, and leaves dropout on.
+    """
+    began = time.perf_counter()
+    files = ImageFiles(data)
+    order = np.random.default_rng(0).permutation(len(files)).tolist()
     cut = len(data.valid)
-    train = DataLoader(images, BATCH_SIZE, sampler=SubsetRandomSampler(order[cut:]))
-    valid = DataLoader(images, BATCH_SIZE, sampler=SubsetRandomSampler(order[:cut]))
+    train = DataLoader(files, BATCH_SIZE, sampler=SubsetRandomSampler(order[cut:]))
+    valid = DataLoader(files, BATCH_SIZE, sampler=SubsetRandomSampler(order[:cut]))
+    accuracies = []
     for _ in range(runs):
         model = initguide.Net()
         loss_function = nn.CrossEntropyLoss()
@@ -75,84 +87,314 @@ def original(data: initguide.data.FashionMNIST, runs: int) -> None:
         correct = sum(
             (model(inputs).argmax(dim=1) == labels).sum().item() for inputs, labels in valid
         )
-        assert correct / cut > 0.7
+        accuracies.append(correct / cut)
+    return {"seconds": time.perf_counter() - began, "accuracy": min(accuracies)}
 
 
-def ours(data: initguide.data.FashionMNIST, runs: int) -> None:
-    """Train the same number of networks as `initguide.compare_init_weights` does."""
+def ours(data: initguide.data.FashionMNIST, runs: int) -> timing.Numbers:
+    """Train the same number of networks by `initguide.compare_init_weights`."""
+    began = time.perf_counter()
     result = initguide.compare_init_weights(["default"], data, epochs=EPOCHS, seeds=runs)
-    assert all(run.valid_accuracy > 0.7 for run in result.runs)
+    seconds = time.perf_counter() - began
+    return {"seconds": seconds, "accuracy": min(run.test_accuracy for run in result.runs)}
 
 
-def products(data: initguide.data.FashionMNIST, runs: int) -> None:
-    """Do nothing but the matrix products: forward, and both of each layer's backward ones."""
+def in_jax(data: initguide.data.FashionMNIST, runs: int) -> timing.Numbers:
+    """Train the same number of networks in JAX."""
+    import lesson_jax  # noqa: PLC0415  JAX may be missing, and its threads would disturb the others
 
-    def one_run(_: int) -> None:
-        torch.set_num_threads(1)
-        layers = [
-            (torch.rand(BATCH_SIZE, i), torch.rand(o, i), torch.rand(BATCH_SIZE, o))
-            for i, o in SHAPES
+    return lesson_jax.train(data, runs, EPOCHS)
+
+
+# The floor
+
+Product = Callable[[], object]
+Prepare = Callable[[Tensor, Tensor], Product]  # (m, k) and (k, n) -> what multiplies them
+
+
+def with_torch(a: Tensor, b: Tensor) -> Product:
+    """By PyTorch's own way: MKL, where it was built with that."""
+    return lambda: a @ b
+
+
+def with_onednn(a: Tensor, b: Tensor) -> Product:
+    """By oneDNN, through the function behind PyTorch's compiled linear layers."""
+    weight = b.T.contiguous()
+    product = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001  there is no public name
+    return lambda: product(a, weight, None, "none", [], "")
+
+
+def with_convolution(a: Tensor, b: Tensor) -> Product:
+    """By a convolution of single points, which PyTorch hands to oneDNN."""
+    points, kernels = b[None], a[:, :, None]
+    return lambda: F.conv1d(points, kernels)
+
+
+def with_numpy(a: Tensor, b: Tensor) -> Product:
+    """By NumPy: OpenBLAS, as it comes from PyPI."""
+    left, right = a.numpy(), b.numpy()
+    return lambda: left @ right
+
+
+LIBRARIES: dict[str, Prepare] = {
+    "PyTorch": with_torch,
+    "PyTorch, oneDNN": with_onednn,
+    "PyTorch, oneDNN by convolution": with_convolution,
+    "NumPy": with_numpy,
+}
+
+
+def products(batch: int, *, training: bool) -> list[tuple[int, int, int]]:
+    """Sizes (m, k, n) of the products of one step: forward, and both ways back for each layer."""
+    found = []
+    for number, (inputs, outputs) in enumerate(SHAPES):
+        found.append((batch, inputs, outputs))
+        if training:
+            found.append((outputs, batch, inputs))
+            if number:  # nobody needs the gradient of the images
+                found.append((batch, outputs, inputs))
+    return found
+
+
+def operations(sizes: list[tuple[int, int, int]]) -> float:
+    """Additions and multiplications of some products."""
+    return float(sum(2 * m * k * n for m, k, n in sizes))
+
+
+def work(train: int, evaluated: int) -> float:
+    """Additions and multiplications of a run: all steps, and then the evaluation."""
+    steps = EPOCHS * train / BATCH_SIZE
+    forward = operations(products(evaluated, training=False))
+    return steps * operations(products(BATCH_SIZE, training=True)) + forward
+
+
+def rate(step: Callable[[], object], done: float, seconds: float, workers: int) -> float:
+    """Operations a second, of so many threads that each repeat the step for some seconds."""
+
+    def repeat(_: int) -> tuple[int, float, float]:
+        torch.set_num_threads(1 if workers > 1 else cores())
+        for _ in range(3):
+            step()
+        count, began = 0, time.perf_counter()
+        while time.perf_counter() < began + seconds:
+            step()
+            count += 1
+        return count, began, time.perf_counter()
+
+    with ThreadPoolExecutor(workers) as pool:
+        counts, starts, ends = zip(*pool.map(repeat, range(workers)), strict=True)
+    return sum(counts) * done / (max(ends) - min(starts))
+
+
+def rates(library: str, seconds: float) -> timing.Numbers:
+    """GFLOP/s of a library, for the lesson's own products and for large ones.
+
+    The better of two ways: one product at a time on all cores, or one on each core.
+    """
+    generator = torch.Generator().manual_seed(0)
+    found = {}
+    for name, sizes in {
+        "own": products(BATCH_SIZE, training=True),
+        "large": [(2048, 2048, 2048)],
+    }.items():
+        pairs = [
+            (torch.rand(m, k, generator=generator), torch.rand(k, n, generator=generator))
+            for m, k, n in sizes
         ]
-        for _ in range(EPOCHS * len(data.train) // BATCH_SIZE):
-            for number, (inputs, weights, gradients) in enumerate(layers):
-                inputs @ weights.T
-                gradients.T @ inputs
-                if number:  # nobody needs the gradient of the images
-                    gradients @ weights
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(one_run, range(runs)))
+        step = jax_step(pairs) if library == "JAX" else torch_step(LIBRARIES[library], pairs)
+        found[name] = max(
+            rate(step, operations(sizes), seconds, workers) / 1e9 for workers in {1, cores()}
+        )
+    return found
 
 
-PARTS = {"the original loop": original, "initguide": ours, "matrix products alone": products}
+def torch_step(prepare: Prepare, pairs: list[tuple[Tensor, Tensor]]) -> Callable[[], object]:
+    """One product after the other."""
+    steps = [prepare(a, b) for a, b in pairs]
+
+    def step() -> None:
+        with torch.inference_mode():
+            for product in steps:
+                product()
+
+    return step
 
 
-def measure(part: str, runs: int) -> dict[str, float]:
-    """Run one part in this process: seconds, and the peak of its memory in MB."""
-    data = initguide.fashion_mnist()
-    start = time.perf_counter()
-    PARTS[part](data, runs)
-    seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux counts in KiB
-    return {"seconds": seconds, "peak": peak}
+def jax_step(pairs: list[tuple[Tensor, Tensor]]) -> Callable[[], object]:
+    """All products in one compiled function."""
+    import jax  # noqa: PLC0415  JAX may be missing
+
+    arrays = [(jax.numpy.asarray(a.numpy()), jax.numpy.asarray(b.numpy())) for a, b in pairs]
+    compiled = jax.jit(lambda arrays: [a @ b for a, b in arrays])
+    return lambda: jax.block_until_ready(compiled(arrays))
+
+
+# OpenBLAS is told when NumPy is imported, so that several threads can each multiply by themselves.
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+
+# Tables
+
+
+def trained(results: timing.Results) -> dict[str, list[float]]:
+    """Seconds a run of each part that trains, in each turn."""
+    runs = results["settings"]["runs"]
+    return {
+        part: [seconds / count for seconds in timing.column(results, part, "seconds")]
+        for part, count in runs.items()
+        if part in results["measured"]
+    }
+
+
+def floor(results: timing.Results, library: str) -> list[float]:
+    """Seconds that the products of a run take at a library's better rate, in each turn."""
+    part = f"products: {library}"
+    own, large = (timing.column(results, part, what) for what in ("own", "large"))
+    best = map(max, own, large)
+    return [results["settings"]["operations"] / (1e9 * number) for number in best]
+
+
+def tables(results: timing.Results) -> Mapping[str, Table]:
+    """What the numbers say about training, and about products."""
+    seconds = trained(results)
+    runs = results["settings"]["runs"]
+    libraries = [part.removeprefix("products: ") for part in results["measured"] if ":" in part]
+    floors = {library: floor(results, library) for library in libraries}
+    parts = dict(seconds)
+    if floors:
+        parts["the products alone, at the best rate"] = [
+            min(turn) for turn in zip(*floors.values(), strict=True)
+        ]
+    first = next(iter(seconds))
+    peers = [part for part in seconds if part.startswith("JAX") and runs[part] == runs[first]]
+    fastest = [min(turn) for turn in zip(*(seconds[part] for part in peers), strict=True)]
+    images_ = results["settings"]["images"]["train"]
+    speed = Table(
+        {
+            "what": [part.partition(",")[0] if part in runs else part for part in parts],
+            "runs": [runs.get(part) for part in parts],
+            "seconds a run": [timing.median(numbers) for numbers in parts.values()],
+            "range": [timing.spread(numbers) for numbers in parts.values()],
+            "× original": [timing.median(timing.ratios(seconds[first], x)) for x in parts.values()],
+            "× JAX": [timing.median(timing.ratios(fastest, x)) for x in parts.values()],
+            "compiling, s": [
+                timing.median(timing.column(results, part, "compiling")) for part in parts
+            ],
+            "peak memory, MB": [
+                timing.median(timing.column(results, part, "peak")) for part in parts
+            ],
+        },
+        caption=f"The lesson's network, {EPOCHS} epochs of {images_:,} images",
+        note=timing.note(
+            results,
+            "× original and × JAX: how many times as fast as the original loop, and as the faster "
+            "of the rows of JAX with as many runs; the median over the turns. The memory is all "
+            "that the process had at its peak, with libraries and images.",
+        ),
+        formats={
+            "seconds a run": timing.significant,
+            "× original": timing.significant,
+            "× JAX": timing.significant,
+            "compiling, s": ".1f",
+            "peak memory, MB": ",.0f",
+        },
+        marked=[list(parts).index(part) for part in parts if part.startswith("initguide")],
+    )
+    if not floors:
+        return {"speed": speed}
+    rows = {
+        what: [timing.column(results, f"products: {x}", what) for x in libraries]
+        for what in ("own", "large")
+    }
+    return {
+        "speed": speed,
+        "floor": Table(
+            {
+                "library": libraries,
+                "the lesson's products, GFLOP/s": [timing.median(x) for x in rows["own"]],
+                "range": [timing.spread(x) for x in rows["own"]],
+                "large products, GFLOP/s": [timing.median(x) for x in rows["large"]],
+                "its range": [timing.spread(x) for x in rows["large"]],
+                "seconds for one run's": [timing.median(x) for x in floors.values()],
+            },
+            caption="How fast the libraries multiply matrices of float32, on all cores",
+            note=timing.note(
+                results,
+                "The lesson's products are those of one training step with 100 images, one after "
+                "the other; the large ones are 2048 × 2048 × 2048. Each rate is the better of two "
+                "ways: one product at a time on all cores, or one on each core. The last column "
+                f"is {results['settings']['operations'] / 1e9:.0f} billion operations at the "
+                "better rate of the two.",
+            ),
+            formats=dict.fromkeys(
+                (
+                    "the lesson's products, GFLOP/s",
+                    "large products, GFLOP/s",
+                    "seconds for one run's",
+                ),
+                timing.significant,
+            ),
+        ),
+    }
 
 
 def main() -> None:
-    """Run the parts in turn, each in a fresh process, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=10, help="networks trained by each part (10)")
-    parser.add_argument("--repeats", type=int, default=3, help="how often each part is timed (3)")
-    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
+    """Run the parts in turn, each in a fresh process, and print the tables."""
+    parser = timing.arguments(__doc__, repeats=3)
+    words = "networks trained by the original loop, JAX and this package (10)"
+    parser.add_argument("--runs", type=int, default=10, help=words)
+    parser.add_argument("--long", action="store_true", help="time 100 runs of this package, too")
     options = parser.parse_args()
-    if options.part:
-        print(json.dumps(measure(options.part, options.runs)))
-        return
+    runs = 2 if options.quick else options.runs
+    ones = sorted({1, 2, runs, *([100] if options.long else [])})
 
-    data = initguide.fashion_mnist()
-    print(f"{data.source}")
-    print(
-        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, "
-        f"torch {torch.__version__}; {options.runs} runs of {EPOCHS} epochs, "
-        f"{options.repeats} repeats in turn\n"
-    )
-    measured: dict[str, list[dict[str, float]]] = {part: [] for part in PARTS}
-    for _ in range(options.repeats):
-        for part, figures in measured.items():
-            command = [sys.executable, __file__, "--part", part, "--runs", str(options.runs)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  our own file
-            figures.append(json.loads(done.stdout.splitlines()[-1]))
-    for part, figures in measured.items():
-        seconds = [figure["seconds"] for figure in figures]
-        peak = max(figure["peak"] for figure in figures)
-        print(
-            f"{part:22} {statistics.median(seconds):7.2f} s  "
-            f"[{min(seconds):.2f} to {max(seconds):.2f}]  peak {peak:5.0f} MB"
+    parts: dict[str, Callable[[], timing.Numbers]] = {}
+    counts: dict[str, int] = {}
+    environments = {f"products: {library}": ONE_THREAD for library in LIBRARIES}
+
+    def learn(function: Callable[..., timing.Numbers], count: int) -> timing.Numbers:
+        numbers = function(images(quick=options.quick), count)
+        # With dropout left on, the original loop says less of its networks than they deserve.
+        assert options.quick or numbers["accuracy"] > 0.75, numbers
+        return numbers
+
+    def add(name: str, function: Callable[..., timing.Numbers], count: int) -> None:
+        part = f"{name}, {count}"
+        counts[part], parts[part] = count, functools.partial(learn, function, count)
+
+    add("the original loop", original, runs)
+    has_jax = importlib.util.find_spec("jax") is not None
+    if has_jax:
+        for count in sorted({1, runs}):
+            add("JAX", in_jax, count)
+        if cores() > 1 and runs % cores() == 0:
+            name = f"JAX on {cores()} devices"
+            flags = f"--xla_force_host_platform_device_count={cores()}"
+            flags = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
+            environments[f"{name}, {runs}"] = {"XLA_FLAGS": flags}
+            add(name, in_jax, runs)
+    elif not options.part:
+        print("JAX is not installed, so it is left out: pip install jax")
+    for count in ones:
+        add("initguide", ours, count)
+    for library in [*LIBRARIES, *(["JAX"] if has_jax else [])]:
+        parts[f"products: {library}"] = functools.partial(
+            rates, library, 0.1 if options.quick else 1.0
         )
-    pairs = zip(measured["the original loop"], measured["initguide"], strict=True)
-    ratios = [theirs["seconds"] / mine["seconds"] for theirs, mine in pairs]
-    print(
-        f"\noriginal / initguide: {statistics.median(ratios):.1f} "
-        f"[{min(ratios):.1f} to {max(ratios):.1f}]"
+
+    data = images(quick=options.quick)
+    sizes = {name: len(getattr(data, name)) for name in ("train", "valid", "test")}
+    timing.run(
+        __file__,
+        options,
+        parts,
+        tables,
+        settings={
+            "runs": counts,
+            "images": sizes,
+            "operations": work(sizes["train"], sizes["valid"] + sizes["test"]),
+        },
+        packages=("torchvision", "jax"),
+        environments=environments,
     )
 
 

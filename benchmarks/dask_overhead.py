@@ -1,0 +1,153 @@
+"""What Dask costs a run, against threads and a pool of processes on the same machine.
+
+    python benchmarks/dask_overhead.py [--repeats 3]
+
+The cluster has one worker process on each core, as the pool has. Each way first does a few runs
+that do not count, in which it starts its processes and loads the images; how long that takes is a
+column of its own. Needs ``pip install "initguide[dask]"``.
+"""
+
+import contextlib
+import functools
+import importlib.util
+import logging
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, ProcessPoolExecutor
+
+import timing
+
+import initguide
+from initguide import Table
+from initguide.jobs import cores
+
+# Length -> images that a run trains on for an epoch, and the number of runs
+LENGTHS = {"short": (500, 200), "long": (40_000, 10)}
+
+
+@contextlib.contextmanager
+def threads() -> Iterator[None]:
+    """What the package does by itself."""
+    yield None
+
+
+@contextlib.contextmanager
+def processes() -> Iterator[Executor]:
+    """A process on each core."""
+    with ProcessPoolExecutor(cores(), mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
+@contextlib.contextmanager
+def dask() -> Iterator[Executor]:
+    """A cluster on this machine, with a worker process on each core."""
+    from dask.distributed import Client, LocalCluster  # noqa: PLC0415  may be missing
+
+    with (
+        LocalCluster(
+            n_workers=cores(),
+            threads_per_worker=1,
+            dashboard_address=None,
+            silence_logs=logging.ERROR,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client.get_executor()
+
+
+WAYS: dict[str, Callable[[], contextlib.AbstractContextManager[Executor | None]]] = {
+    "threads": threads,
+    "processes": processes,
+    "Dask": dask,
+}
+
+
+def overhead(way: str, train: int, runs: int) -> timing.Numbers:
+    """Seconds to get ready, and then for so many runs."""
+    data = initguide.fashion_mnist().subset(train, 200, 200)
+    began = time.perf_counter()
+    with WAYS[way]() as executor:
+
+        def work(count: int) -> float:
+            result = initguide.compare_init_weights(
+                ["default"], data, epochs=1, seeds=count, executor=executor
+            )
+            assert len(result.runs) == count
+            return time.perf_counter()
+
+        ready = work(2 * cores())
+        seconds = work(runs) - ready
+    return {"start": ready - began, "seconds": seconds}
+
+
+def tables(results: timing.Results) -> Mapping[str, Table]:
+    """Time of a run each way, and what that is beside the pool of processes."""
+    lengths, measured = results["settings"]["lengths"], results["measured"]
+    ways = list(dict.fromkeys(part.partition(",")[0] for part in measured))
+    columns: dict[str, list[object]] = {
+        name: []
+        for name in ("way", "runs", "of images", "ms a run", "range", "ms more than processes")
+    }
+    columns["start, s"] = []
+    for length, (train, runs) in lengths.items():
+        single = {
+            way: [1000 * x / runs for x in timing.column(results, f"{way}, {length}", "seconds")]
+            for way in ways
+        }
+        for way in ways:
+            more = [a - b for a, b in zip(single[way], single["processes"], strict=True)]
+            row = (
+                way,
+                runs,
+                train,
+                timing.median(single[way]),
+                timing.spread(single[way]),
+                None if way == "processes" else timing.median(more),
+                timing.median(timing.column(results, f"{way}, {length}", "start")),
+            )
+            for name, value in zip(columns, row, strict=True):
+                columns[name].append(value)
+    return {
+        "dask": Table(
+            columns,
+            caption="Short and long runs by threads, by a pool of processes, and by Dask",
+            note=timing.note(
+                results,
+                "One epoch of the lesson's network on so many images. The start, with the first "
+                "few runs, is not counted in the time of a run.",
+            ),
+            formats={
+                "ms a run": timing.significant,
+                "ms more than processes": "+.1f",
+                "start, s": ".1f",
+            },
+        )
+    }
+
+
+def main() -> None:
+    """Run the ways in turn, each in a fresh process, and print the table."""
+    options = timing.arguments(__doc__, repeats=3).parse_args()
+    lengths = {"short": (500, 20), "long": (4000, 4)} if options.quick else LENGTHS
+    ways = list(WAYS)
+    if importlib.util.find_spec("distributed") is None:
+        ways.remove("Dask")
+        if not options.part:
+            print('Dask is not installed, so it is left out: pip install "initguide[dask]"')
+    timing.run(
+        __file__,
+        options,
+        {
+            f"{way}, {length}": functools.partial(overhead, way, *sizes)
+            for length, sizes in lengths.items()
+            for way in ways
+        },
+        tables,
+        settings={"lengths": lengths},
+        packages=("distributed",),
+    )
+
+
+if __name__ == "__main__":
+    main()
