@@ -136,10 +136,22 @@ def lock(session: nox.Session) -> None:
     Path(LOCK).write_text(notice + Path(LOCK).read_text(encoding="utf-8"), encoding="utf-8")
 
 
+# The benchmarks that docs/speed.rst shows; the others of benchmarks/ have to be named.
+SPEED = ("lesson_speed", "growth", "ways", "dask_overhead")
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Run the benchmarks: all scripts in benchmarks/, or those named."""
-    install(session)
-    scripts = session.posargs or sorted(map(str, Path("benchmarks").glob("*.py")))
-    for script in scripts:
-        session.run("python", script)
+    """Measure speed and memory, and write what docs/speed.rst shows: benchmarks/results.json.
+
+    `-- growth ways` runs only these; any other script of benchmarks/ can be named, too. The first
+    word that starts with a dash and all that follow go to each script: `-- growth --repeats 1`.
+    `-- --quick` only tries whether all of them work, and writes nothing.
+    """
+    install(session, "bench")
+    words = list(session.posargs)
+    options = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
+    for name in words[:options] or SPEED:
+        keep = name in SPEED and "--quick" not in words
+        results = ["--json", "benchmarks/results.json"] if keep else []
+        session.run("python", f"benchmarks/{name}.py", *results, *words[options:])

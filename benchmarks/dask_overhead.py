@@ -87,9 +87,8 @@ def tables(results: timing.Results) -> Mapping[str, Table]:
     ways = list(dict.fromkeys(part.partition(",")[0] for part in measured))
     columns: dict[str, list[object]] = {
         name: []
-        for name in ("way", "runs", "of images", "ms a run", "range", "ms more than processes")
+        for name in ("way", "runs", "images", "ms a run", "ms more than processes", "start, s")
     }
-    columns["start, s"] = []
     for length, (train, runs) in lengths.items():
         single = {
             way: [1000 * x / runs for x in timing.column(results, f"{way}, {length}", "seconds")]
@@ -101,10 +100,9 @@ def tables(results: timing.Results) -> Mapping[str, Table]:
                 way,
                 runs,
                 train,
-                timing.median(single[way]),
-                timing.spread(single[way]),
+                timing.summary(single[way]),
                 None if way == "processes" else timing.median(more),
-                timing.median(timing.column(results, f"{way}, {length}", "start")),
+                timing.summary(timing.column(results, f"{way}, {length}", "start"), 2),
             )
             for name, value in zip(columns, row, strict=True):
                 columns[name].append(value)
@@ -117,11 +115,7 @@ def tables(results: timing.Results) -> Mapping[str, Table]:
                 "One epoch of the lesson's network on so many images. The start, with the first "
                 "few runs, is not counted in the time of a run.",
             ),
-            formats={
-                "ms a run": timing.significant,
-                "ms more than processes": "+.1f",
-                "start, s": ".1f",
-            },
+            formats={"ms more than processes": "+.1f"},
         )
     }
 

@@ -16,6 +16,7 @@ import timing
 
 import initguide
 from initguide import Table
+from initguide.jobs import cores
 
 COUNTS = (10, 30, 100, 300, 1000)
 
@@ -23,6 +24,7 @@ COUNTS = (10, 30, 100, 300, 1000)
 def grow(runs: int) -> timing.Numbers:
     """Train so many networks for 40 steps."""
     data = initguide.fashion_mnist().subset(4000, 1000, 1000)
+    initguide.compare_init_weights(["default"], data, epochs=1, seeds=cores())  # warms up
     began = time.perf_counter()
     result = initguide.compare_init_weights(["default"], data, epochs=1, seeds=runs)
     seconds = time.perf_counter() - began
@@ -52,14 +54,13 @@ def tables(results: timing.Results) -> Mapping[str, Table]:
     fits = {}
     for what, name in (("seconds", "time"), ("peak", "memory")):
         powers = exponents(results, what)
-        fits[name] = f"{np.median(powers):.2f} ({timing.spread(powers, 2)})"
+        fits[name] = ", ".join(f"{power:.2f}" for power in sorted(powers))
     return {
         "growth": Table(
             {
                 "runs": counts,
-                "seconds": [timing.median(turns) for turns in seconds],
-                "range": [timing.spread(turns) for turns in seconds],
-                "ms a run": [timing.median(turns) for turns in single],
+                "seconds": [timing.summary(turns) for turns in seconds],
+                "ms a run": [timing.summary(turns) for turns in single],
                 "peak memory, MB": [
                     timing.median(timing.column(results, str(count), "peak")) for count in counts
                 ],
@@ -67,14 +68,10 @@ def tables(results: timing.Results) -> Mapping[str, Table]:
             caption="More and more runs, each of 40 steps",
             note=timing.note(
                 results,
-                f"Fitted exponents: time {fits['time']}, memory {fits['memory']}; 1 is growth in "
-                "proportion, 0 is none.",
+                f"Fitted exponents, turn by turn: time {fits['time']}; memory {fits['memory']}. "
+                "1 is growth in proportion, 0 is none.",
             ),
-            formats={
-                "seconds": timing.significant,
-                "ms a run": timing.significant,
-                "peak memory, MB": ",.0f",
-            },
+            formats={"peak memory, MB": ",.0f"},
         )
     }
 

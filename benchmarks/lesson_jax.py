@@ -8,6 +8,7 @@ compiled for all runs at once by `vmap` and `jit`.
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -27,7 +28,7 @@ Layers = list[tuple[Array, Array]]
 def start(key: Array) -> Layers:
     """Weights and biases as PyTorch draws them: U(-1/√n, 1/√n), with n inputs."""
     layers = []
-    for number, (inputs, outputs) in enumerate(zip(WIDTHS, WIDTHS[1:], strict=False)):
+    for number, (inputs, outputs) in enumerate(pairwise(WIDTHS)):
         for_weights, for_biases = jax.random.split(jax.random.fold_in(key, number))
         bound = inputs**-0.5
         weights = jax.random.uniform(for_weights, (inputs, outputs), minval=-bound, maxval=bound)

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from initguide import Table
-from initguide.jobs import cores
 
 Numbers = dict[str, float]
 Parts = Mapping[str, Callable[[], Numbers]]
@@ -81,7 +80,7 @@ def run(
             turns.append(_in_own_process(script, part, (environments or {}).get(part, {})))
     results = {
         "machine": machine(packages),
-        "settings": {"repeats": options.repeats, **settings},
+        "settings": {"repeats": options.repeats, "quick": options.quick, **settings},
         "measured": measured,
     }
     for table in tables(results).values():
@@ -115,6 +114,8 @@ def peak_memory(process: int | str = "self") -> float:
 
 def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
     """What the numbers depend on, beside the code: processor, cores, versions."""
+    from initguide.jobs import cores  # noqa: PLC0415  not every process needs torch
+
     versions = {"Python": platform.python_version()}
     for package in (*PACKAGES, *packages):
         try:
@@ -169,11 +170,12 @@ def median(numbers: Sequence[float]) -> float | None:
     return statistics.median(numbers) if numbers else None
 
 
-def spread(numbers: Sequence[float], digits: int = 3) -> str:
-    """Smallest and largest, with so many significant digits: ``"0.81–0.93"``."""
-    if len(numbers) < 2:
-        return "–"
-    return "–".join(significant(number, digits) for number in (min(numbers), max(numbers)))
+def summary(numbers: Sequence[float], digits: int = 3) -> str | None:
+    """Median, and in brackets the smallest and the largest: ``"0.85 (0.81–0.93)"``."""
+    if not numbers:
+        return None
+    middle, *ends = (significant(f(numbers), digits) for f in (statistics.median, min, max))
+    return f"{middle} ({'–'.join(ends)})" if len(numbers) > 1 else middle
 
 
 def significant(number: float, digits: int = 3) -> str:
@@ -188,6 +190,8 @@ def note(results: Results, *sentences: str) -> str:
     """What stands below a table: what is special about it, then the machine and the versions."""
     place, count = results["machine"], results["settings"]["repeats"]
     versions = ", ".join(f"{name} {number}" for name, number in place["versions"].items())
-    times = f"Medians of {count} repeats in turn, and their range" if count > 1 else "One repeat"
-    cores_ = f"{place['cores']} core{'s' * (place['cores'] > 1)}"
-    return " ".join([*sentences, f"{times}. {cores_}, {place['processor']}; {versions}."])
+    times = f"Medians of {count} repeats in turn (and their range)" if count > 1 else "One repeat"
+    words = [f"{times}. {place['cores']} cores, {place['processor']}; {versions}."]
+    if results["settings"]["quick"]:
+        words.append("Made with --quick: these numbers mean nothing.")
+    return " ".join([*sentences, *words])

@@ -37,6 +37,7 @@ extensions = [
     "freshness",  # before sphinx_gallery: it decides which pages are out of date
     "sphinx_gallery.gen_gallery",
     # Our own, from docs/_ext. Each says in its docstring why it exists.
+    "benchtables",
     "cards",
     "cheatsheet",
     "citations",

@@ -24,6 +24,8 @@ SEARCHES = [
     ("hist_dist", "api/helpers"),
     ("paired difference", "numbers"),
     ("confidence interval", "numbers"),
+    ("how fast", "speed"),
+    ("benchmark", "speed"),
     ("which initialization", "which"),
     ("cheat sheet", "which"),
     ("equal units", "auto_examples/theory/plot_1_symmetry"),

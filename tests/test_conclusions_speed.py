@@ -1,0 +1,126 @@
+"""What docs/speed.rst says about its tables, from the numbers that they are made of.
+
+Nothing is measured here: the numbers are those of benchmarks/results.json.
+"""
+
+import importlib
+import json
+import statistics
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+if not FOLDER.exists():
+    pytest.skip("the package is installed without its repository", allow_module_level=True)
+sys.path.append(str(FOLDER))
+
+import timing  # noqa: E402  through the line above
+
+RESULTS = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))
+
+
+def measured(benchmark):
+    """Results of a benchmark that somebody has run in earnest."""
+    results = RESULTS[benchmark]
+    if results["settings"]["quick"]:
+        pytest.skip(f"the results of {benchmark} are those of a trial")
+    return results
+
+
+def median(results, part, what="seconds"):
+    """Median over the turns."""
+    return statistics.median(timing.column(results, part, what))
+
+
+def test_lesson_beside_the_original_loop():
+    """Several runs of ours are several times as fast; a single run cannot use two cores well."""
+    results = measured("lesson_speed")
+    lesson = importlib.import_module("lesson_speed")
+    seconds = lesson.trained(results)
+    ours = {results["settings"]["runs"][part]: x for part, x in seconds.items() if "guide" in part}
+    original = next(iter(seconds.values()))
+    assert min(timing.ratios(original, ours[10])) > 5
+    assert statistics.median(ours[1]) > 1.2 * statistics.median(ours[2])
+
+
+def test_nobody_gets_to_the_floor():
+    """Each program takes longer than its products would at the best rate."""
+    results = measured("lesson_speed")
+    lesson = importlib.import_module("lesson_speed")
+    libraries = [part.removeprefix("products: ") for part in results["measured"] if ":" in part]
+    floor = min(statistics.median(lesson.floor(results, library)) for library in libraries)
+    assert all(statistics.median(x) > floor for x in lesson.trained(results).values())
+
+
+def test_where_the_time_goes():
+    """Making pictures is a large part of the original loop, and longer than a run of ours."""
+    results = measured("lesson_speed")
+    part = "where the time goes"
+    pictures = median(results, part, "original: images")
+    assert pictures > 0.3 * median(results, part, "original")
+    assert pictures > median(results, part, "run")
+    assert median(results, part, "run: images") < 0.1 * pictures
+    things = [key for key in results["measured"][part][0] if key.startswith("run: ")]
+    assert max(things, key=lambda key: median(results, part, key)) == "run: products"
+
+
+def test_products_by_library():
+    """PyTorch's own product is not the fastest, and large products have a higher rate."""
+    results = measured("lesson_speed")
+    best = {
+        what: {part: median(results, part, what) for part in results["measured"] if ":" in part}
+        for what in ("own", "large")
+    }
+    assert max(best["own"], key=best["own"].get) != "products: PyTorch"
+    assert max(best["large"].values()) > max(best["own"].values())
+
+
+def test_growth():
+    """Time grows in proportion to the runs, and memory hardly at all."""
+    results = measured("growth")
+    growth = importlib.import_module("growth")
+    assert all(0.85 < power < 1.1 for power in growth.exponents(results, "seconds"))
+    assert all(abs(power) < 0.1 for power in growth.exponents(results, "peak"))
+
+
+def test_small_networks_gain_most_from_being_done_together():
+    """Stacking is far ahead for tiny networks, and of little use for large ones."""
+    results = measured("ways")
+    sizes = sorted(map(int, results["settings"]["runs"]))
+
+    def gain(way, hidden):
+        return median(results, f"alone, {hidden}") / median(results, f"{way}, {hidden}")
+
+    smallest, largest = sizes[0], sizes[-1]
+    assert gain("stacked", smallest) > 2
+    assert gain("processes", smallest) > 1.2
+    assert max(gain(way, largest) for way in ("stacked", "side by side")) < 1.2
+
+
+def test_package_takes_what_is_fast():
+    """The rule's choice is the fastest way of threads, or within a quarter of it."""
+    results = measured("ways")
+    for hidden, way in results["settings"]["chosen"].items():
+        ways = ("alone", "side by side", "stacked")
+        seconds = {name: median(results, f"{name}, {hidden}") for name in ways}
+        assert seconds[way] < 1.25 * min(seconds.values()), hidden
+
+
+def test_tiny_networks_by_the_thousand():
+    """`fit_many` is many times as fast as the loop."""
+    results = measured("ways")
+    (loop, one), (many, all_) = results["settings"]["tiny"].items()
+    assert median(results, loop) / one > 20 * median(results, many) / all_
+
+
+def test_dask():
+    """Dask costs more than a pool in the short runs; in long ones, less than a tenth."""
+    results = measured("dask_overhead")
+
+    def single(way, length):
+        return median(results, f"{way}, {length}") / results["settings"]["lengths"][length][1]
+
+    assert single("Dask", "short") > single("processes", "short")
+    assert single("Dask", "long") < 1.1 * single("processes", "long")
