@@ -139,7 +139,7 @@ def processor() -> str:
 def keep(path: Path, benchmark: str, results: Results) -> None:
     """Put the results of one benchmark into a file, and leave those of the others."""
     old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    text = json.dumps(_rounded(old | {benchmark: results}), indent=1, sort_keys=True)
+    text = json.dumps(_rounded(old | {benchmark: results}), indent=1)
     path.write_text(f"{text}\n", encoding="utf-8")
 
 

@@ -35,14 +35,14 @@ def tables(results):
 
 if __name__ == "__main__":
     options = timing.arguments(__doc__ or "A toy.", repeats=2).parse_args()
-    parts = {name: functools.partial(part, k) for k, name in enumerate(("a", "b"), start=1)}
+    parts = {name: functools.partial(part, k) for k, name in enumerate(("z", "b"), start=1)}
     environments = {"b": {"COLOUR": "red"}}
     timing.run(__file__, options, parts, tables, settings={}, environments=environments)
 """
 
 
 def test_parts_take_turns_in_processes_of_their_own(tmp_path):
-    """Each measurement has a process; a, b, a, b; the file keeps what others put there."""
+    """Each measurement has a process; z, b, z, b; the file keeps what others put there."""
     script, file = tmp_path / "toy.py", tmp_path / "results.json"
     script.write_text(SCRIPT)
     file.write_text('{"other": 1}')
@@ -53,16 +53,19 @@ def test_parts_take_turns_in_processes_of_their_own(tmp_path):
         text=True,
         env={"PYTHONPATH": f"{ROOT}:{FOLDER}", "PATH": ""},
     )
-    assert re.search(r"^a +0\.125 \(0\.125–0\.125\)\nb +0\.250", done.stdout, re.MULTILINE)
+    assert re.search(r"^z +0\.125 \(0\.125–0\.125\)\nb +0\.250", done.stdout, re.MULTILINE)
     assert "Medians of 2 repeats in turn" in done.stdout
     results = json.loads(file.read_text())
     assert results["other"] == 1
     measured = results["toy"]["measured"]
-    turns = [measured[part][turn] for turn in (0, 1) for part in ("a", "b")]
+    turns = [measured[part][turn] for turn in (0, 1) for part in ("z", "b")]
     assert len({turn["process"] for turn in turns}) == 4
     assert [turn["began"] for turn in turns] == sorted(turn["began"] for turn in turns)
     assert all(turn["peak"] is None or turn["peak"] > 10 for turn in turns)
     assert results["toy"]["settings"]["repeats"] == 2
+    sys.path.append(str(tmp_path))  # tables made of the file are those that were printed
+    assert str(importlib.import_module("toy").tables(results["toy"])["one"]) in done.stdout
+    sys.path.remove(str(tmp_path))
 
 
 def test_peak_memory_is_of_the_process_itself():
@@ -70,8 +73,10 @@ def test_peak_memory_is_of_the_process_itself():
     if not Path("/proc/self/status").exists():
         pytest.skip("this system does not say")
     ours = timing.peak_memory()
-    code = "import json, sys; sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as child:
+    code = "import sys; print(flush=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as child:
+        child.stdout.readline()  # it has started
         theirs = timing.peak_memory(child.pid)
         child.communicate(b"")
     assert 1 < theirs < ours / 3
