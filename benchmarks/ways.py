@@ -28,7 +28,7 @@ from initguide.jobs import cores
 from initguide.training import train_many
 
 # Units of the first hidden layer -> runs
-HIDDEN = {8: 160, 16: 160, 32: 80, 64: 80, 128: 40, 256: 40, 512: 20, 1024: 10}
+HIDDEN = {8: 512, 16: 320, 32: 160, 64: 80, 128: 40, 256: 40, 512: 20, 1024: 10}
 TRAIN, EPOCHS = 4000, 2
 TINY, STEPS = 65_536, 300
 
@@ -67,7 +67,7 @@ def many(pool: Executor, way: str, hidden: int, runs: int) -> float:
     sizes = {
         "alone": 1,
         "side by side": stacking.ABREAST,
-        "stacked": max(stacking.ABREAST, min(stacking.CACHE // count, 1024)),
+        "stacked": max(20, min(stacking.STACK // count, 256)),  # as `stacking.plan` does
     }
     groups = math.ceil(math.ceil(runs / sizes[way]) / cores()) * cores()
     ends = [runs * k // groups for k in range(groups + 1)]
