@@ -759,6 +759,9 @@ class _Pool:
     def workers(self) -> int:
         """How many groups of runs go on at once, as far as is known."""
         workers = getattr(self.executor, "_max_workers", None)
+        threads = getattr(getattr(self.executor, "_client", None), "nthreads", None)
+        if callable(threads):  # Dask's: the cores of each worker, which may come and go
+            workers = sum(threads().values()) or None
         return workers if isinstance(workers, int) else UNKNOWN
 
     @property

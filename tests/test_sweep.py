@@ -1146,6 +1146,7 @@ def test_a_dask_cluster(swept, faulty, tmp_path):
         distributed.Client(cluster) as client,
         ThreadPoolExecutor(1) as thread,
     ):  # fmt: skip
+        assert jobs._Pool(client.get_executor(), 1).workers == 2  # two processes, one core each
         keywords = {"model": faulty.model, "executor": client.get_executor(), "store": path}
         ours = thread.submit(swept, {"fault": ["", "once"]}, seeds=3, **keywords)
         _until(lambda: list(faulty.folder.glob("once-*")) or ours.done())
