@@ -851,7 +851,7 @@ def _fit(
     streams = {s: [int(n) for n in np.random.SeedSequence(s).generate_state(2)] for s in distinct}
     order = [Generator().manual_seed(streams[seed][0]) for seed in distinct]
     mask = {seed: Generator(device).manual_seed(streams[seed][1]) for seed in distinct}
-    draws = model.training and any(type(m) is nn.Dropout for m in model.modules())
+    draws = any(type(m) is nn.Dropout and m.training for m in model.modules())
     masks = [mask[seed] for seed in settings.seeds] if draws else []
     stack = Stack(model, parameters, settings.loss, masks)
     steps = StackedSteps(settings.optimizer, list(stack.parameters.values()), settings.rates)
@@ -903,7 +903,7 @@ def _checked(model: nn.Module, parameters: Mapping[str, Tensor]) -> dict[str, Te
         )
     counts = {len(tensor) if tensor.ndim else 0 for tensor in parameters.values()}
     for name, tensor in parameters.items():
-        if tensor.shape[1:] != wanted[name].shape or len(counts) > 1 or not len(tensor):
+        if tensor.shape[1:] != wanted[name].shape or len(counts) > 1 or 0 in counts:
             raise ValueError(
                 f"parameters has {name} of shape {tuple(tensor.shape)}; it must be (S, "
                 f"{', '.join(map(str, wanted[name].shape))}) for S networks, at least 1, and the "
@@ -928,7 +928,7 @@ def _rates(learning_rate: float | Tensor, count: int) -> Tensor:
 
 
 def _numbers(seeds: int | Sequence[int], count: int) -> list[int]:
-    numbers = [seeds] * count if isinstance(seeds, Integral) else list(cast(Sequence[int], seeds))
+    numbers = list(seeds) if isinstance(seeds, Iterable) else [seeds] * count
     if len(numbers) != count:
         raise ValueError(f"seeds has {len(numbers)} numbers; give one, or {count}")
     if bad := [n for n in numbers if isinstance(n, bool) or not isinstance(n, Integral) or n < 0]:
