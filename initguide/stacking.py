@@ -570,19 +570,18 @@ class Stack:
         each = None if shared else 0
 
         def one(parameters: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
-            return self.loss(functional_call(self.model, parameters, (x,)), y)
+            return self.loss(self._computed(parameters, x), y)
 
-        with self._dropout():
-            return torch.vmap(one, in_dims=(0, each, each))(self.parameters, inputs, targets)
+        return torch.vmap(one, in_dims=(0, each, each))(self.parameters, inputs, targets)
 
     def outputs(self, inputs: Tensor) -> Tensor:
         """Outputs of all networks for the same inputs, (S, n, …)."""
+        return torch.vmap(self._computed, in_dims=(0, None))(self.parameters, inputs)
 
-        def one(parameters: dict[str, Tensor]) -> Tensor:
-            return cast(Tensor, functional_call(self.model, parameters, (inputs,)))
-
-        with self._dropout():
-            return torch.vmap(one)(self.parameters)
+    def _computed(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+        """Outputs of one network."""
+        with self._dropout(next(iter(parameters.values())).detach()):
+            return cast(Tensor, functional_call(self.model, parameters, (x,)))
 
     def __len__(self) -> int:
         return len(next(iter(self.parameters.values())))
@@ -609,12 +608,12 @@ class Stack:
             self.masks = [self.masks[i] for i in networks.tolist()]
 
     @contextlib.contextmanager
-    def _dropout(self) -> Iterator[None]:
+    def _dropout(self, stacked: Tensor) -> Iterator[None]:
         layers = [m for m in self.model.modules() if type(m) is nn.Dropout and self.masks]
         masks = list(self.masks) * (len(self) if len(self.masks) == 1 else 1)
         for layer in layers:
             dropout = _Dropout(layer, masks)
-            layer.forward = functools.partial(_StackedDropout.apply, dropout)  # type: ignore[method-assign]
+            layer.forward = functools.partial(_StackedDropout.apply, dropout, stacked)  # type: ignore[method-assign]
         try:
             yield
         finally:
@@ -623,10 +622,13 @@ class Stack:
 
 
 class _StackedDropout(torch.autograd.Function):
-    """Under `torch.vmap`, dropout on the units of all networks at once."""
+    """Under `torch.vmap`, dropout on the units of all networks at once.
+
+    It takes something that is stacked beside them: the units may be the inputs, which are not.
+    """
 
     @staticmethod
-    def forward(dropout: _Dropout, x: Tensor) -> Tensor:  # noqa: ARG004
+    def forward(dropout: _Dropout, stacked: Tensor, x: Tensor) -> Tensor:  # noqa: ARG004
         raise RuntimeError("this is computed for stacks only")
 
     @staticmethod
@@ -634,10 +636,16 @@ class _StackedDropout(torch.autograd.Function):
         """Nothing is needed: `vmap` computes by operations that differentiate themselves."""
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, dropout: _Dropout, x: Tensor) -> tuple[Tensor, int]:
-        _, dim = in_dims
-        stacked = x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
-        return dropout(stacked.contiguous()), 0
+    def vmap(
+        info: Any,
+        in_dims: Any,
+        dropout: _Dropout,
+        stacked: Tensor,  # noqa: ARG004
+        x: Tensor,
+    ) -> tuple[Tensor, int]:
+        *_, dim = in_dims
+        units = x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
+        return dropout(units.contiguous()), 0
 
 
 def stackable(models: Sequence[nn.Module], example: Tensor) -> bool:
