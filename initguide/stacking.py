@@ -23,6 +23,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral
+from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -33,6 +34,8 @@ from torch import Generator, Tensor, nn
 from torch.func import functional_call
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
+
+from initguide.generators import seeded
 
 __all__ = ["Fits", "Plan", "StackWarning", "fit_many", "plan", "quick_layers", "side_by_side"]
 
@@ -314,18 +317,28 @@ def plan(model: nn.Module, optimizer: object = "adam") -> Plan:
 _CONNECTED = (nn.Linear, nn.LayerNorm, nn.BatchNorm1d, nn.Embedding, nn.PReLU)
 
 
-def side_by_side(models: Sequence[nn.Module], example: Tensor) -> bool:
-    """Whether some networks can go side by side: whether each gets the outputs it gives alone.
+TRIED = 64  # inputs that are tried, or one mini-batch
 
-    Found out by trying: with the networks themselves, and with two copies of the first whose
-    parameters are random, so that networks which merely start out the same deceive nobody.
+
+def side_by_side(
+    models: Sequence[nn.Module], inputs: Tensor, batch_size: int | None = None
+) -> bool:
+    """Whether some networks can go side by side: whether each gets the numbers it gets alone.
+
+    Found out by trying, on copies in training mode whose parameters are random, so that networks
+    which merely start out the same deceive nobody. Outputs and gradients must be the same to the
+    last bit. That may depend on the size of the mini-batches: some functions and products round
+    differently where a network's part of the batch does not begin at a round address.
 
     Parameters
     ----------
     models
         The networks.
-    example
-        (n, …) some inputs.
+    inputs
+        (N, …) the data.
+    batch_size
+        How many of the data each step uses; all of them if ``None``. What is left over is taken to
+        be a smaller mini-batch.
     """
     first = models[0]
     if any(_shape_of(model) != _shape_of(first) for model in models) or _holds_something(first):
@@ -333,57 +346,83 @@ def side_by_side(models: Sequence[nn.Module], example: Tensor) -> bool:
     for _, unit in _units(first, split=True):
         if unit is not first and any(type(m) is nn.Dropout for m in list(unit.modules())[1:]):
             return False  # its masks would be drawn once for each network
+    count = len(inputs)
+    batch = min(batch_size or count, count)
+    sizes = {batch, count % batch or batch}
     try:
-        copies = [copy.deepcopy(first) for _ in range(2)]
-        for seed, model in enumerate(copies):
-            _randomize(model, seed)
-        return all(_agree(group, example) for group in (copies, models))
+        copies = _random_copies(models)
+        with seeded(0):  # the trial leaves the global generators as they were
+            return all(
+                _are_equal(copies, example.to(_device_of(first)))
+                for size in sizes
+                for example in inputs[: size * max(1, TRIED // size)].split(size)
+                if len(example) == size
+            )
     except Exception:  # noqa: BLE001  whatever it is, alone it will show by itself
         return False
+
+
+def _are_equal(models: Sequence[nn.Module], example: Tensor) -> bool:
+    """Whether networks that go side by side and alone give the same to the last bit."""
+    alone = [_tried([model], [seed], example) for seed, model in enumerate(models)]
+    outputs, grads = _tried(models, range(len(models)), example)
+    expected = [grad for one in alone for grad in one.grads]
+    return torch.equal(outputs, torch.cat([one.outputs for one in alone])) and all(
+        a is b or (a is not None and b is not None and torch.equal(a, b))
+        for a, b in zip(expected, grads, strict=True)
+    )
 
 
 def _shape_of(model: nn.Module) -> list[Any]:
     """What must be the same in all networks: their modules, and the shapes of what these hold."""
     held = [(n, t.shape, t.dtype, t.device, t.requires_grad) for n, t in model.named_parameters()]
-    modules = [(name, type(m), "forward" in vars(m)) for name, m in model.named_modules()]
-    hooks = [
+    modules = [(name, type(m)) for name, m in model.named_modules()]
+    changed = [
         name
         for name, module in model.named_modules()
-        for kind, registered in vars(module).items()
-        if kind.endswith("_hooks") and registered
+        for key, value in vars(module).items()
+        if key == "forward" or (key.endswith("_hooks") and value)
     ]
-    # Whoever hooked one network wants to see that one: a marker that equals no other.
-    return [held, modules, [object() for _ in hooks]]
+    # Whoever hooked one network, or gave it a forward of its own, wants to see that one: a marker
+    # that equals no other.
+    return [held, modules, [object() for _ in changed]]
 
 
-def _randomize(model: nn.Module, seed: int) -> None:
-    generator = Generator().manual_seed(seed)
+def _random_copies(models: Sequence[nn.Module]) -> list[nn.Module]:
+    """Copies in training mode, each with parameters of its own."""
+    copies = [copy.deepcopy(model).train() for model in models]
     with torch.no_grad():
-        for p in model.parameters():
-            spread = 1 / math.sqrt(max(1, p.shape[-1] if p.ndim > 1 else 1))
-            p.copy_(torch.randn(p.shape, generator=generator) * spread)
+        for seed, model in enumerate(copies):
+            generator = Generator().manual_seed(seed)
+            for p in model.parameters():
+                spread = 1 / math.sqrt(max(1, p.shape[-1] if p.ndim > 1 else 1))
+                p.copy_(torch.randn(p.shape, generator=generator) * spread)
+    return copies
 
 
-def _agree(models: Sequence[nn.Module], example: Tensor) -> bool:
-    example = example.to(_device_of(models[0]))
-    modes = [(m, m.training) for model in models for m in model.modules()]
-    try:
-        with torch.no_grad():
-            for model in models:
-                model.eval()
-            alone = []
-            for model in models:
-                with quick_layers([model], []):
-                    alone.append(model(example))
-            with quick_layers(models, []):
-                together = models[0](example.repeat(len(models), *[1] * (example.ndim - 1)))
-        expected = torch.cat(alone)
-        return together.shape == expected.shape and bool(
-            torch.isclose(together, expected, rtol=0, atol=0, equal_nan=True).all()
-        )
-    finally:
-        for module, mode in modes:
-            module.training = mode
+class _Tried(NamedTuple):
+    """What networks gave for an example: outputs, and gradients of all their parameters."""
+
+    outputs: Tensor
+    grads: tuple[Tensor | None, ...]
+
+
+def _tried(models: Sequence[nn.Module], seeds: Iterable[int], example: Tensor) -> _Tried:
+    masks = [Generator(example.device).manual_seed(seed) for seed in seeds]
+    count = len(models)
+    with quick_layers(models, masks):
+        outputs = models[0](example.repeat(count, *[1] * (example.ndim - 1)))
+    parameters = [p for model in models for p in model.parameters() if p.requires_grad]
+    return _Tried(outputs.detach(), _gradients(outputs, count, parameters))
+
+
+def _gradients(
+    outputs: Tensor, count: int, parameters: Sequence[Tensor]
+) -> tuple[Tensor | None, ...]:
+    """Gradients of a sum of several networks' outputs, whose weights are random."""
+    pattern = torch.randn(outputs.numel() // count, generator=Generator().manual_seed(0))
+    total = (outputs.reshape(count, -1) * pattern.to(outputs)).sum()
+    return torch.autograd.grad(total, parameters, allow_unused=True)
 
 
 # Optimizers
@@ -576,19 +615,18 @@ class Stack:
         each = None if shared else 0
 
         def one(parameters: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
-            return self.loss(functional_call(self.model, parameters, (x,)), y)
+            return self.loss(self._computed(parameters, x), y)
 
-        with self._dropout():
-            return torch.vmap(one, in_dims=(0, each, each))(self.parameters, inputs, targets)
+        return torch.vmap(one, in_dims=(0, each, each))(self.parameters, inputs, targets)
 
     def outputs(self, inputs: Tensor) -> Tensor:
         """Outputs of all networks for the same inputs, (S, n, …)."""
+        return torch.vmap(self._computed, in_dims=(0, None))(self.parameters, inputs)
 
-        def one(parameters: dict[str, Tensor]) -> Tensor:
-            return cast(Tensor, functional_call(self.model, parameters, (inputs,)))
-
-        with self._dropout():
-            return torch.vmap(one)(self.parameters)
+    def _computed(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+        """Outputs of one network."""
+        with self._dropout(next(iter(parameters.values())).detach()):
+            return cast(Tensor, functional_call(self.model, parameters, (x,)))
 
     def __len__(self) -> int:
         return len(next(iter(self.parameters.values())))
@@ -615,12 +653,12 @@ class Stack:
             self.masks = [self.masks[i] for i in networks.tolist()]
 
     @contextlib.contextmanager
-    def _dropout(self) -> Iterator[None]:
+    def _dropout(self, stacked: Tensor) -> Iterator[None]:
         layers = [m for m in self.model.modules() if type(m) is nn.Dropout and self.masks]
         masks = list(self.masks) * (len(self) if len(self.masks) == 1 else 1)
         for layer in layers:
             dropout = _Dropout(layer, masks)
-            layer.forward = functools.partial(_StackedDropout.apply, dropout)  # type: ignore[method-assign]
+            layer.forward = functools.partial(_StackedDropout.apply, dropout, stacked)  # type: ignore[method-assign]
         try:
             yield
         finally:
@@ -629,10 +667,13 @@ class Stack:
 
 
 class _StackedDropout(torch.autograd.Function):
-    """Under `torch.vmap`, dropout on the units of all networks at once."""
+    """Under `torch.vmap`, dropout on the units of all networks at once.
+
+    It takes something that is stacked beside them: the units may be the inputs, which are not.
+    """
 
     @staticmethod
-    def forward(dropout: _Dropout, x: Tensor) -> Tensor:  # noqa: ARG004
+    def forward(dropout: _Dropout, stacked: Tensor, x: Tensor) -> Tensor:  # noqa: ARG004
         raise RuntimeError("this is computed for stacks only")
 
     @staticmethod
@@ -640,14 +681,22 @@ class _StackedDropout(torch.autograd.Function):
         """Nothing is needed: `vmap` computes by operations that differentiate themselves."""
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, dropout: _Dropout, x: Tensor) -> tuple[Tensor, int]:
-        _, dim = in_dims
-        stacked = x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
-        return dropout(stacked.contiguous()), 0
+    def vmap(
+        info: Any,
+        in_dims: Any,
+        dropout: _Dropout,
+        stacked: Tensor,  # noqa: ARG004
+        x: Tensor,
+    ) -> tuple[Tensor, int]:
+        *_, dim = in_dims
+        units = x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
+        return dropout(units.contiguous()), 0
 
 
 def stackable(models: Sequence[nn.Module], example: Tensor) -> bool:
-    """Whether some networks can be stacked: whether each gets about the outputs it gives alone.
+    """Whether some networks can be stacked: whether each gets about the numbers it gets alone.
+
+    Found out by trying, as in `side_by_side`, with some of the networks if there are many.
 
     Parameters
     ----------
@@ -657,38 +706,54 @@ def stackable(models: Sequence[nn.Module], example: Tensor) -> bool:
         (n, …) some inputs.
     """
     first = models[0]
-    if any(_shape_of(model) != _shape_of(first) for model in models):
+    same = (_shape_of(first), _plain_values(first))
+    if any((_shape_of(model), _plain_values(model)) != same for model in models):
         return False
     if any(True for _ in first.buffers()) or not all(p.requires_grad for p in first.parameters()):
         return False
+    if any(_is_hooked(p) for model in models for p in model.parameters()):
+        return False  # a stack has parameters of its own
     try:
-        copies = [copy.deepcopy(first) for _ in range(2)]
-        for seed, model in enumerate(copies):
-            _randomize(model, seed)
-        example = example.to(_device_of(first))
-        for group in (copies, models[:: max(1, len(models) // 8)]):
-            alone = []
-            for model in group:
-                mode = [(m, m.training) for m in model.modules()]
-                model.eval()
-                try:
-                    with torch.no_grad():
-                        alone.append(model(example))
-                finally:
-                    for module, was in mode:
-                        module.training = was
-            stack = Stack.of(group)
-            stack.model.eval()
-            with torch.no_grad():
-                outputs = stack.outputs(example)
-            expected = torch.stack(alone)
-            slack = 1e-4 * float(expected.abs().nan_to_num(0, 0, 0).max())
-            close = torch.isclose(outputs, expected, rtol=1e-3, atol=slack, equal_nan=True)
-            if outputs.shape != expected.shape or not close.all():
-                return False
+        copies = _random_copies(models[:: math.ceil(len(models) / 16)])
+        count, example = len(copies), example.to(_device_of(first))
+        with seeded(0):
+            alone = [_tried([model], [0], example) for model in copies]
+            stack = Stack.of(copies, [Generator(example.device).manual_seed(0)])
+            outputs = stack.outputs(example)
+            grads = _gradients(outputs, count, list(stack.parameters.values()))
+        found = [outputs.detach(), *(g for g in grads if g is not None)]
+        expected = [torch.stack([one.outputs for one in alone])]
+        expected += [
+            torch.stack([torch.zeros_like(g[0]) if own is None else own for own in each])
+            for g, each in zip(grads, zip(*(one.grads for one in alone), strict=True), strict=True)
+            if g is not None
+        ]
     except Exception:  # noqa: BLE001  whatever it is, alone it will show by itself
         return False
-    return True
+    if any(a.shape != b.shape for a, b in zip(found, expected, strict=True)):
+        return False
+    # Some gradients are nothing but rounding: of a bias behind which the mean is subtracted.
+    slack = 1e-5 * torch.stack([b.norm() for b in expected]).max()
+    return all(
+        bool((a - b).norm() <= 1e-2 * b.norm() + slack)
+        for a, b in zip(found, expected, strict=True)
+    )
+
+
+def _plain_values(model: nn.Module) -> list[Any]:
+    """Attributes that may decide about what a network does: numbers, words and functions."""
+    return [
+        (name, key, getattr(value, "__code__", value))  # each has its own copy of a lambda
+        for name, module in model.named_modules()
+        for key, value in vars(module).items()
+        if key != "training"
+        and isinstance(value, int | float | str | FunctionType | BuiltinFunctionType)
+    ]
+
+
+def _is_hooked(parameter: Tensor) -> bool:
+    hooks = ("_backward_hooks", "_post_accumulate_grad_hooks")
+    return any(getattr(parameter, name, None) for name in hooks)
 
 
 class Fits(NamedTuple):
@@ -857,7 +922,7 @@ def _fit(
     streams = {s: [int(n) for n in np.random.SeedSequence(s).generate_state(2)] for s in distinct}
     order = [Generator().manual_seed(streams[seed][0]) for seed in distinct]
     mask = {seed: Generator(device).manual_seed(streams[seed][1]) for seed in distinct}
-    draws = model.training and any(type(m) is nn.Dropout for m in model.modules())
+    draws = any(type(m) is nn.Dropout and m.training for m in model.modules())
     masks = [mask[seed] for seed in settings.seeds] if draws else []
     stack = Stack(model, parameters, settings.loss, masks)
     steps = StackedSteps(settings.optimizer, list(stack.parameters.values()), settings.rates)
@@ -909,7 +974,7 @@ def _checked(model: nn.Module, parameters: Mapping[str, Tensor]) -> dict[str, Te
         )
     counts = {len(tensor) if tensor.ndim else 0 for tensor in parameters.values()}
     for name, tensor in parameters.items():
-        if tensor.shape[1:] != wanted[name].shape or len(counts) > 1 or not len(tensor):
+        if tensor.shape[1:] != wanted[name].shape or len(counts) > 1 or 0 in counts:
             raise ValueError(
                 f"parameters has {name} of shape {tuple(tensor.shape)}; it must be (S, "
                 f"{', '.join(map(str, wanted[name].shape))}) for S networks, at least 1, and the "
@@ -934,7 +999,7 @@ def _rates(learning_rate: float | Tensor, count: int) -> Tensor:
 
 
 def _numbers(seeds: int | Sequence[int], count: int) -> list[int]:
-    numbers = [seeds] * count if isinstance(seeds, Integral) else list(cast(Sequence[int], seeds))
+    numbers = list(seeds) if isinstance(seeds, Iterable) else [seeds] * count
     if len(numbers) != count:
         raise ValueError(f"seeds has {len(numbers)} numbers; give one, or {count}")
     if bad := [n for n in numbers if isinstance(n, bool) or not isinstance(n, Integral) or n < 0]:

@@ -381,7 +381,7 @@ def train_many(
     ]
     common = _Common(data, int(epochs), int(batch_size), optimizer, stop)
     with one_thread():
-        for how in _ways(models, data.train.images[:2], optimizer, way):
+        for how in _ways(models, common, way):
             runs = how(asked, common)
             if runs is not None:
                 return runs
@@ -410,24 +410,20 @@ class _Common(NamedTuple):
 Way = Callable[[Sequence[_Asked], _Common], list[Run] | None]
 
 
-def _ways(
-    models: Sequence[nn.Module],
-    example: Tensor,
-    optimizer: str | OptimizerFactory,
-    way: str | None,
-) -> Iterator[Way]:
+def _ways(models: Sequence[nn.Module], common: _Common, way: str | None) -> Iterator[Way]:
     """How several models can be trained at once, if they can."""
     if not models:
         yield lambda *_: []
         return
+    optimizer, images = common.optimizer, common.data.train.images
     way = way or plan(models[0], optimizer).way
     if way == "alone" or (len(models) == 1 and way == "side by side"):
         return
-    if uses_global_generator(models[0], example):
+    if uses_global_generator(models[0], images[:2]):
         return
-    if way == "stacked" and optimizer in NAMED and stackable(models, example):
+    if way == "stacked" and optimizer in NAMED and stackable(models, images[:2]):
         yield _stacked
-    if way == "side by side" and side_by_side(models, example):
+    if way == "side by side" and side_by_side(models, images, common.batch_size):
         yield _side_by_side
 
 

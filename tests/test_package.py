@@ -26,6 +26,7 @@ ORDER = (
     "theory",
     "propagation",
     "checkup",
+    "stacking",
     "training",
     "store",
     "jobs",
@@ -35,7 +36,16 @@ ORDER = (
     "cli",
 )
 # These may import nothing else of the package, but the generators.
-LEAVES = ("generators", "tables", "data", "models", "initializers", "activations", "store")
+LEAVES = (
+    "generators",
+    "tables",
+    "data",
+    "models",
+    "initializers",
+    "activations",
+    "stacking",
+    "store",
+)
 
 
 @pytest.mark.parametrize("name", initguide.__all__)
