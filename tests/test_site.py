@@ -633,6 +633,14 @@ class SmallSite:
         assert old in text
         self.write(name, text.replace(old, new, 1) if old else f"{text}{new}\n")
 
+    def output(self, page):
+        """Where a page is written."""
+        return self.root / "docs/_build/html" / f"{page}.html"
+
+    def text(self, page):
+        """What was written."""
+        return self.output(page).read_text(encoding="utf-8")
+
     def build(self, builder="html"):
         """Pages that a build reads, and those that it writes."""
         print(builder, file=self.process.stdin, flush=True)
@@ -661,7 +669,7 @@ def test_a_build_after_no_change_reads_and_writes_nothing(small_site):
 
 def test_a_changed_page_is_written_with_those_that_show_it(small_site):
     """They are the home page, with its figure, and the section's index."""
-    small_site.change("examples/lesson/plot_1_a.py", "Now a figure", "A figure")
+    small_site.change("examples/lesson/plot_1_a.py", new="# The end.")
     read, written = small_site.build()
     assert read == {f"{GALLERY}/plot_1_a", "index"}
     assert written == {f"{GALLERY}/plot_1_a", "index", f"{GALLERY}/index"}
@@ -669,34 +677,30 @@ def test_a_changed_page_is_written_with_those_that_show_it(small_site):
 
 
 def test_a_changed_title_is_shown_everywhere(small_site):
-    """In the sidebars, in the section's gallery, and beside what the page uses in the reference."""
+    """In all sidebars, in the section's gallery, beside what the page uses in the reference."""
     small_site.change("examples/lesson/plot_1_a.py", "A\n=\n", "Anew\n====\n")
     read, written = small_site.build()
     indices = {f"{GALLERY}/index", "auto_examples/index"}
     assert read == {f"{GALLERY}/plot_1_a", "index", "tables", *indices}
     assert written == small_site.pages
     for page in small_site.pages:
-        text = (small_site.root / f"docs/_build/html/{page}.html").read_text(encoding="utf-8")
-        assert "Anew</a>" in text, page
+        assert "Anew</a>" in small_site.text(page), page
 
 
 def test_related_pages_follow_one_another(small_site):
     """A new link makes the page that it leads to show where it comes from."""
-    small_site.change(
-        "examples/lesson/plot_1_a.py", "A figure", f"A figure, :doc:`/{GALLERY}/plot_2_b`"
-    )
+    link = f"\n# %%\n# See :doc:`/{GALLERY}/plot_2_b`."
+    small_site.change("examples/lesson/plot_1_a.py", new=link)
     read, written = small_site.build()
     assert f"{GALLERY}/plot_2_b" in read
     assert not {"tables", "words"} & written
-    text = (small_site.root / f"docs/_build/html/{GALLERY}/plot_2_b.html").read_text("utf-8")
-    assert "Related pages" in text
+    assert "Related pages" in small_site.text(f"{GALLERY}/plot_2_b")
 
 
 @pytest.mark.parametrize("name", ["docs/_ext/mathml.py", "docs/conf.py", "docs/references.bib"])
 def test_all_pages_are_read_again_when_the_machinery_changed(small_site, name):
     """Whatever an extension does to a page may have changed."""
-    comment = "# another" if name.endswith("py") else "@comment{another}"
-    small_site.change(name, new=comment)
+    small_site.change(name, new="# another" if name.endswith("py") else "@comment{another}")
     assert small_site.build() == (small_site.pages, small_site.pages)
 
 
@@ -719,29 +723,26 @@ def test_a_changed_module_is_followed_by_its_reference_and_the_pages_that_use_it
 
 def test_what_another_builder_has_read_is_written(small_site):
     """Checking links reads pages again, for the next build of the site too."""
-    small_site.change("examples/lesson/plot_1_a.py", "A figure", "The figure")
-    read, written = small_site.build("dummy")
-    assert read == {f"{GALLERY}/plot_1_a", "index"}
-    assert written == set()
+    small_site.change("examples/lesson/plot_1_a.py", new="# The end, to check links.")
+    assert small_site.build("dummy") == ({f"{GALLERY}/plot_1_a", "index"}, set())
     read, written = small_site.build()
     assert read == set()
     assert written >= {f"{GALLERY}/plot_1_a", "index"}
 
 
 def test_sections_and_pages_come_and_go(small_site):
-    """A new section is in the sidebar at once, and a deleted page nowhere."""
-    page = small_site.root / f"docs/_build/html/{GALLERY}/plot_2_b.html"
-    assert page.exists()
-    (small_site.root / "examples/lesson/plot_2_b.py").unlink()
-    small_site.change("docs/words.rst", f":doc:`{GALLERY}/plot_2_b`", "this")
-    small_site.change("examples/lesson/plot_1_a.py", f"/{GALLERY}/plot_2_b", "/words")
+    """A new section is in the sidebar at once, and a deleted one nowhere."""
     small_site.write("examples/new/GALLERY_HEADER.rst", "New one\n=======\n\nText.\n")
     small_site.write("examples/new/plot_1.py", '"""\nC\n=\n\nThird.\n"""\n')
     small_site.build()
-    assert not page.exists()
-    home = (small_site.root / "docs/_build/html/index.html").read_text(encoding="utf-8")
-    assert "New one</a>" in home
-    assert "plot_2_b" not in home
+    assert "New one</a>" in small_site.text("index")
+    assert ">C</a>" in small_site.text("words")
+    shutil.rmtree(small_site.root / "examples/new")
+    small_site.build()
+    assert "New one" not in small_site.text("index")
+    assert ">C</a>" not in small_site.text("words")
+    assert not small_site.output("auto_examples/new/index").exists()
+    assert not small_site.output("auto_examples/new/plot_1").exists()
     assert small_site.build() == (set(), set())
 
 
