@@ -46,6 +46,7 @@ extensions = [
     "downloads",
     "figures",
     "mathml",
+    "outdated",
     "pages",
     "sections",
     "terminal",
@@ -102,7 +103,6 @@ sphinx_gallery_conf = {
     "capture_repr": ("_repr_html_",),  # tables; not the repr of every last expression
     "abort_on_example_error": True,
     "parallel": False,  # a page trains on all cores by itself
-    "min_reported_time": 1,
     "show_memory": False,
     "show_signature": False,
     "write_computation_times": False,

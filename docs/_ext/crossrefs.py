@@ -18,10 +18,11 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
-from uses import home_of, module_files
+from uses import PACKAGE, home_of, module_files
 
 import initguide
 
+SHOWN = "pages that use it"  # in a page's metadata: name -> what is known of them
 REPR = re.compile(r"= <\w(?:[^<>]|<[^<>]*>)*>")
 
 
@@ -88,10 +89,19 @@ def hide_long_value(_app: Sphinx, domain: str, objtype: str, content: nodes.Elem
             part.parent.remove(part)
 
 
+def _pages_that_use(app: Sphinx) -> dict[str, Any]:
+    """For each name, what Sphinx-Gallery knows of the pages that use it: files, titles, texts."""
+    folder = Path(app.srcdir) / app.config.sphinx_gallery_conf["backreferences_dir"]
+    index = folder / "backreferences_all.json"
+    return json.loads(index.read_text(encoding="utf-8")) if index.exists() else {}
+
+
 def list_pages(
     app: Sphinx, what: str, name: str, obj: Any, _options: Any, lines: list[str]
 ) -> None:
     """End the description of a function, class or constant with the pages that use it."""
+    for file in PACKAGE.glob("*.py"):  # what is where, and by which names
+        app.env.note_dependency(str(file))
     if what not in {"class", "data", "function"}:
         return
     short = name.rpartition(".")[2]
@@ -101,17 +111,27 @@ def list_pages(
         if short in getattr(content, "__all__", ()) and getattr(content, short) is obj:
             names.append(f"{module}.{short}")
     names = list(dict.fromkeys(names))
-    folder = Path(app.srcdir) / app.config.sphinx_gallery_conf["backreferences_dir"]
-    index = folder / "backreferences_all.json"
-    app.env.note_dependency(str(index))
-    known = json.loads(index.read_text()) if index.exists() else {}
+    known = _pages_that_use(app)
+    shown = app.env.metadata[app.env.docname].setdefault(SHOWN, {})
+    shown |= {candidate: known.get(candidate) for candidate in names}
     used = [candidate for candidate in names if known.get(candidate)]
     if used:
         lines += ["", ".. rubric:: Pages that use it", "", f".. minigallery:: {' '.join(used)}", ""]
 
 
+def outdated(app: Sphinx, env: BuildEnvironment, *_sets: set[str]) -> list[str]:
+    """Pages of the reference that show other pages of the gallery than they would now."""
+    known = _pages_that_use(app)
+    return [
+        page
+        for page, content in env.metadata.items()
+        if any(known.get(name) != pages for name, pages in content.get(SHOWN, {}).items())
+    ]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect both directions; galleries are added after napoleon has read the docstring."""
+    app.connect("env-get-outdated", outdated)
     app.connect("env-updated", add_aliases)
     app.connect("missing-reference", leave_as_text)
     app.connect("autodoc-skip-member", is_tuple_field)

@@ -12,6 +12,7 @@ if it is not a drawing, and the last line shows the figures.
 """
 
 import ast
+import io
 import json
 import re
 import textwrap
@@ -22,6 +23,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from pybtex.database import Entry, parse_file
 from pybtex.richtext import Text
 from sphinx.application import Sphinx
@@ -292,6 +294,16 @@ def script_of(text: str) -> str:
     return script
 
 
+def archive_of(texts: Mapping[str, str]) -> bytes:
+    """Zip archive of some files: the same bytes for the same texts, at whatever time it is made."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, text in texts.items():
+            entry = zipfile.ZipInfo(name)  # of 1980, the first year that the format knows
+            archive.writestr(entry, text, zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
 def write_downloads(app: Sphinx) -> None:
     """Write the notebooks of all pages, after Sphinx-Gallery has made its own."""
     site = app.config.html_baseurl or ""
@@ -301,9 +313,21 @@ def write_downloads(app: Sphinx) -> None:
         before = target.read_text(encoding="utf-8") if target.exists() else ""
         if not before or json.loads(before) != notebook:
             save_notebook(notebook, target)
-        with zipfile.ZipFile(script.with_suffix(".zip"), "w", zipfile.ZIP_DEFLATED) as both:
-            both.writestr(script.name, script_of(script.read_text(encoding="utf-8")))
-            both.write(target, target.name)
+        texts = {
+            script.name: script_of(script.read_text(encoding="utf-8")),
+            target.name: target.read_text(encoding="utf-8"),
+        }
+        archive, packed = script.with_suffix(".zip"), archive_of(texts)
+        if not archive.exists() or archive.read_bytes() != packed:
+            archive.write_bytes(packed)
+
+
+def forget_downloads(app: Sphinx, _doctree: nodes.document) -> None:
+    """Do not read a page again for what it offers to download: every build copies that anew."""
+    page = app.env.docname
+    for path, (pages, _) in app.env.dlfiles.items():
+        if page in pages:
+            app.env.dependencies[page].discard(app.srcdir / path)
 
 
 def finish_scripts(app: Sphinx, exception: Exception | None) -> None:
@@ -321,5 +345,6 @@ def finish_scripts(app: Sphinx, exception: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Run after Sphinx-Gallery, which generates the pages at priority 500."""
     app.connect("builder-inited", write_downloads, priority=600)
+    app.connect("doctree-read", forget_downloads, priority=600)  # Sphinx notes them at 500
     app.connect("build-finished", finish_scripts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

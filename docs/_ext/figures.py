@@ -210,9 +210,18 @@ def _save_dark_thumbnail(dark: Path, page: str, size: tuple[int, int], alt: str)
     folder = dark.parent / "thumb"
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"sphx_glr_{Path(page).stem}_thumb"
-    scale_image(dark, folder / f"{stem}_dark.png", *size)
+    new = folder / f"{stem}_new.png"
+    scale_image(dark, new, *size)
+    _write(folder / f"{stem}_dark.png", new.read_bytes())
+    new.unlink()
     words = textwrap.shorten(alt, 150, placeholder=" …")
-    (folder / f"{stem}.txt").write_text(words, encoding="utf-8")
+    _write(folder / f"{stem}.txt", words.encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file, unless it is the same already: pages that show it need not be read again."""
+    if not path.exists() or path.read_bytes() != content:
+        path.write_bytes(content)
 
 
 def pair_thumbnails(app: Sphinx, doctree: nodes.document) -> None:
@@ -224,6 +233,8 @@ def pair_thumbnails(app: Sphinx, doctree: nodes.document) -> None:
             continue
         image["loading"] = "lazy"
         words = Path(app.srcdir) / f"{uri.removesuffix('.png')}.txt".lstrip("/")
+        for beside in (twin.lstrip("/"), str(words)):
+            app.env.note_dependency(beside)
         image["alt"] = (
             words.read_text(encoding="utf-8") if words.exists() else "A figure of the page"
         )

@@ -14,9 +14,11 @@ from pathlib import Path
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
-from uses import home_of, names_used
+from sphinx.environment import BuildEnvironment
+from uses import files_used, home_of, names_used
 
 NOTEBOOKS = "notebooks"  # the branch
+RELATED = "related pages"  # in a page's metadata: their names
 LINK = re.compile(r"/auto_examples/([\w/]*plot_\w+)")
 TIME = re.compile(r"\((\d+) minutes ([\d.]+) seconds\)")
 
@@ -101,21 +103,39 @@ def _objects(script: Path, page: str) -> nodes.paragraph | None:
     return line
 
 
-def related(script: Path, examples: Path) -> list[str]:
-    """Pages that a page links to, and then those that link to it: ``["theory/plot_4_gains"]``."""
-    own = script.relative_to(examples).with_suffix("").as_posix()
+def related(examples: Path) -> dict[str, list[str]]:
+    """For each page, those that it links to, and then those that link to it.
+
+    ``{"theory/plot_4_gains": ["lesson/plot_3_uniform", ...], ...}``
+    """
     links = {
         path.relative_to(examples).with_suffix("").as_posix(): LINK.findall(
             path.read_text(encoding="utf-8")
         )
         for path in sorted(examples.rglob("plot_*.py"))
     }
-    to_it = [page for page, targets in links.items() if own in targets]
-    return [page for page in dict.fromkeys([*links[own], *to_it]) if page != own and page in links]
+    return {
+        own: [
+            page
+            for page in dict.fromkeys([*targets, *(p for p in links if own in links[p])])
+            if page != own and page in links
+        ]
+        for own, targets in links.items()
+    }
 
 
-def _related(script: Path, examples: Path, page: str) -> nodes.paragraph | None:
-    names = related(script, examples)
+def outdated(app: Sphinx, env: BuildEnvironment, *_sets: set[str]) -> list[str]:
+    """Pages to which other pages are related than when they were read."""
+    now = related(Path(app.srcdir).parent / "examples")
+    return [
+        page
+        for page, content in env.metadata.items()
+        if RELATED in content
+        and content[RELATED] != now.get(page.removeprefix("auto_examples/"), [])
+    ]
+
+
+def _related(names: list[str], page: str) -> nodes.paragraph | None:
     if not names:
         return None
     line = nodes.paragraph("", "Related pages: ", classes=["page-objects"])
@@ -129,6 +149,18 @@ def _related(script: Path, examples: Path, page: str) -> nodes.paragraph | None:
     return line
 
 
+def _move_links_to_tables(document: nodes.document) -> None:
+    """Put the link to a table's numbers below it; Sphinx-Gallery puts it above the output."""
+    for link in list(document.findall(nodes.paragraph)):
+        if "table-data" in link["classes"]:
+            siblings = link.parent.children
+            after = siblings.index(link) + 1
+            while after < len(siblings) - 1 and _is_output(siblings[after]):
+                after += 1
+            if after < len(siblings) and isinstance(siblings[after], nodes.raw):
+                siblings.insert(after, siblings.pop(siblings.index(link)))
+
+
 def complete(app: Sphinx, document: nodes.document) -> None:
     """Write both lines once a page of the gallery is read."""
     page = app.env.docname
@@ -138,26 +170,24 @@ def complete(app: Sphinx, document: nodes.document) -> None:
     for note in list(document.findall(nodes.note)):
         if "sphx-glr-download-link-note" in note["classes"]:
             note.parent.remove(note)
-    for link in list(document.findall(nodes.paragraph)):
-        if "table-data" in link["classes"]:  # Sphinx-Gallery puts it before output and table
-            siblings = link.parent.children
-            after = siblings.index(link) + 1
-            while after < len(siblings) - 1 and _is_output(siblings[after]):
-                after += 1
-            if after < len(siblings) and isinstance(siblings[after], nodes.raw):
-                siblings.insert(after, siblings.pop(siblings.index(link)))
+    _move_links_to_tables(document)
     title = next(document.findall(nodes.title))
     title.parent.insert(title.parent.index(title) + 1, _facts(app, document, page))
-    examples = Path(app.srcdir).parent / "examples"
-    own = examples / script.relative_to(Path(app.srcdir, "auto_examples"))
-    end = [line for line in (_objects(script, page), _related(own, examples, page)) if line]
+    for file in files_used(script):  # where the objects live
+        app.env.note_dependency(str(file))
+    own = page.removeprefix("auto_examples/")
+    names = related(Path(app.srcdir).parent / "examples")[own]
+    app.env.metadata[page][RELATED] = names
+    end = [line for line in (_objects(script, page), _related(names, page)) if line]
     for timing in list(document.findall(nodes.paragraph)):
         if "sphx-glr-timing" in timing["classes"]:
-            timing.replace_self(end)
+            at = timing.parent.index(timing)
+            timing.parent[at : at + 1] = end
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Run before Sphinx collects the downloads of a page, at priority 500."""
     app.add_config_value("initguide_repository", "", "env", str)
     app.connect("doctree-read", complete, priority=400)
+    app.connect("env-get-outdated", outdated)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

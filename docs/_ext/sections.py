@@ -37,6 +37,7 @@ class SectionsToctree(TocTree):
         examples = Path(self.env.srcdir).parent / "examples"
         pages = [f"/auto_examples/{name}/index" for name in names(examples)]
         self.content = StringList(pages, source=self.env.docname)
+        self.env.glob_toctrees.add(self.env.docname)  # read again when pages come or go
         return super().run()
 
 

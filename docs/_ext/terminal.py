@@ -9,6 +9,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
+from uses import PACKAGE
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,8 @@ class Terminal(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Show the output; a command that fails is a warning."""
+        for file in PACKAGE.glob("*.py"):
+            self.env.note_dependency(str(file))
         words = shlex.split(self.arguments[0])
         environment = {**os.environ, "COLUMNS": "84", "NO_COLOR": "1"}
         done = subprocess.run(  # noqa: S603  the words are ours

@@ -1,6 +1,7 @@
 """What a page uses of the package, read from its source."""
 
 import ast
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -38,7 +39,12 @@ def names_used(script: Path) -> set[str]:
     ``{"initguide.plots.plot_losses", "initguide.fashion_mnist", ...}``. What is reached through a
     variable, such as a method of a result, is not seen.
     """
-    tree = ast.parse(script.read_text(encoding="utf-8"))
+    return set(_names_used(script.read_text(encoding="utf-8")))
+
+
+@cache  # each page asks for the same modules
+def _names_used(text: str) -> frozenset[str]:
+    tree = ast.parse(text)
     imported = _imported(tree)
     found = set(imported.values())
     for node in ast.walk(tree):
@@ -46,7 +52,7 @@ def names_used(script: Path) -> set[str]:
             first, _, rest = name.partition(".")
             if first in imported:
                 found.add(f"{imported[first]}.{rest}")
-    return found
+    return frozenset(found)
 
 
 def module_files() -> dict[str, Path]:
