@@ -28,7 +28,6 @@ with the same call and the same numbers. Then it kills a sweep half-way, and goe
 # is trained with each seed. We use few images, so that the page is quick.
 
 import contextlib
-import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -78,12 +77,15 @@ timed("all cores")
 # process, and each of its workers is a process of its own, started by the command that one would
 # also type on another machine:
 
+try:
+    from dask.distributed import Client, LocalCluster
+except ImportError:
+    Client = None
+
 
 @contextlib.contextmanager
 def dask_cluster(workers, folder):
     """A client of a local Dask cluster, whose workers are separate processes."""
-    from dask.distributed import Client, LocalCluster  # noqa: PLC0415  may be missing
-
     with (
         LocalCluster(
             n_workers=0,
@@ -115,7 +117,7 @@ def dask_cluster(workers, folder):
 
 
 folder = tempfile.TemporaryDirectory()
-if importlib.util.find_spec("distributed") is None:
+if Client is None:
     print('Left out, for Dask is missing: pip install "initguide[dask]"')
 else:
     with dask_cluster(2, folder.name) as client:
@@ -125,11 +127,11 @@ else:
 # %%
 # Only one argument has changed, ``executor=``. It takes any ``concurrent.futures.Executor``, and
 # Dask's client gives one. The first time, each worker had to load torch and the images. It loads
-# the images once, by itself: what travels with a run is its settings, a few kilobytes. So the model
-# and the schemes have to be something that a worker can import, such as the names above, or
-# functions in a module of yours. Once more, that was not to be done
-# again, and the time is that of the runs and of handing them out. On one machine there is little
-# reason for a cluster, which has to make up for its start first. It pays where there are more.
+# the images once, by itself: what travels with a run is its settings. So the model and the schemes
+# have to be something that a worker can import, such as the names above, or functions in a module
+# of yours. The second time nothing had to be loaded, and the time is that of the runs and of
+# handing them out. On one machine there is little reason for a cluster, which has to make up for
+# its start first. It pays where there are more.
 #
 # On a real cluster, you start a scheduler on one machine and workers on the others. Each needs the
 # same versions of Python, torch and initguide:
@@ -149,8 +151,8 @@ else:
 #        result = initguide.sweep(grid, data, executor=client.get_executor())
 #
 # ``Client()`` without an address starts a scheduler and workers on this machine. They are started
-# by importing your script once more, so there, the code that starts them must stand under ``if
-# __name__ == "__main__":``. Our cluster above does not import this page, and can do without.
+# by importing your script once more, so there, what starts them must stand under
+# ``if __name__ == "__main__":``. Our cluster above does not import this page, and can do without.
 #
 # The same numbers
 # ----------------
@@ -199,7 +201,7 @@ plots.describe(
 # run draws all that is random from its own seed, and computes on one thread, so that its sums are
 # taken in the same order wherever it is done. (On another *kind* of processor, or with another
 # version of torch, sums may be taken in another order, and the last digits differ.) So the cluster
-# is no part of the experiment, and need not be mentioned in the paper.
+# is no part of the experiment.
 #
 # Killed half-way
 # ---------------
@@ -259,7 +261,7 @@ print(again.remark.replace(str(store), store.name))
 # %%
 # The same call with more seeds, or more values in the grid, does only what is new. With other
 # settings, say other epochs, it refuses and says what differs, so that no table ever mixes two
-# experiments. From a terminal, all this is one command:
+# experiments. From a terminal, and with all images, it is one command:
 #
 # .. code-block:: console
 #
