@@ -1,6 +1,7 @@
 """What page 8 of "In practice" concludes, at reduced size: one sweep, made in several ways."""
 
 import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -46,7 +47,7 @@ def test_all_cores_give_the_same_numbers(few, expected):
 def test_a_cluster_gives_the_same_numbers(few, expected, tmp_path):
     """Workers that the page's own function starts by a command; all have ended afterwards."""
     pytest.importorskip("distributed")
-    names = {"contextlib": contextlib, "subprocess": subprocess, "sys": sys}
+    names = {"contextlib": contextlib, "logging": logging, "subprocess": subprocess, "sys": sys}
     exec(_part("try:\n    from dask", "folder = temp"), names)  # noqa: S102
     with names["dask_cluster"](2, tmp_path) as client:
         assert len(client.scheduler_info()["workers"]) == 2
@@ -70,7 +71,7 @@ def _part(begin, end):
 def test_without_dask_the_page_says_what_to_install(monkeypatch, capsys):
     """No traceback: that part is left out."""
     monkeypatch.setitem(sys.modules, "dask.distributed", None)  # so that its import fails
-    names = {"contextlib": contextlib, "tempfile": tempfile}
+    names = {"contextlib": contextlib, "logging": logging, "tempfile": tempfile}
     exec(_part("try:\n    from dask", "# %%"), names)  # noqa: S102
     names["folder"].cleanup()
     assert 'pip install "initguide[dask]"' in capsys.readouterr().out

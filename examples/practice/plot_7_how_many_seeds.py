@@ -202,7 +202,8 @@ for n in (5, 30):
 # -----------------
 # How many seeds does it take where we want to know? We need σ there, and a pilot of a few seeds
 # tells it roughly. All 48,000 images, three schemes, five seeds. The schemes' means and the seeds'
-# means are subtracted; what is left over is the noise of one run, and √2 times that, σ:
+# means are subtracted; what is left over is the noise of one run that its pair does not share, and
+# √2 times that is σ:
 
 pilot = initguide.compare_init_weights(
     ["general_rule", "xavier_normal", "he_normal"], data, seeds=5
@@ -452,7 +453,7 @@ initguide.Table(
 #   the same random numbers.
 # - The seeds needed go with (σ/δ)². In the lesson's comparison a handful of seeds shows a
 #   difference of a point, a few dozen a third of it, and a tenth takes a hundred or more. A pilot
-#   of a few seeds tells σ well enough to know which of these it is.
+#   of a few seeds tells σ well enough to know about which of these it is.
 # - One seed names the wrong winner as often as the normal distribution says: never for large
 #   differences, and nearly every other time for small ones.
 # - The weights alone make most of the noise, and so do order and masks alone. None is "the" cause.

@@ -28,6 +28,7 @@ with the same call and the same numbers. Then it kills a sweep half-way, and goe
 # is trained with each seed. We use few images, so that the page is quick.
 
 import contextlib
+import logging
 import subprocess
 import sys
 import tempfile
@@ -81,6 +82,7 @@ try:
     from dask.distributed import Client, LocalCluster
 except ImportError:
     Client = None
+logging.getLogger("distributed").setLevel("ERROR")  # it tells of each connection
 
 
 @contextlib.contextmanager
