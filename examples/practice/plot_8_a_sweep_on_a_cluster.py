@@ -60,9 +60,10 @@ def timed(way, **where):
 # %%
 # One core, all cores
 # -------------------
-# ``workers=1`` does one run after the other on one core. Without it, the runs are spread over all
-# cores of the machine. The first training in a process loads more of torch, which takes seconds
-# and shall not count, so we train one network beforehand.
+# ``workers=1`` keeps to one core. Without it, the runs are spread over all cores of the machine. On
+# each core, a few networks of one shape are trained side by side, see :mod:`initguide.stacking`.
+# The first training in a process loads more of torch, which takes seconds and shall not count, so
+# we train one network beforehand.
 
 initguide.sweep({"seed": [0]}, data)
 timed("one core", workers=1)
@@ -71,12 +72,12 @@ timed("all cores")
 # %%
 # A cluster
 # ---------
-# Threads end where the machine does. For more than one machine, somebody has to hand out the runs,
+# Threads end where the machine does. For more machines than one, somebody has to hand out the runs,
 # and `Dask <https://docs.dask.org>`__ does: a *scheduler* knows which runs there are, *workers* on
-# any number of machines ask it for one after the other, and a *client* is our end of it. On one
-# machine, for trying things out, the cluster below is as good as any. Its scheduler lives in this
-# process, and each of its workers is a process of its own, started by the command that one would
-# also type on another machine:
+# any number of machines do them, a few at a time, and a *client* is our end of it. On one machine,
+# for trying things out, the cluster below is as good as any. Its scheduler lives in this process,
+# and each of its workers is a process of its own, started by the command that one would also type
+# on another machine:
 
 try:
     from dask.distributed import Client, LocalCluster
