@@ -10,6 +10,7 @@ import csv
 import difflib
 import io
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import NoReturn
 from bs4 import BeautifulSoup
 
 TIMES = ("seconds",)  # columns of tables
+PRINTED_TIME = re.compile(r"\b\d+(\.\d+)? s\b")
 
 
 def refuse(reason: str) -> NoReturn:
@@ -34,7 +36,7 @@ def outputs(page: Path) -> list[str]:
         if part.name == "tr":
             lines.append(" | ".join(cell.get_text() for cell in part.find_all(["th", "td"])))
         else:
-            lines += part.get_text().splitlines()
+            lines += PRINTED_TIME.sub("… s", part.get_text()).splitlines()
     return lines
 
 

@@ -810,7 +810,7 @@ def test_every_module_has_a_page_in_the_reference():
 # -- Two builds ------------------------------------------------------------------------------------
 
 
-def build(folder, *, printed="loss 0.41", accuracy="85.1", seconds="1.5", y="2.0"):
+def build(folder, *, printed="loss 0.41 in 1.5 s", accuracy="85.1", seconds="1.5", y="2.0"):
     """Write the parts of a built site that a comparison reads."""
     page = folder / "auto_examples" / "lesson" / "plot_1.html"
     page.parent.mkdir(parents=True)
@@ -831,9 +831,14 @@ def build(folder, *, printed="loss 0.41", accuracy="85.1", seconds="1.5", y="2.0
     [
         ({}, ["both builds measured the same"]),
         ({"seconds": "2.5"}, ["both builds measured the same"]),
+        ({"printed": "loss 0.41 in 27 s"}, ["both builds measured the same"]),
         (
-            {"printed": "loss 0.42"},
-            ["auto_examples/lesson/plot_1.html:", "    -loss 0.41", "    +loss 0.42"],
+            {"printed": "loss 0.42 in 27 s"},
+            [
+                "auto_examples/lesson/plot_1.html:",
+                "    -loss 0.41 in … s",
+                "    +loss 0.42 in … s",
+            ],
         ),
         (
             {"accuracy": "85.2"},

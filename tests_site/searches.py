@@ -60,4 +60,10 @@ SEARCHES = [
     ("learning rate transfer", "auto_examples/practice/plot_2_width_and_learning_rate"),
     ("lsuv", "auto_examples/practice/plot_3_let_the_data_decide"),
     ("data dependent initialization", "auto_examples/practice/plot_3_let_the_data_decide"),
+    ("how many seeds", "auto_examples/practice/plot_7_how_many_seeds"),
+    ("random seed", "auto_examples/practice/plot_7_how_many_seeds"),
+    ("statistical power", "auto_examples/practice/plot_7_how_many_seeds"),
+    ("dask", "auto_examples/practice/plot_8_a_sweep_on_a_cluster"),
+    ("cluster", "auto_examples/practice/plot_8_a_sweep_on_a_cluster"),
+    ("resume", "auto_examples/practice/plot_8_a_sweep_on_a_cluster"),
 ]

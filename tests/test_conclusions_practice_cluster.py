@@ -1,0 +1,112 @@
+"""What page 8 of "In practice" concludes, at reduced size: one sweep, made in several ways."""
+
+import contextlib
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import initguide
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "examples" / "practice" / "plot_8_a_sweep_on_a_cluster.py"
+GRID = {"scheme": ["general_rule", "he_normal"], "hidden_1": [16, 64]}
+
+
+@pytest.fixture(scope="module")
+def few(sample):
+    """Return few images."""
+    return sample.subset(train=1000, valid=200, test=100)
+
+
+@pytest.fixture(scope="module")
+def expected(few):
+    """Return the accuracies, computed on one core."""
+    return initguide.sweep(GRID, few, seeds=4, workers=1).array()
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """Let processes that a test starts find this copy of the package."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+def test_all_cores_give_the_same_numbers(few, expected):
+    """To the last bit."""
+    assert np.array_equal(initguide.sweep(GRID, few, seeds=4).array(), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("elsewhere")
+def test_a_cluster_gives_the_same_numbers(few, expected, tmp_path):
+    """Workers that the page's own function starts by a command; all have ended afterwards."""
+    pytest.importorskip("distributed")
+    names = {"contextlib": contextlib, "logging": logging, "subprocess": subprocess, "sys": sys}
+    exec(_part("try:\n    from dask", "folder = temp"), names)  # noqa: S102
+    with names["dask_cluster"](2, tmp_path) as client:
+        assert len(client.scheduler_info()["workers"]) == 2
+        workers = client.run(os.getpid)
+        assert os.getpid() not in workers.values()
+        result = initguide.sweep(GRID, few, seeds=4, executor=client.get_executor())
+    assert np.array_equal(result.array(), expected)
+    for process in workers.values():
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
+
+
+def _part(begin, end):
+    """Return the code of the page between two texts."""
+    _, _, rest = PAGE.read_text(encoding="utf-8").partition(begin)
+    inside, found, _ = rest.partition(end)
+    assert found
+    return begin + inside
+
+
+def test_without_dask_the_page_says_what_to_install(monkeypatch, capsys):
+    """No traceback: that part is left out."""
+    monkeypatch.setitem(sys.modules, "dask.distributed", None)  # so that its import fails
+    names = {"contextlib": contextlib, "logging": logging, "tempfile": tempfile}
+    exec(_part("try:\n    from dask", "# %%"), names)  # noqa: S102
+    names["folder"].cleanup()
+    assert 'pip install "initguide[dask]"' in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("elsewhere")
+def test_killed_and_resumed(few, expected, tmp_path):
+    """A process killed half-way loses what was in progress and nothing else."""
+    store = tmp_path / "runs.sqlite"
+    script = f"""
+import initguide
+
+data = initguide.fashion_mnist(source="sample").subset(train=1000, valid=200, test=100)
+initguide.sweep({GRID}, data, seeds=4, workers=1, store={str(store)!r})
+"""
+
+    def stored():
+        with contextlib.suppress(ValueError, OSError):
+            return len(initguide.Sweep.load(store).runs)
+        return 0
+
+    process = subprocess.Popen([sys.executable, "-c", script])
+    while stored() < 2 and process.poll() is None:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    done = stored()
+    assert done >= 2
+    resumed = initguide.sweep(GRID, few, seeds=4, store=store)
+    assert resumed.remark == f"{done} of the 16 runs were found in {store}."
+    assert np.array_equal(resumed.array(), expected)
+    again = initguide.sweep(GRID, few, seeds=4, store=store)
+    assert again.remark == f"16 of the 16 runs were found in {store}."
+    more = initguide.sweep(GRID, few, seeds=5, store=store)
+    assert more.remark == f"16 of the 20 runs were found in {store}."
+    with pytest.raises(ValueError, match="epochs is 2 there and 3 here"):
+        initguide.sweep(GRID, few, seeds=5, epochs=3, store=store)
