@@ -58,4 +58,9 @@ SEARCHES = [
     ("learning rate transfer", "auto_examples/practice/plot_2_width_and_learning_rate"),
     ("lsuv", "auto_examples/practice/plot_3_let_the_data_decide"),
     ("data dependent initialization", "auto_examples/practice/plot_3_let_the_data_decide"),
+    ("initial scale", "auto_examples/practice/plot_4_scale_and_learning_rate"),
+    ("sharpness", "auto_examples/practice/plot_4_scale_and_learning_rate"),
+    ("largest learning rate", "auto_examples/practice/plot_4_scale_and_learning_rate"),
+    ("how deep", "auto_examples/practice/plot_5_how_deep"),
+    ("trainable depth", "auto_examples/practice/plot_5_how_deep"),
 ]

@@ -2,9 +2,9 @@
 4. Initial scale and learning rate
 ==================================
 
-How much does the size of the first weights matter, and how much the learning rate? They cannot be
-answered one by one. This page trains a small network from scales and with rates that reach over
-four decades each, draws the region that trains, and shows where the schemes with names lie in it.
+How large should the first weights be, and how large the learning rate? Neither question has an
+answer without the other. This page trains a small network from scales and with rates that reach
+over four decades each, draws the region that trains, and shows where the schemes with names lie.
 
 .. admonition:: What you will learn
 
@@ -15,8 +15,8 @@ four decades each, draws the region that trains, and shows where the schemes wit
      than its scale
 
 .. meta::
-   :keywords: learning rate, initial scale, weight scale, SGD, Adam, divergence, diverged, sharpness,
-      edge of stability, largest stable learning rate, hyperparameter map, sweep
+   :keywords: learning rate, initial scale, weight scale, SGD, Adam, divergence, diverged,
+      sharpness, edge of stability, largest stable learning rate, hyperparameter map, sweep
 
 .. index:: ! initial scale, ! sharpness, ! largest learning rate
 """
@@ -24,9 +24,9 @@ four decades each, draws the region that trains, and shows where the schemes wit
 # %%
 # Four decades of each
 # --------------------
-# A network with three matrices, like the lesson's but smaller, on images of 14 × 14 pixels. Its weights
-# are He's (:cite:p:`he2015`) times a factor s. In :func:`initguide.sweep` that factor is the setting
-# ``scale``, and every setting can be varied against every other:
+# We take a network with three matrices, like the lesson's but smaller, and images of 14 × 14
+# pixels. Its weights are He's (:cite:p:`he2015`) times a factor s. In :func:`initguide.sweep` that
+# factor is the setting ``scale``, and every setting can be varied against every other:
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import initguide
-from initguide import comparison, plots
+from initguide import comparison, plots, training
 
 STEPS, BATCH, SEEDS = 100, 40, 3
 SCALES = np.geomspace(0.01, 100, 17)
@@ -73,16 +73,15 @@ maps = {
 # 1, a single step overwrites what was there.
 #
 # - **SGD** steps by η times the gradient. The output of a ReLU network with three matrices and no
-#   biases is proportional to s³, so the gradient of a matrix is proportional to s², and
-#   ρ ∝ η s²/s = η s. (The gradient of the loss with respect to the output also depends on s, but only
-#   within a factor of four: it goes from that of a network which guesses to that of one which is
-#   always sure and mostly wrong.) In a map with logarithmic axes, ρ is constant along lines that
-#   *fall*, η ∝ 1/s.
+#   biases is proportional to s³, so the gradient of a matrix is proportional to s², and ρ ∝ η s²/s
+#   = η s. (The gradient of the loss with respect to the output also depends on s, but only within
+#   a factor of four: it goes from that of a network which guesses to that of one which is always
+#   sure and mostly wrong.) In a map with logarithmic axes, ρ is constant along lines that *fall*,
+#   η ∝ 1/s.
 # - **Adam** divides the gradient by its size. Every weight moves by about η, whatever s, and
 #   ρ ∝ η/s: lines that *rise*, η ∝ s.
 #
-# One gradient at the start gives the constant. Here for the mean over the three matrices, on a
-# logarithmic scale as all of these are:
+# One gradient at the start gives the constant; we take the geometric mean over the three matrices:
 
 
 def scaled(factor, seed):
@@ -132,56 +131,61 @@ fig, axes = plots.subplots(2, 1, height=8, sharex=True)
 for ax, (name, result) in zip(axes, maps.items(), strict=True):
     plots.plot_map(result, value_range=(10, 85), ax=ax)
     for rho, style in ((1, "--"), (1 / STEPS, ":")):
-        line, label = (
-            rho / relative[name],
-            f"ρ = {'1' if rho == 1 else f'1/{STEPS}'}",
-        )
-        color = plots.PALETTE[1]
+        line, color = rho / relative[name], plots.PALETTE[1]
+        label = "ρ = 1" if rho == 1 else f"ρ = 1/{STEPS}"
         ax.plot(SCALES, line, style, color=color, lw=2.5, label=label)
     title = "SGD" if name == "sgd" else "Adam"
     ax.set(title=title, xlabel="", ylabel="learning rate (logarithmic)")
 axes[1].set_xlabel("scale s of the weights (logarithmic); 1 is He's")
 axes[1].legend(loc="lower right")
 trained = {name: np.nan_to_num(r.array()) > 0.5 for name, r in maps.items()}
+large = SCALES > 0.9
+for name, rates in RATES.items():
+    rho = relative[name][:, None, None] * rates[:, None]  # (scales, rates, 1)
+    rho = np.broadcast_to(rho, trained[name].shape)[large][trained[name][large]]
+    low, high = np.quantile(rho, (0.05, 0.95))
+    print(f"{name}, s ≥ 1: nine in ten networks that trained had ρ from ", end="")
+    print(f"{low:.1g} to {high:.1g}")
 plots.describe(
     fig,
-    "Accuracy over scale and learning rate, with lines of equal relative step. With SGD, the region "
-    "that trains is a band that falls from scale 0.1 and rate 1 to scale 100 and rate 0.001, below the "
-    "line ρ = 1. With Adam it fills the upper left and is bounded by a line that rises. More than "
-    f"50 % correct: {trained['sgd'].mean():.0%} of the networks with SGD, {trained['adam'].mean():.0%} "
-    "with Adam.",
+    "Accuracy over scale and learning rate, with lines of equal relative step. With SGD, the "
+    "region that trains is a band that falls from scale 0.1 and rate 1 to scale 100 and rate "
+    "0.001, along the line ρ = 1/100. With Adam it fills the upper left, above a line that rises. "
+    f"More than 50 % correct: {trained['sgd'].mean():.0%} of the networks with SGD and "
+    f"{trained['adam'].mean():.0%} of those with Adam.",
 )
 
 # %%
-# Colour is the mean of three seeds. An × means that a run diverged; where all did, there is no colour.
+# Colour is the mean of three seeds. An × means that a run diverged; where all did, there is no
+# colour.
 #
-# **SGD** trains in a band that falls from the upper left to the lower right. From s = 1 on, the
-# dashed line, on which the first step is as large as the weights, is where runs begin to diverge. The
-# lower border is parallel to it. To the left of s = 1, the dashed line goes on rising, but no network
-# does well above a rate of about 1: to learn anything, weights must grow, and when they are as
-# large as He's, the rate is too large for them. There, a network needs ρ = 1/100 at the least, because
-# the gradient is small until the weights have grown.
+# **SGD** trains in a band that falls from the upper left to the lower right. From s = 1 on, its
+# borders are parallel to the lines of equal ρ. Runs diverge from a ρ of about one tenth on, and
+# learn too slowly below a ρ of about one thousandth. To the left of s = 1, the lines go on rising,
+# but no network does well above a rate of about 1: to learn anything, the weights must grow, and
+# once they are of He's size, such a rate is too large for them. So the two borders meet, and there
+# is an s below which no rate trains.
 #
-# **Adam** has a border only below, and it rises, as predicted, for s > 1. To the left, Adam hardly minds how small the
-# weights are. A step that is larger than the weights replaces them by weights of a size that Adam
-# chose, η times a few steps, and if that is a sensible size, the network trains.
+# **Adam** has no such corner. For s > 1 its lower border rises, as predicted. To the left, it
+# hardly minds how small the weights are. A step that is larger than the weights replaces them by
+# weights of Adam's own making, and if a few steps of size η make a sensible scale, the network
+# trains. What is left of the upper border is a rate that is too large whatever s is.
 #
-# So the two optimizers answer a wrong scale in opposite ways: weights that are ten times too large ask SGD
-# for a *smaller* rate, and Adam for a *larger* one.
+# So the two optimizers answer a wrong scale in opposite ways: weights that are ten times too large
+# ask SGD for a *smaller* rate, and Adam for a *larger* one.
 #
 # The other prediction: sharpness
 # -------------------------------
 # There is a classical bound for gradient descent. On a parabola of curvature λ it diverges if the
 # rate is above 2/λ. For a network, λ is the largest eigenvalue of the Hessian of the loss, its
 # :term:`sharpness`. We compute it at the start, by a power iteration with Hessian-vector products,
-# and compare both predictions with the largest rate that trained:
+# and put both predictions beside the largest rate that trained:
 
-PROBED = SCALES[8::2]  # from 1 on
+PROBED = SCALES[large][::2]
 
 
-def sharpness(factor, seed, iterations=40):
-    """Largest eigenvalue of the Hessian at the start, in absolute value."""
-    net = scaled(factor, seed)
+def sharpness(net, seed=0, iterations=40):
+    """Largest eigenvalue of the Hessian, in absolute value."""
     weights = list(net.parameters())
     slopes = torch.autograd.grad(first_loss(net), weights, create_graph=True)
     flat = torch.cat([g.flatten() for g in slopes])
@@ -203,10 +207,12 @@ def in_words(numbers, digits=".2g"):
     return text
 
 
-good = trained["sgd"][8::2]  # (scales, rates, seeds)
+good = trained["sgd"][large][::2]  # (scales, rates, seeds)
 last = good.shape[1] - 1 - good[:, ::-1].argmax(1)
 largest = RATES["sgd"][last]
-bounds = [2 / np.array([sharpness(s, k) for k in range(SEEDS)]) for s in PROBED]
+bounds = [
+    2 / np.array([sharpness(scaled(s, k)) for k in range(SEEDS)]) for s in PROBED
+]
 steps = [
     1 / np.array([relative_step("sgd", s, k) for k in range(4)]) for s in PROBED
 ]
@@ -218,24 +224,58 @@ initguide.Table(
         "2/λ": [in_words(row) for row in bounds],
     },
     caption="SGD: the largest learning rate, measured and predicted at the start",
-    note=f"Geometric means and 95 % intervals over {SEEDS} seeds, four rates a decade. Trained: more than 50 % "
-    "correct.",
+    note=f"Geometric means and 95 % intervals over {SEEDS} seeds, four rates a decade. Trained: "
+    "more than 50 % correct.",
     formats={"scale": ".3g"},
 )
 
 # %%
-# The largest rate that trained falls as the scale grows, by about two decades over two, and at each
-# scale it lies between the two predictions. The rate at which ρ = 1 is too large everywhere by a factor of
-# several: it marks where runs diverge, not where they still learn. 2/λ is too small at s = 1, by far. What it says
-# about a parabola need not hold for a network: a step that is too large throws the network to a place that is
-# flatter, and training goes on from there (:cite:t:`lewkowycz2020` call it the *catapult*). At
-# large scales, the bound is nearly met.
+# The largest rate that trained falls as the scale grows, by about two decades over two, as both
+# predictions do. The rate at which ρ = 1 is too large by a factor of several at every scale, but
+# it is the same factor. 2/λ is about right for large scales, and far too small for He's. There,
+# rates many times above the bound train. How can that be? We train at four rates from s = 1, and
+# take the sharpness again afterwards:
+
+table = {"rate": [], "2/rate": [], "λ before": [], "λ after": [], "accuracy": []}
+for rate in (0.03, 0.1, 0.3, 0.5):
+    nets = [scaled(1, seed) for seed in range(SEEDS)]
+    before = [sharpness(net) for net in nets]
+    runs = [
+        training.train(
+            net,
+            small,
+            epochs=1,
+            batch_size=BATCH,
+            learning_rate=rate,
+            optimizer="sgd",
+            seed=seed,
+        )
+        for seed, net in enumerate(nets)
+    ]
+    after = [sharpness(net) for net in nets]
+    accuracy = np.mean([run.valid_accuracy for run in runs])
+    cells = (rate, 2 / rate, in_words(before), in_words(after), accuracy)
+    for column, cell in zip(table.values(), cells, strict=True):
+        column.append(cell)
+initguide.Table(
+    table,
+    caption=f"Sharpness before and after {STEPS} steps of SGD from He's scale",
+    note=f"Geometric means and 95 % intervals over {SEEDS} seeds.",
+    formats={"2/rate": ".2g", "accuracy": ".0%", "rate": "g"},
+)
+
+# %%
+# What is too steep for the rate does not stay steep. After training at a large rate, the sharpness
+# is near 2/rate, the most that this rate allows. The first steps throw the network to a flatter
+# place, the *catapult* of :cite:t:`lewkowycz2020`, and from then on it stays about where 2/λ
+# equals the rate, the *edge of stability* of :cite:t:`cohen2021`. So 2/λ at the start is a rate
+# that is safe, not the largest that works.
 #
 # Where the schemes lie
 # ---------------------
-# A scheme with a name fills each matrix with weights of some size. Relative to He's weights, that is a
-# factor for each matrix; the product of the three decides about the size of the output, so we
-# take their geometric mean as the scheme's place on the axis.
+# A scheme with a name fills each matrix with weights of some size. Relative to He's weights, that
+# is a factor for each matrix. The product of the three decides the size of the output, so their
+# geometric mean is the scheme's place on the axis.
 
 SCHEMES = {
     "general rule": "general_rule",
@@ -251,7 +291,7 @@ SCHEMES = {
 
 
 def size(scheme):
-    """Geometric mean of the matrices' root mean squares, over five seeds too."""
+    """Geometric mean of the matrices' root mean squares, over five seeds."""
     nets = [initguide.initialize(network(), scheme, seed=k) for k in range(5)]
     logs = [np.log(rms(w.detach())) for net in nets for w in matrices(net)]
     return float(np.exp(np.mean(logs)))
@@ -271,29 +311,27 @@ for ax, (name, result) in zip(axes, maps.items(), strict=True):
     for place, labels in groups.items():
         ax.axvline(place, color=plots.PALETTE[1], linewidth=1.5)
         where = {"transform": ax.get_xaxis_transform(), "rotation": 90}
-        ax.text(place, 1.02, ", ".join(labels), ha="center", fontsize=8, **where)
-    ax.set(
-        title="",
-        xlim=(0.2, 15),
-        xlabel=f"scale, {name.upper() if name == 'sgd' else 'Adam'} (logarithmic)",
-    )
+        ax.text(place, 1.02, ", ".join(labels), ha="center", fontsize=7.5, **where)
+    label = "SGD" if name == "sgd" else "Adam"
+    ax.set(title="", xlim=(0.3, 10), xlabel=f"scale, with {label} (logarithmic)")
 axes[1].set_ylabel("")
 plots.describe(
     fig,
-    "The same maps between scales 0.2 and 15, with the schemes as vertical lines: "
+    "The same maps between scales 0.3 and 10, with the schemes as vertical lines: "
     + "; ".join(f"{label} {place:.2f}" for label, place in places.items())
-    + ". All of them cross the region that trains.",
+    + ". Each line crosses the region that trains.",
 )
 
 # %%
-# All of them, from the general rule to N(0, 1), lie within little more than one decade of four, and each crosses the region that
-# trains. That is why the lesson's network forgives so much. What a scheme decides is *which* rates work:
-# with SGD, N(0, 1) needs rates about ten times as small as He. All zeros lie at s = 0, infinitely far to the left.
+# All but one lie within little more than one decade of the four, from the general rule to N(0, 1),
+# and each line crosses the region that trains. That is why the lesson's network forgives so much.
+# What a scheme decides is *which* rates work: with SGD, N(0, 1) needs rates about ten times as
+# small as He. The one that is missing is all zeros: it lies at s = 0, infinitely far to the left.
 #
-# But is a scheme nothing but its scale? Every scheme gets a twin: He's weights, multiplied so that the
-# geometric means agree. Both are trained at five rates, one a decade, on four seeds.
+# But is a scheme nothing but its scale? We give each a twin: He's weights, multiplied so that the
+# geometric means agree. Both are trained at five rates, one a decade, on several seeds.
 
-COARSE, PAIRS = slice(None, None, 4), 4
+COARSE, PAIRS = slice(None, None, 4), 6
 
 
 def learnt(name, **grid):
@@ -324,3 +362,53 @@ initguide.Table(
     note=f"Mean over five learning rates; 95 % interval, paired over {PAIRS} seeds.",
     formats={"scale": ".2f"},
 )
+
+# %%
+# For the schemes whose weights are centred on 0, the twin does about as well: the differences are
+# small, and nearly all intervals hold 0 (of fourteen, one may miss it by chance). Uniform or
+# normal or orthogonal, with random biases or without: it is the scale that counts here. Two
+# schemes are more than their scale. Weights from U[0, 1) and ones are of a size that trains, but
+# they have a mean, and it is the mean that spoils them: all units get nearly, or exactly, the same
+# input.
+#
+# .. admonition:: Try it
+#
+#    A network with one matrix more has an output ∝ s⁴. What becomes of the slope of SGD's band?
+#
+#    .. dropdown:: Solution
+#
+#       .. code-block:: python
+#
+#          # The gradient is ∝ s³, so ρ ∝ η s², and equal steps lie on η ∝ 1/s²: twice as steep.
+#          found = initguide.sweep(
+#              {"scale": [1, 10], "learning_rate": np.geomspace(1e-5, 1, 11)},
+#              small,
+#              model=lambda: initguide.mlp([14 * 14, 64, 64, 64, 10]),
+#              scheme="he_normal",
+#              optimizer="sgd",
+#              epochs=1,
+#              batch_size=BATCH,
+#              seeds=2,
+#          )
+#          trains = np.nan_to_num(found.array()).mean(-1) > 0.5
+#          print([found.grid["learning_rate"][np.flatnonzero(row)[-1]] for row in trains])
+#          # From s = 1 to 10, the largest rate falls by about a decade more than it did with
+#          # three matrices.
+#
+# What we learnt
+# --------------
+# - Scale and learning rate belong together. What counts is ρ, the size of a step beside the
+#   weights: with SGD and three matrices ρ ∝ η s, with Adam ρ ∝ η/s. From He's scale upwards, the
+#   borders of what trains follow these lines.
+# - Too large weights want a smaller rate with SGD, a larger one with Adam. Too small ones hardly
+#   disturb Adam; with SGD, no rate helps if they are far too small.
+# - 2/λ at the start is not the largest rate that works: at He's scale, rates several times above it
+#   trained, and the sharpness came down to 2/rate.
+# - The named schemes lie within little more than a decade, and those that are centred on 0 learn
+#   as He's weights of the same scale do.
+# - The rule to take home: **take any scheme that is centred and scales with the fan-in, spend your
+#   time on the learning rate, and search it anew when you change the scale or the optimizer.**
+#
+# With three matrices, a factor a layer is forgiven. With thirty it is not: :doc:`how deep can it
+# go? </auto_examples/practice/plot_5_how_deep>` What the width does to the learning rate is in
+# :doc:`/auto_examples/practice/plot_2_width_and_learning_rate`.
