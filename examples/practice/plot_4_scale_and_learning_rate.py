@@ -160,11 +160,11 @@ plots.describe(
 # colour.
 #
 # **SGD** trains in a band that falls from the upper left to the lower right. From s = 1 on, its
-# borders are parallel to the lines of equal ρ. Runs diverge from a ρ of about one tenth on, and
-# learn too slowly below a ρ of about one thousandth. To the left of s = 1, the lines go on rising,
-# but no network does well above a rate of about 1: to learn anything, the weights must grow, and
-# once they are of He's size, such a rate is too large for them. So the two borders meet, and there
-# is an s below which no rate trains.
+# borders are parallel to the lines of equal ρ: runs diverge from a ρ of some tenths on, and learn
+# too little below a few thousandths. To the left of s = 1, the lines go on rising, but no network
+# does well above a rate of about 1: to learn anything, the weights must grow, and once they are of
+# He's size, such a rate is too large for them. So the two borders meet, and there is an s below
+# which no rate trains.
 #
 # **Adam** has no such corner. For s > 1 its lower border rises, as predicted. To the left, it
 # hardly minds how small the weights are. A step that is larger than the weights replaces them by
@@ -230,11 +230,11 @@ initguide.Table(
 )
 
 # %%
-# The largest rate that trained falls as the scale grows, by about two decades over two, as both
-# predictions do. The rate at which ρ = 1 is too large by a factor of several at every scale, but
-# it is the same factor. 2/λ is about right for large scales, and far too small for He's. There,
-# rates many times above the bound train. How can that be? We train at four rates from s = 1, and
-# take the sharpness again afterwards:
+# The largest rate that trained falls as the scale grows, by somewhat more than two decades over
+# two, as both predictions do. The rate at which ρ = 1 is too large by a factor of several at every
+# scale. 2/λ is about right for large scales, and far too small for He's: there, rates several times
+# above the bound train. How can that be? We train at four rates from s = 1, the first of them
+# below the bound, and take the sharpness again afterwards:
 
 table = {"rate": [], "2/rate": [], "λ before": [], "λ after": [], "accuracy": []}
 for rate in (0.03, 0.1, 0.3, 0.5):
@@ -265,11 +265,12 @@ initguide.Table(
 )
 
 # %%
-# What is too steep for the rate does not stay steep. After training at a large rate, the sharpness
-# is near 2/rate, the most that this rate allows. The first steps throw the network to a flatter
-# place, the *catapult* of :cite:t:`lewkowycz2020`, and from then on it stays about where 2/λ
-# equals the rate, the *edge of stability* of :cite:t:`cohen2021`. So 2/λ at the start is a rate
-# that is safe, not the largest that works.
+# Below the bound, the sharpness stays about what it was. After training at a rate above it, what
+# was too steep for that rate is so no longer: the sharpness has come down to about 2/rate, or
+# less. That fits what others have seen: steps that are too large throw the network to a flatter
+# place, the *catapult* of :cite:t:`lewkowycz2020`, and training goes on where 2/λ about equals the
+# rate, the *edge of stability* of :cite:t:`cohen2021`. So 2/λ at the start is a rate that is safe,
+# not the largest that works.
 #
 # Where the schemes lie
 # ---------------------
@@ -364,12 +365,11 @@ initguide.Table(
 )
 
 # %%
-# For the schemes whose weights are centred on 0, the twin does about as well: the differences are
-# small, and nearly all intervals hold 0 (of fourteen, one may miss it by chance). Uniform or
-# normal or orthogonal, with random biases or without: it is the scale that counts here. Two
-# schemes are more than their scale. Weights from U[0, 1) and ones are of a size that trains, but
-# they have a mean, and it is the mean that spoils them: all units get nearly, or exactly, the same
-# input.
+# Where weights are centred on 0, the twin does about as well: the differences are a few points at
+# most, and nearly all intervals hold 0. Uniform or normal or orthogonal, with random biases or
+# without: it is the scale that counts here. Two schemes are more than their scale. Weights from
+# U[0, 1) and ones are of a size that trains, but they cost some twenty points, because they have a
+# mean: U[−½, ½), which is U[0, 1) without it, learns as its twin does.
 #
 # .. admonition:: Try it
 #
