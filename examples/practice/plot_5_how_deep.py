@@ -9,7 +9,7 @@ of all depths and many sizes of weights, and lays the prediction over the result
 .. admonition:: What you will learn
 
    - a map of what can be trained, depth against the size of the weights, for tanh and for ReLU
-   - that its border is a fixed multiple of the predicted depth scale, on both sides of the edge
+   - that its border is nearly the same multiple of the predicted depth scale everywhere
    - what more training and another optimizer do to that border, and what they do not
 
 .. meta::
@@ -240,9 +240,10 @@ initguide.Table(
 #
 # More training, another optimizer
 # --------------------------------
-# Beyond 6 ξ, gradients in order have faded by more than e⁶, but they are not zero. Perhaps a
-# network in order just needs longer, or an optimizer that does not mind small gradients. And one
-# in chaos? We take one column of each, and train it for two epochs, and for one epoch with Adam:
+# At 6 ξ, the mean square of a gradient in order has faded by e⁶, about four hundred, but it is not
+# zero. Perhaps such a network just needs longer, or an optimizer that does not mind small
+# gradients. And one in chaos? We take one column of each, and train it for two epochs, and for one
+# epoch with Adam:
 
 CHOSEN = {"tanh": [0.8, 2.5], "relu": [1.1, 2.0]}
 changes = {
@@ -272,9 +273,9 @@ initguide.Table(
 # it: it divides each gradient by its own size, so a small one is as good as a large one, as long
 # as it points somewhere. In chaos, a second epoch changes nothing. Adam helps ReLU there, whose
 # networks were thrown out by huge steps; it does not help tanh. Steps of the right size are not
-# what chaotic tanh networks lack. Theory says why: with each layer, two images that are nearly
-# equal come further apart, until nothing is left that they have in common, and no step improves
-# more than a few images at once.
+# what chaotic tanh networks lack. Theory offers a reason: with each layer, two images that are
+# nearly equal come further apart, until they look like any other two. What a step does for one
+# image then says little about the next.
 #
 # .. admonition:: Try it
 #
@@ -306,8 +307,8 @@ initguide.Table(
 # - The depth to which a network could be trained was about six times the predicted :term:`depth
 #   scale` ξ, or somewhat more: for tanh and for ReLU, in order and in chaos, while ξ itself varied
 #   fivefold.
-# - Order and chaos stop training differently. In order, time and Adam pushed
-#   the border outwards. In chaos, a second epoch did not, and for tanh not even Adam did.
+# - Order and chaos stop training differently. In order, time and Adam pushed the border outwards.
+#   In chaos, a second epoch did not, and for tanh not even Adam did.
 # - At the edge, ξ is infinite, but what fifty layers learnt in one epoch was less than what a few
 #   layers did.
 # - The rule to take home: **compute ξ for your activation and weights**
@@ -316,5 +317,5 @@ initguide.Table(
 #
 # The same kind of map over scale and learning rate is on :doc:`the page before
 # </auto_examples/practice/plot_4_scale_and_learning_rate>`. What ξ is, and how to measure it, is
-# in :doc:`/auto_examples/theory/plot_5_depth`; how branches around the layers get rid of the
-# limit, in :doc:`/auto_examples/architectures/plot_2_residual`.
+# in :doc:`/auto_examples/theory/plot_5_depth`; what branches around the layers do to depth, in
+# :doc:`/auto_examples/architectures/plot_2_residual`.
