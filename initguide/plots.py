@@ -1013,7 +1013,7 @@ def plot_map(
         color=_MUTED,
         markersize=float(np.clip(0.35 * points, 2, 8)),
         markeredgewidth=1.0,
-        label="diverged",
+        label="diverged" if marked else None,
     )
     _name_sides(ax, across, up)
     seeds = len(result.settings["seeds"])

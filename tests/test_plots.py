@@ -872,6 +872,8 @@ def test_map_marks_what_diverged():
     assert np.flatnonzero(np.ma.getmaskarray(shown)).tolist() == [11]
     assert ax.lines[0].get_xydata().tolist() == [[0.1, 0.1], [100.0, 0.3]]
     assert "×: diverged" in ax.get_title()
+    assert ax.get_legend_handles_labels()[1] == ["diverged"]
+    assert plots.plot_map(typical_sweep()).get_legend_handles_labels()[1] == []
     assert plots.alt_text(ax.figure).endswith("no number at 1 of 12 points.")
     plots.plot_map(typical_sweep(seeds=1, diverged={(i, 0) for i in range(12)}))
 
