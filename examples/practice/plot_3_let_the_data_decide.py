@@ -451,5 +451,6 @@ initguide.Table(
 # - The rule to take home: **where you know the formula, use it; where you do not, run LSUV once,
 #   look at the scales that it finds, and look whether images still differ in the last layer.**
 #
-# This is the last page of the section. Back to the question that started it: :doc:`Which
-# initialization should I use? </which>`
+# Next: :doc:`how large weights and rates may be
+# </auto_examples/practice/plot_4_scale_and_learning_rate>`. Or back to the question that started
+# it: :doc:`Which initialization should I use? </which>`
