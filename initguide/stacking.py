@@ -276,6 +276,7 @@ LARGE = 1_000_000  # parameters from which a network keeps a core busy by itself
 ABREAST = 5  # networks side by side: more gain nothing
 STACK = 2**21  # parameters of a stack: with more, it leaves the caches
 PART = 2**19  # the same for `fit_many`, whose data are few
+LOOK, SPARE = 10, 7 / 8  # steps between looks at what diverged; the share left for which to sort
 
 
 def plan(model: nn.Module, optimizer: object = "adam") -> Plan:
@@ -788,7 +789,8 @@ def fit_many(
     """Train many networks of one shape, each from its own weights and with its own learning rate.
 
     The networks are trained in parts that fit into a core's cache, and the parts are spread over
-    the cores. A network whose loss becomes NaN or infinite disturbs no other.
+    the cores. A network whose loss becomes NaN or infinite disturbs no other, and once all of its
+    parameters are NaN it is no longer computed.
 
     Parameters
     ----------
@@ -930,7 +932,8 @@ def _fit(
     everything = settings.batch == len(inputs)
     shared = everything or len(distinct) == 1
     orders = torch.empty(len(distinct), 0, dtype=torch.int64)
-    losses = torch.empty(settings.steps, len(settings.seeds), device=device)
+    losses = torch.full((settings.steps, len(stack)), math.nan, device=device)
+    kept = torch.arange(len(stack), device=device)  # the networks that are not lost
     for step in range(settings.steps):
         if everything:
             x, y = inputs, targets
@@ -939,13 +942,39 @@ def _fit(
                 orders = torch.stack([torch.randperm(len(inputs), generator=g) for g in order])
                 orders = orders.to(device)
             now, orders = orders[:, : settings.batch], orders[:, settings.batch :]
-            picked = now[0] if shared else now[which]
+            picked = now[0] if shared else now[which[kept]]
             x, y = inputs[picked], targets[picked]
         each = stack.losses(x, y, shared=shared)
-        losses[step] = each.detach()
+        losses[step, kept] = each.detach().to(losses.dtype)
         each.sum().backward()
         steps.step()
-    return Fits(losses.cpu().numpy(), {name: t.detach() for name, t in stack.parameters.items()})
+        if step % LOOK == LOOK - 1:
+            found = _not_lost(stack, each.detach())
+            if len(found) < SPARE * len(stack):
+                kept = kept[found]
+                stack.among(found)
+                steps.among(list(stack.parameters.values()), found)
+                if not len(found):
+                    break
+    trained = {name: tensor.detach() for name, tensor in stack.parameters.items()}
+    if len(kept) < losses.shape[1]:
+        for name, tensor in trained.items():
+            whole = tensor.new_full((losses.shape[1], *tensor.shape[1:]), math.nan)
+            whole[kept] = tensor
+            trained[name] = whole
+    return Fits(losses.cpu().numpy(), trained)
+
+
+def _not_lost(stack: Stack, losses: Tensor) -> Tensor:
+    """Numbers of the networks that have anything left to train.
+
+    Where every parameter is NaN, every later one will be, too.
+    """
+    lost = losses.isnan()
+    if lost.any():
+        for tensor in stack.parameters.values():
+            lost &= tensor.detach().isnan().reshape(len(lost), tensor[0].numel()).all(1)
+    return (~lost).nonzero()[:, 0]
 
 
 def warn_split(size: int) -> None:
