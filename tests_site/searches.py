@@ -71,4 +71,7 @@ SEARCHES = [
     ("dask", "auto_examples/practice/plot_8_a_sweep_on_a_cluster"),
     ("cluster", "auto_examples/practice/plot_8_a_sweep_on_a_cluster"),
     ("resume", "auto_examples/practice/plot_8_a_sweep_on_a_cluster"),
+    ("fractal", "auto_examples/practice/plot_6_fractal"),
+    ("box counting", "auto_examples/practice/plot_6_fractal"),
+    ("stability limit", "auto_examples/practice/plot_6_fractal"),
 ]
