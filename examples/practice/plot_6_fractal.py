@@ -332,11 +332,11 @@ plots.describe(
 )
 
 # %%
-# For the linear network theory is right, to the step between our rates. For the tanh network it is wrong
-# in both directions. Small weights: the loss is flat at the start and becomes steeper on the way,
-# and networks diverge far below 2/λ. Large weights: networks learn at rates many times above it.
-# Nor is it the steepness where slow training ends that decides: at all scales, networks learn well
-# above that limit, too. They end elsewhere, in flatter places: where a network near the border
+# For the linear network theory is right, to the step between our rates. For the tanh network it is
+# wrong in both directions. Small weights: the loss is flat at the start and becomes steeper on the
+# way, and networks diverge far below 2/λ. Large weights: networks learn at rates many times above
+# it. Nor is it the steepness where slow training ends that decides: at all scales, networks learn
+# well above that limit, too. They end elsewhere, in flatter places: where a network near the border
 # comes to rest, 2/λ is just about its own rate. That large rates push gradient descent out of steep
 # places was seen by :cite:t:`lewkowycz2020`, and that it tends to stay at the edge of what its rate
 # allows by :cite:t:`cohen2021`.
@@ -418,10 +418,10 @@ initguide.Table(
 
 # %%
 # The discs come out at 1 and noise close to 2, but random walks at clearly less than their 1.5:
-# with so few pixels, the count reads rough lines as smoother than they are. The borders of the networks
-# are read as about as rough as the walks, far and near, at every size of the boxes, and the
-# intervals over the four starts do not reach down to 1. A wiggly but smooth line would have become
-# smoother by the zoom. This one did not.
+# with so few pixels, the count reads rough lines as smoother than they are. The borders of the
+# networks are read as about as rough as the walks, far and near, at every size of the boxes, and
+# the intervals over the four starts do not reach down to 1. A wiggly but smooth line would have
+# become smoother by the zoom. This one did not.
 #
 # More than "above 1" should not be read from this. The zoomed square was chosen because it is full
 # of boundary, so large boxes are nearly all counted, and the columns rise to the right; the first
@@ -469,8 +469,8 @@ initguide.Table(
 
 # %%
 # With 64 bits, hardly a verdict changes if any does, and as many borders are crossed. And those
-# that had converged stay so. What we see belongs to gradient descent itself, not to its rounding. (Zoom
-# on, and at some point 32 bits cannot even tell neighbouring learning rates apart.)
+# that had converged stay so. What we see belongs to gradient descent itself, not to its rounding.
+# (Zoom on, and at some point 32 bits cannot even tell neighbouring learning rates apart.)
 #
 # .. admonition:: Try it
 #
