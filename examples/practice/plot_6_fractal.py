@@ -483,7 +483,7 @@ initguide.Table(
 #          axes = [axis[::2] for axis in richest(*zooms[SEED], starts[SEED][1])]  # 64 × 64
 #          deeper, _ = verdict(train(SEED, *axes))
 #          print(f"{deeper.mean():.0%} learn; dimension {slopes(deeper)[-1]:.2f}")
-#          # SOLUTION
+#          # As rough as before: the dimension is well above 1 again, 1,024 times as near.
 #
 # What we learnt
 # --------------
