@@ -153,3 +153,14 @@ def test_border_lies_above_the_limit_after_slow_training(seed):
     slow = fits(seed, scales, [0.05], steps=3000)
     limit = limits(seed, slow.parameters)
     assert all(verdicts(seed, [s], [1.3 * r])[0, 0] for s, r in zip(scales, limit, strict=True))
+
+
+def test_training_near_the_border_ends_at_the_limit():
+    """Where it comes to rest, 2/λ is about the learning rate, whatever the scale."""
+    scales, rates = np.array([0.1, 1.0, 10.0]), np.geomspace(0.15, 1.5, SIZE)
+    lowest = np.array([rates[~row].min() for row in verdicts(0, scales, rates)])
+    ends = fits(0, scales, 0.9 * lowest, steps=3000).parameters
+    own = {name: tensor[[0, 4, 8]] for name, tensor in ends.items()}  # each at its own rate
+    relative = limits(0, own) / (0.9 * lowest)
+    assert (relative > 0.97).all()
+    assert (relative < 1.25).all()

@@ -186,7 +186,9 @@ def draw(scales, rates, colour, title):
         axis.set_ticks([], minor=True)
     ax.grid(visible=False)
     bar = fig.colorbar(mesh, ax=ax, ticks=[-0.95, -0.05, 0.05, 0.95])
-    bar.set_ticklabels(["learns fast", "slowly", "diverges slowly", "fast"])
+    bar.set_ticklabels(
+        ["learns fast", "learns slowly", "diverges slowly", "diverges fast"]
+    )
     return ax
 
 
@@ -195,7 +197,7 @@ ax.plot(
     near_scales[SIZE // 2],
     near_rates[SIZE // 2],
     "s",
-    ms=11,
+    ms=8,
     color=plots.PALETTE[5],
     markerfacecolor="none",
     markeredgewidth=2,
@@ -210,8 +212,8 @@ plots.describe(
 # Blue networks learn, orange ones diverge, and dark blue meets pale orange where it takes long to
 # tell. Small rates learn and large ones do not, as it should be. But the border is no line. On its
 # left part, blue threads reach up into the region that diverges, one beside the other, and pale
-# specks lie below. On its right end it is grainy. Only where weights start near their usual size
-# does it look like a line.
+# specks lie below. On its right end it is grainy. Only where weights start at their usual size or a
+# few times that does it look like a line.
 #
 # The red square is where most happens. It is eight pixels wide; here it is with 256:
 
