@@ -61,7 +61,7 @@ def plain_loop(
 
 def spread(values: list[float]) -> str:
     """Median, and the range in brackets."""
-    return f"{statistics.median(values):.3g} s [{min(values):.3g} to {max(values):.3g}]"
+    return f"{statistics.median(values):,.1f} s [{min(values):,.1f} to {max(values):,.1f}]"
 
 
 def main() -> None:
@@ -111,7 +111,7 @@ def main() -> None:
     print(f"{count:,} networks, {steps} steps each")
     print(f"  fit_many    {spread(times['fit_many'])}")
     print(f"  plain loop  {spread(times['plain loop'])}, from {looped} networks on one thread")
-    print(f"  ratio       {ratio:.3g}; last losses differ by at most {off:.1g} of their size")
+    print(f"  ratio       {ratio:.1f}; last losses differ by at most {off:.1g} of their size")
     if options.json:
         result = {
             "versions": versions,
