@@ -240,7 +240,8 @@ plots.describe(
 # Where theory expects the border
 # -------------------------------
 # If the loss is a quadratic function of the weights, gradient descent converges as long as the rate
-# is below 2/λ, where λ is the largest eigenvalue of the Hessian, the matrix of second derivatives.
+# is below 2/λ, where λ is the largest eigenvalue of the Hessian, the matrix of second
+# derivatives (the :term:`sharpness`).
 # A linear network has such a loss. With 272 weights, the Hessian of ours can be computed exactly,
 # too, but it changes on the way. We compute it at three places: at the start; where a network ends
 # that is trained slowly, for 3,000 steps at a rate of 0.05; and where one ends whose rate is 0.9
@@ -500,6 +501,6 @@ initguide.Table(
 # - The rule to take home: **keep away from the largest learning rate that works. Close to the
 #   border, whether a run survives is decided by digits of its settings that nobody looks at.**
 #
-# How far the best learning rate lies from it at different widths is measured in
-# :doc:`/auto_examples/practice/plot_2_width_and_learning_rate`. Back to the question that started
-# it: :doc:`Which initialization should I use? </which>`
+# Where between the borders networks learn *well* is shown by :doc:`the maps for Fashion-MNIST
+# </auto_examples/practice/plot_4_scale_and_learning_rate>`. Whether a difference is more than
+# chance is the question of :doc:`/auto_examples/practice/plot_7_how_many_seeds`.
