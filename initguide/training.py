@@ -581,6 +581,7 @@ class _Feed:
         # On a GPU, all images lie there, as far as they are not there yet.
         self.images, self.labels = split.images.to(device), split.labels.to(device)
         self.epochs, self.batch_size = common.epochs, common.batch_size
+        self.room = torch.empty(0)  # for a mini-batch of several runs: new memory takes time
 
     def legs(self) -> Iterator[list[Tensor]]:
         """Mini-batches of all epochs, some at a time: (seeds, n) the numbers of the images."""
@@ -594,7 +595,13 @@ class _Feed:
     def take(self, numbers: Tensor) -> Batch:
         """Images and labels, one run's behind the other's."""
         flat = numbers.reshape(-1).to(self.labels.device)
-        return self.images.index_select(0, flat), self.labels.index_select(0, flat)
+        labels = self.labels.index_select(0, flat)
+        if len(self.which) == 1:  # somebody may look at the images of their own model later
+            return self.images.index_select(0, flat), labels
+        shape = (len(flat), *self.images.shape[1:])
+        if self.room.shape != shape:
+            self.room = torch.empty(shape, dtype=self.images.dtype, device=self.images.device)
+        return torch.index_select(self.images, 0, flat, out=self.room), labels
 
 
 class _Record:
