@@ -1136,3 +1136,29 @@ def test_stacked_steps_are_torchs(name, rates, fused):
     for i, p in enumerate(stack):
         torch.testing.assert_close(p, torch.stack([rows[k][i] for k in left]))
     assert (untouched == 1).all()
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+        ),
+    ],
+)
+def test_stacks_are_statistically_what_runs_alone_are(sample, device):
+    """The lesson's network, dropout on, other masks: no difference between the means of 24 runs."""
+    few = sample.subset(train=1000, valid=500, test=500)
+    found = {}
+    for way, where, seeds in (("alone", "cpu", range(24)), ("stacked", device, range(24, 48))):
+        models = [_seeded(Net, seed).to(where) for seed in seeds]
+        settings = {"learning_rates": [1e-3] * 24, "seeds": seeds, "labels": ["net"] * 24}
+        runs = train_many(models, few, epochs=2, batch_size=50, way=way, **settings)
+        found[way] = np.array([(run.valid_accuracy, run.train_loss) for run in runs])
+    difference = found["stacked"].mean(0) - found["alone"].mean(0)
+    error = np.sqrt(sum(values.var(0, ddof=1) for values in found.values()) / 24)
+    assert (np.abs(difference) < 3.5 * error).all()  # a chance of 1 in 1,000 with other seeds
+    assert error[0] < 0.01
+    assert found["stacked"][:, 0].mean() > 0.5
