@@ -487,9 +487,10 @@ def _stack_trained(asked: Sequence[_Asked], common: _Common) -> list[Run]:
     start = time.perf_counter()
     models = [one.model for one in asked]
     feed = _Feed([one.seed for one in asked], common, _device_of(models[0]))
-    shared = len(set(feed.which.tolist())) == 1
     stack = Stack.of(models, feed.masks)
     stack.model.train()
+    # On a CPU, one product for all would round differently from one for each.
+    shared = len(set(feed.which.tolist())) == 1 and stack.device.type != "cpu"
     rates = torch.tensor([one.rate for one in asked])
     steps = StackedSteps(
         cast(str, common.optimizer),

@@ -1162,3 +1162,19 @@ def test_stacks_are_statistically_what_runs_alone_are(sample, device):
     assert (np.abs(difference) < 3.5 * error).all()  # a chance of 1 in 1,000 with other seeds
     assert error[0] < 0.01
     assert found["stacked"][:, 0].mean() > 0.5
+
+
+@pytest.mark.parametrize("parts", [([0, 2, 4], [1, 3, 5]), ([0], [1, 2, 3, 4, 5])])
+def test_who_else_is_in_a_stack_moves_no_digit(data, parts):
+    """Also where all of a part share the seed, and so the mini-batches, and where one is alone."""
+
+    def trained(numbers):
+        models = [_seeded(partial(Net, 16, 16), i) for i in numbers]
+        rates, seeds = [1e-2 / (1 + i) for i in numbers], [i % 2 for i in numbers]
+        runs = _together(models, data, way="stacked", rates=rates, seeds=seeds)
+        return dict(zip(numbers, runs, strict=True))
+
+    expected = trained(range(6))
+    for part in parts:
+        for i, run in trained(part).items():
+            np.testing.assert_array_equal(run.train_losses, expected[i].train_losses)
