@@ -24,6 +24,7 @@ import typst  # noqa: E402
 from docutils import nodes  # noqa: E402
 from docutils.core import publish_doctree  # noqa: E402
 from matplotlib.colors import to_rgba  # noqa: E402
+from PIL import Image  # noqa: E402
 from sphinx.errors import ExtensionError  # noqa: E402
 from sphinx_gallery.gen_gallery import DEFAULT_GALLERY_CONF  # noqa: E402
 from sphinx_gallery.py_source_parser import Block  # noqa: E402
@@ -81,8 +82,33 @@ def test_scraper_saves_a_light_and_a_dark_figure_of_one_size(tmp_path):
     assert ":class: initguide-figure only-dark" in text
     assert text.count(f":width: {round(light.shape[1] / 2)}\n") == 2
     assert text.count(":loading: lazy") == 2
-    assert (tmp_path / "images" / "thumb" / "sphx_glr_plot_x_thumb_dark.png").exists()
+    with Image.open(tmp_path / "images" / "thumb" / "sphx_glr_plot_x_thumb_dark.png") as thumbnail:
+        assert thumbnail.mode == "P"  # few colours, few bytes
+        assert thumbnail.size == (120, 80)
     assert not plt.get_fignums()
+
+
+def test_thumbnails_are_shrunk_once(tmp_path):
+    """Those that Sphinx-Gallery made become pictures of 256 colours that look the same."""
+    folder = tmp_path / "auto_examples" / "lesson" / "images" / "thumb"
+    folder.mkdir(parents=True)
+    path = folder / "sphx_glr_plot_x_thumb.png"
+    colours = np.random.default_rng(0).integers(0, 8, (40, 60, 3)) * 36  # 512 of them
+    pixels = np.dstack([colours, np.full((40, 60), 255)]).astype(np.uint8)
+    pixels[:, :10] = 0  # transparent
+    Image.fromarray(pixels).save(path)
+    before = path.stat().st_size
+    figures = extension("figures")
+    figures.shrink_thumbnails(SimpleNamespace(srcdir=tmp_path))
+    assert path.stat().st_size < before
+    with Image.open(path) as image:
+        found = np.asarray(image.convert("RGBA")).astype(int)
+    assert (found[:, :10, 3] == 0).all()
+    assert (found[:, 10:, 3] == 255).all()
+    assert np.abs(found[:, 10:, :3] - pixels[:, 10:, :3]).mean() < 20
+    made = path.stat().st_mtime_ns
+    figures.shrink_thumbnails(SimpleNamespace(srcdir=tmp_path))
+    assert path.stat().st_mtime_ns == made
 
 
 def test_scraper_refuses_a_figure_without_alt_text(tmp_path):
