@@ -264,8 +264,10 @@ def test_gain_of_5_3_makes_gradients_grow():
 def test_xavier_fails_for_relu_in_a_deep_network(compare):
     """What makes no difference in a shallow network can decide in a deep one."""
     schemes = {"He": init.he_normal(), "Xavier": init.xavier_normal()}
-    at_30 = points(compare(schemes, model=deep(nn.ReLU, 30)), "Xavier", "He")
-    at_2 = points(compare(schemes, model=deep(nn.ReLU, 2)), "Xavier", "He")
+    # Deep networks stray far from seed to seed, and after one epoch they have hardly begun.
+    more = {"seeds": 8, "epochs": 2}
+    at_30 = points(compare(schemes, model=deep(nn.ReLU, 30), **more), "Xavier", "He")
+    at_2 = points(compare(schemes, model=deep(nn.ReLU, 2), **more), "Xavier", "He")
     assert says(4, _1=at_30).verdict == "does not hold"
     assert at_2.mean() > at_30.mean() + 10
     assert says(12, _1=at_30).verdict == "does not hold"  # that was Adam
