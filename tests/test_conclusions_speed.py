@@ -116,11 +116,11 @@ def test_tiny_networks_by_the_thousand():
 
 
 def test_dask():
-    """Dask costs more than a pool in the short runs; in long ones, less than a tenth."""
+    """Dask costs about twice as much as a pool, in short runs and in long ones."""
     results = measured("dask_overhead")
 
     def single(way, length):
         return median(results, f"{way}, {length}") / results["settings"]["lengths"][length][1]
 
-    assert single("Dask", "short") > single("processes", "short")
-    assert single("Dask", "long") < 1.1 * single("processes", "long")
+    for length in ("short", "long"):
+        assert 1.5 < single("Dask", length) / single("processes", length) < 3
