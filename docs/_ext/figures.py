@@ -14,7 +14,9 @@ another page.
 
 import ast
 import colorsys
+import hashlib
 import json
+import os
 import re
 import textwrap
 from collections.abc import Iterable
@@ -232,9 +234,18 @@ def _to_palette(path: Path) -> None:
 
 
 def shrink_thumbnails(app: Sphinx) -> None:
-    """Reduce the thumbnails that Sphinx-Gallery has just made: the reference shows them all."""
+    """Reduce the thumbnails that Sphinx-Gallery has just made: the reference shows them all.
+
+    One that comes out as it was keeps its time: pages that show it need not be read again.
+    """
     for path in Path(app.srcdir).glob("auto_examples/**/images/thumb/*.png"):
         _to_palette(path)
+        note, now = path.with_suffix(".time"), hashlib.sha256(path.read_bytes()).hexdigest()
+        before, _, time = note.read_text().partition(" ") if note.exists() else ("", "", "")
+        if before == now:
+            os.utime(path, ns=(int(time), int(time)))
+        else:
+            note.write_text(f"{now} {path.stat().st_mtime_ns}")
 
 
 def _write(path: Path, content: bytes) -> None:
