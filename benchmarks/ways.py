@@ -67,7 +67,7 @@ def many(pool: Executor, way: str, hidden: int, runs: int) -> float:
     sizes = {
         "alone": 1,
         "side by side": stacking.ABREAST,
-        "stacked": max(20, min(stacking.STACK // count, 256)),  # as `stacking.plan` does
+        "stacked": stacking.stack_size(count),
     }
     groups = math.ceil(math.ceil(runs / sizes[way]) / cores()) * cores()
     ends = [runs * k // groups for k in range(groups + 1)]

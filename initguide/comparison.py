@@ -35,6 +35,7 @@ from initguide.jobs import (
     run_of,
 )
 from initguide.models import Net
+from initguide.stacking import check_whole
 from initguide.store import StoreError, is_store, read
 from initguide.tables import Table
 from initguide.training import (
@@ -1673,10 +1674,8 @@ def _same_or_new(what: str, old: Mapping[str, Any] | None, new: Mapping[str, Any
 
 
 def _check_workers(workers: int | None) -> None:
-    if workers is not None and (
-        isinstance(workers, bool) or not isinstance(workers, Integral) or workers < 1
-    ):
-        raise ValueError(f"workers is {workers!r}; it must be a whole number, at least 1")
+    if workers is not None:
+        check_whole("workers", workers, 1)
 
 
 def _check_model(model: Any) -> None:

@@ -35,7 +35,6 @@ from concurrent.futures import (
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from numbers import Integral
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
@@ -49,9 +48,9 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from initguide.initializers import Scheme, describe, initialize, seeded
-from initguide.stacking import plan
+from initguide.stacking import check_whole, cores, one_thread, plan
 from initguide.store import SETTINGS, Store
-from initguide.training import Dataset, OptimizerFactory, Run, Stop, one_thread, train_many
+from initguide.training import Dataset, OptimizerFactory, Run, Stop, train_many
 
 __all__ = ["Failure", "Job", "WorkerWarning", "describe", "fingerprint", "run_jobs"]
 
@@ -679,8 +678,7 @@ def run_jobs(
             "workers is how many threads of this process are used, and executor is what is used "
             "instead; give one of the two"
         )
-    if isinstance(retries, bool) or not isinstance(retries, Integral) or retries < 0:
-        raise ValueError(f"retries is {retries!r}; it must be a whole number, at least 0")
+    check_whole("retries", retries, 0)
     with contextlib.ExitStack() as stack:
         here = executor is None or isinstance(executor, ThreadPoolExecutor)
         source: _Here | _Elsewhere = _Here(data)
@@ -1063,13 +1061,6 @@ class _Work:
 
 def _is_ours(error: BaseException) -> bool:
     return str(error).startswith("a worker died")
-
-
-def cores() -> int:
-    """How many cores this process may use, as far as is known."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def somebody_watches() -> bool:

@@ -117,7 +117,7 @@ def _forward(
 ) -> Callable[[Tensor], Tensor] | None:
     """What takes the place of a layer's forward, or ``None`` if it may stay."""
     layer = twins[0]
-    on_cpu = _device_of(layer).type == "cpu"
+    on_cpu = device_of(layer).type == "cpu"
     if type(layer) is nn.Dropout and not layer.inplace and masks:
         return _Dropout(layer, masks)
     if type(layer) is nn.Linear and on_cpu and _onednn_pays(layer):
@@ -130,7 +130,7 @@ def _forward(
 
 def _each(forwards: Sequence[Callable[[Tensor], Tensor]], x: Tensor) -> Tensor:
     parts = x.chunk(len(forwards))
-    return torch.cat([forward(part) for forward, part in zip(forwards, parts, strict=True)])
+    return _joined([forward(part) for forward, part in zip(forwards, parts, strict=True)])
 
 
 class _Dropout:
@@ -142,8 +142,9 @@ class _Dropout:
 
     def __init__(self, layer: nn.Dropout, masks: Sequence[Generator]) -> None:
         self.layer = layer
-        self.masks = list(dict.fromkeys(masks))  # each once: networks of one seed share theirs
-        self.which = [self.masks.index(generator) for generator in masks]
+        places = {generator: place for place, generator in enumerate(dict.fromkeys(masks))}
+        self.masks = list(places)  # each once: networks of one seed share theirs
+        self.which = [places[generator] for generator in masks]
         self.shared = self.which == list(range(len(self.masks)))
         dropped = round(layer.p * 2**16)
         self.threshold = dropped - 2**15  # the bits are read as a signed number
@@ -191,10 +192,7 @@ def _onednn_works() -> bool:
 def _linears(layers: Sequence[nn.Linear], x: Tensor) -> Tensor:
     """Linear layers of several networks, each on its part of a batch."""
     if x.ndim != 2 or x.dtype != torch.float32:
-        parts = x.chunk(len(layers))
-        return torch.cat(
-            [F.linear(part, k.weight, k.bias) for k, part in zip(layers, parts, strict=True)]
-        )
+        return _each([functools.partial(F.linear, weight=k.weight, bias=k.bias) for k in layers], x)
     parameters = [*(k.weight for k in layers), *(k.bias for k in layers)]
     return cast(Tensor, _OneDNNLinears.apply(x, *parameters))
 
@@ -248,8 +246,63 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return cast(Tensor, product(x, weight, bias, "none", [], ""))
 
 
-def _device_of(model: nn.Module) -> torch.device:
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model's parameters are; the CPU if it has none."""
     return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+# What one core does, and how many there are
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on the calling thread alone, and put its number of threads back after."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def cores() -> int:
+    """How many cores this process may use, as far as is known."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Streams:
+    """The random numbers of several runs: what is drawn follows from each run's seed alone.
+
+    Parameters
+    ----------
+    seeds
+        One for each run; runs of one seed share both.
+    device
+        Where the dropout masks are drawn.
+
+    Attributes
+    ----------
+    orders
+        Generators of the order of the data, one for each different seed.
+    which
+        (S,) the one of these that is each run's.
+    masks
+        Each run's generator of dropout masks.
+    """
+
+    def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
+        places = {seed: place for place, seed in enumerate(dict.fromkeys(seeds))}
+        drawn = [np.random.SeedSequence(seed).generate_state(2) for seed in places]
+        self.orders = [Generator().manual_seed(int(order)) for order, _ in drawn]
+        masks = [Generator(device).manual_seed(int(mask)) for _, mask in drawn]
+        self.which = torch.tensor([places[seed] for seed in seeds])
+        self.masks = [masks[places[seed]] for seed in seeds]
+
+    def shuffled(self, count: int) -> Tensor:
+        """(seeds, count) the next epoch's order of so many data."""
+        return torch.stack([torch.randperm(count, generator=g) for g in self.orders])
 
 
 # Which way
@@ -303,7 +356,7 @@ def plan(model: nn.Module, optimizer: object = "adam") -> Plan:
     """
     count = sum(p.numel() for p in model.parameters())
     named = isinstance(optimizer, str) and optimizer in NAMED
-    if count and _device_of(model).type != "cpu":
+    if count and device_of(model).type != "cpu":
         return Plan("stacked", 2**20) if named else Plan("alone", 1)
     holders = [m for m in model.modules() if _holds_something(m)]
     layers = sum(type(m) is nn.Linear for m in holders)
@@ -311,8 +364,13 @@ def plan(model: nn.Module, optimizer: object = "adam") -> Plan:
         return Plan("alone", 1)
     has_buffers = any(True for _ in model.buffers())
     if named and count / layers < SMALL and not has_buffers:
-        return Plan("stacked", max(20, min(STACK // count, 256)))
+        return Plan("stacked", stack_size(count))
     return Plan("side by side", ABREAST)
+
+
+def stack_size(count: int) -> int:
+    """How many networks of so many parameters are stacked on a CPU."""
+    return max(20, min(STACK // count, 256))
 
 
 _CONNECTED = (nn.Linear, nn.LayerNorm, nn.BatchNorm1d, nn.Embedding, nn.PReLU)
@@ -354,7 +412,7 @@ def side_by_side(
         copies = _random_copies(models)
         with seeded(0):  # the trial leaves the global generators as they were
             return all(
-                _are_equal(copies, example.to(_device_of(first)))
+                _are_equal(copies, example.to(device_of(first)))
                 for size in sizes
                 for example in inputs[: size * max(1, TRIED // size)].split(size)
                 if len(example) == size
@@ -591,7 +649,8 @@ class Stack:
             for name, tensor in parameters.items()
         }
         self.loss = loss
-        self.masks = masks
+        self.masks = list(masks) * (len(self) if len(masks) == 1 else 1)
+        self.dropouts = self._dropouts()
 
     @classmethod
     def of(cls, models: Sequence[nn.Module], masks: Sequence[Generator] = ()) -> "Stack":
@@ -650,21 +709,22 @@ class Stack:
             name: tensor.detach()[networks].requires_grad_(tensor.requires_grad)
             for name, tensor in self.parameters.items()
         }
-        if len(self.masks) > 1:
-            self.masks = [self.masks[i] for i in networks.tolist()]
+        self.masks = [self.masks[i] for i in networks.tolist()] if self.masks else []
+        self.dropouts = self._dropouts()
+
+    def _dropouts(self) -> list[_Dropout]:
+        layers = [m for m in self.model.modules() if type(m) is nn.Dropout and self.masks]
+        return [_Dropout(layer, self.masks) for layer in layers]
 
     @contextlib.contextmanager
     def _dropout(self, stacked: Tensor) -> Iterator[None]:
-        layers = [m for m in self.model.modules() if type(m) is nn.Dropout and self.masks]
-        masks = list(self.masks) * (len(self) if len(self.masks) == 1 else 1)
-        for layer in layers:
-            dropout = _Dropout(layer, masks)
-            layer.forward = functools.partial(_StackedDropout.apply, dropout, stacked)  # type: ignore[method-assign]
+        for dropout in self.dropouts:
+            dropout.layer.forward = functools.partial(_StackedDropout.apply, dropout, stacked)  # type: ignore[method-assign]
         try:
             yield
         finally:
-            for layer in layers:
-                del layer.forward
+            for dropout in self.dropouts:
+                del dropout.layer.forward
 
 
 class _StackedDropout(torch.autograd.Function):
@@ -716,7 +776,7 @@ def stackable(models: Sequence[nn.Module], example: Tensor) -> bool:
         return False  # a stack has parameters of its own
     try:
         copies = _random_copies(models[:: math.ceil(len(models) / 16)])
-        count, example = len(copies), example.to(_device_of(first))
+        count, example = len(copies), example.to(device_of(first))
         with seeded(0):
             alone = [_tried([model], [0], example) for model in copies]
             stack = Stack.of(copies, [Generator(example.device).manual_seed(0)])
@@ -858,11 +918,10 @@ def fit_many(
             f"there are {len(inputs)} inputs and {len(targets)} targets; give as many of both, "
             "and at least one"
         )
-    for name, value in (("steps", steps), ("batch_size", batch_size), ("workers", workers)):
-        if (name == "steps" or value is not None) and (
-            isinstance(value, bool) or not isinstance(value, Integral) or value < 1
-        ):
-            raise ValueError(f"{name} is {value!r}; it must be a whole number, at least 1")
+    check_whole("steps", steps, 1)
+    for name, value in (("batch_size", batch_size), ("workers", workers)):
+        if value is not None:
+            check_whole(name, value, 1)
     device = next(iter(parameters.values())).device
     inputs, targets = inputs.to(device), targets.to(device)
     batch = len(inputs) if batch_size is None else min(int(batch_size), len(inputs))
@@ -887,14 +946,12 @@ def fit_many(
     weights = sum(tensor[0].numel() for tensor in parameters.values())
     size = max(1, min(PART // weights, 1024)) if device.type == "cpu" else count
     parts = [slice(i, min(i + size, count)) for i in range(0, count, size)]
-    threads = (workers or _cores()) if device.type == "cpu" else 1
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # new threads start with the number that this one has
-    try:
-        with ThreadPoolExecutor(int(threads), thread_name_prefix="initguide") as pool:
-            done = [fits for part in pool.map(train_part, parts) for fits in part]
-    finally:
-        torch.set_num_threads(before)
+    threads = (workers or cores()) if device.type == "cpu" else 1
+    with (
+        one_thread(),  # new threads start with the number that this one has
+        ThreadPoolExecutor(int(threads), thread_name_prefix="initguide") as pool,
+    ):
+        done = [fits for part in pool.map(train_part, parts) for fits in part]
     return Fits(
         np.concatenate([fits.losses for fits in done], axis=1),
         {name: torch.cat([fits.parameters[name] for fits in done]) for name in parameters},
@@ -919,19 +976,14 @@ def _fit(
 ) -> Fits:
     """Train one part of `fit_many`'s networks."""
     device = inputs.device
-    distinct = list(dict.fromkeys(settings.seeds))
-    # One network's order and masks follow from its seed, whatever part it is in.
-    streams = {s: [int(n) for n in np.random.SeedSequence(s).generate_state(2)] for s in distinct}
-    order = [Generator().manual_seed(streams[seed][0]) for seed in distinct]
-    mask = {seed: Generator(device).manual_seed(streams[seed][1]) for seed in distinct}
+    streams = Streams(settings.seeds, device)
     draws = any(type(m) is nn.Dropout and m.training for m in model.modules())
-    masks = [mask[seed] for seed in settings.seeds] if draws else []
-    stack = Stack(model, parameters, settings.loss, masks)
+    stack = Stack(model, parameters, settings.loss, streams.masks if draws else [])
     steps = StackedSteps(settings.optimizer, list(stack.parameters.values()), settings.rates)
-    which = torch.tensor([distinct.index(seed) for seed in settings.seeds], device=device)
+    which = streams.which.to(device)
     everything = settings.batch == len(inputs)
-    shared = everything or len(distinct) == 1
-    orders = torch.empty(len(distinct), 0, dtype=torch.int64)
+    shared = everything or len(streams.orders) == 1
+    orders = torch.empty(len(streams.orders), 0, dtype=torch.int64)
     losses = torch.full((settings.steps, len(stack)), math.nan, device=device)
     kept = torch.arange(len(stack), device=device)  # the networks that are not lost
     for step in range(settings.steps):
@@ -939,8 +991,7 @@ def _fit(
             x, y = inputs, targets
         else:
             if orders.shape[1] < settings.batch:  # a new epoch; what is left over is dropped
-                orders = torch.stack([torch.randperm(len(inputs), generator=g) for g in order])
-                orders = orders.to(device)
+                orders = streams.shuffled(len(inputs)).to(device)
             now, orders = orders[:, : settings.batch], orders[:, settings.batch :]
             picked = now[0] if shared else now[which[kept]]
             x, y = inputs[picked], targets[picked]
@@ -1012,6 +1063,12 @@ def _checked(model: nn.Module, parameters: Mapping[str, Tensor]) -> dict[str, Te
     return {name: parameters[name] for name in wanted}
 
 
+def check_whole(name: str, value: object, least: int) -> None:
+    """Refuse what is not a whole number, or too small, naming the argument and its range."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} is {value!r}; it must be a whole number, at least {least}")
+
+
 def _rates(learning_rate: float | Tensor, count: int) -> Tensor:
     rates = torch.as_tensor(learning_rate, dtype=torch.float32).detach()
     if rates.ndim == 0:
@@ -1034,9 +1091,3 @@ def _numbers(seeds: int | Sequence[int], count: int) -> list[int]:
     if bad := [n for n in numbers if isinstance(n, bool) or not isinstance(n, Integral) or n < 0]:
         raise ValueError(f"seeds is or has {bad[0]!r}; it must be whole numbers, at least 0")
     return [int(n) for n in numbers]
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -2,12 +2,13 @@
 
 import contextlib
 import copy
+import dataclasses
 import functools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
@@ -23,6 +24,10 @@ from initguide.stacking import (
     FusedSteps,
     Stack,
     StackedSteps,
+    Streams,
+    check_whole,
+    device_of,
+    one_thread,
     plan,
     quick_layers,
     side_by_side,
@@ -176,7 +181,7 @@ def evaluate(
     batches = _in_order(cast(Split, images), batch_size) if hasattr(images, "images") else images
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
-    device = _device_of(model)
+    device = device_of(model)
     losses: list[Tensor] = []  # numbers stay in their tensors: reading them would make a GPU wait
     hits: list[Tensor] = []
     count = 0
@@ -225,7 +230,7 @@ def fit(
         within 16 batches of a loss that is NaN or infinite, and the array ends with that loss.
     """
     model.train()
-    device = _device_of(model)
+    device = device_of(model)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     losses: list[Tensor] = []
     for images, labels in batches:
@@ -381,10 +386,10 @@ def train_many(
     ]
     common = _Common(data, int(epochs), int(batch_size), optimizer, stop)
     with one_thread():
-        for how in _ways(models, common, way):
-            runs = how(asked, common)
-            if runs is not None:
-                return runs
+        together = _together(models, common, way)
+        runs = together(asked, common) if together else None
+        if runs is not None:
+            return runs
         return [run for one in asked for run in _side_by_side([one], common)]
 
 
@@ -410,28 +415,28 @@ class _Common(NamedTuple):
 Way = Callable[[Sequence[_Asked], _Common], list[Run] | None]
 
 
-def _ways(models: Sequence[nn.Module], common: _Common, way: str | None) -> Iterator[Way]:
+def _together(models: Sequence[nn.Module], common: _Common, way: str | None) -> Way | None:
     """How several models can be trained at once, if they can."""
     if not models:
-        yield lambda *_: []
-        return
+        return None
     optimizer, images = common.optimizer, common.data.train.images
     way = way or plan(models[0], optimizer).way
     if way == "alone" or (len(models) == 1 and way == "side by side"):
-        return
+        return None
     if uses_global_generator(models[0], images[:2]):
-        return
+        return None
     if way == "stacked" and optimizer in NAMED and stackable(models, images[:2]):
-        yield _stacked
+        return _stacked
     if way == "side by side" and side_by_side(models, images, common.batch_size):
-        yield _side_by_side
+        return _side_by_side
+    return None
 
 
 def _side_by_side(asked: Sequence[_Asked], common: _Common) -> list[Run]:
     """Train models whose layers take turns; or one model."""
     start = time.perf_counter()
     models = [one.model for one in asked]
-    feed = _Feed([one.seed for one in asked], common, _device_of(models[0]))
+    feed = _Feed([one.seed for one in asked], common, device_of(models[0]))
     steps = _steps(asked, common.optimizer)
     record = _Record(len(asked))
     with contextlib.ExitStack() as around:
@@ -442,9 +447,10 @@ def _side_by_side(asked: Sequence[_Asked], common: _Common) -> list[Run]:
             model.train()
         alive = list(range(len(asked)))
         for leg in feed.legs():
+            rows = feed.which[alive]
             with quick_layers([models[i] for i in alive], [feed.masks[i] for i in alive]):
                 for orders in leg:
-                    inputs, labels = feed.take(orders[feed.which[alive]])
+                    inputs, labels = feed.take(orders[rows])
                     losses = _losses(models[alive[0]](inputs), labels, len(alive))
                     steps.drop_gradients()
                     losses.sum().backward()
@@ -457,12 +463,12 @@ def _side_by_side(asked: Sequence[_Asked], common: _Common) -> list[Run]:
             if not alive or (common.stop and common.stop.is_set()):
                 break
         parts = (common.data.valid, common.data.test)
-        measured = []
-        for i, model in enumerate(models):
-            with quick_layers([model], [feed.masks[i]]):
-                looks = (functools.partial(evaluate, model, split) for split in parts)
-                measured.append(_measured(record.of(i), *looks))
-    return _runs(asked, record, measured, start)
+        runs = []
+        for i, one in enumerate(asked):
+            with quick_layers([one.model], [feed.masks[i]]):
+                looks = (functools.partial(evaluate, one.model, split) for split in parts)
+                runs.append(_measured(one, record.of(i), *looks))
+    return _timed(runs, start)
 
 
 def _stacked(asked: Sequence[_Asked], common: _Common) -> list[Run] | None:
@@ -486,11 +492,11 @@ def _stacked(asked: Sequence[_Asked], common: _Common) -> list[Run] | None:
 def _stack_trained(asked: Sequence[_Asked], common: _Common) -> list[Run]:
     start = time.perf_counter()
     models = [one.model for one in asked]
-    feed = _Feed([one.seed for one in asked], common, _device_of(models[0]))
+    feed = _Feed([one.seed for one in asked], common, device_of(models[0]))
     stack = Stack.of(models, feed.masks)
     stack.model.train()
     # On a CPU, one product for all would round differently from one for each.
-    shared = len(set(feed.which.tolist())) == 1 and stack.device.type != "cpu"
+    shared = len(feed.orders) == 1 and stack.device.type != "cpu"
     rates = torch.tensor([one.rate for one in asked])
     steps = StackedSteps(
         cast(str, common.optimizer),
@@ -501,9 +507,9 @@ def _stack_trained(asked: Sequence[_Asked], common: _Common) -> list[Run]:
     record = _Record(len(asked))
     alive = list(range(len(asked)))
     for leg in feed.legs():
+        rows = feed.which[:1] if shared else feed.which[alive]
         for orders in leg:
-            rows = orders[:1] if shared else orders[feed.which[alive]]
-            inputs, labels = feed.take(rows)
+            inputs, labels = feed.take(orders[rows])
             if not shared:
                 inputs = inputs.view(len(alive), -1, *inputs.shape[1:])
                 labels = labels.view(len(alive), -1)
@@ -523,15 +529,12 @@ def _stack_trained(asked: Sequence[_Asked], common: _Common) -> list[Run]:
     stack.give_back([models[i] for i in alive])
     stack.model.eval()
     parts = (common.data.valid, common.data.test) if alive else ()
-    found = [_evaluate_stack(stack, split) for split in parts]
-    at = {i: position for position, i in enumerate(alive)}
-    measured = [
-        _measured(
-            record.of(i), *(functools.partial(looked.__getitem__, at.get(i, 0)) for looked in found)
-        )
-        for i in range(len(asked))
-    ]
-    return _runs(asked, record, measured, start)
+    found = [dict(zip(alive, _evaluate_stack(stack, split), strict=True)) for split in parts]
+    runs = []
+    for i, one in enumerate(asked):
+        looks = (functools.partial(seen.__getitem__, i) for seen in found)
+        runs.append(_measured(one, record.of(i), *looks))
+    return _timed(runs, start)
 
 
 def _evaluate_stack(stack: Stack, split: Split) -> list[Evaluation]:
@@ -553,31 +556,13 @@ def _evaluate_stack(stack: Stack, split: Split) -> list[Evaluation]:
     ]
 
 
-class _Feed:
-    """The mini-batches of several runs.
-
-    Runs of one seed see the same images in the same order, and have the same dropout masks.
-
-    Attributes
-    ----------
-    masks
-        The generator of each run's masks.
-    which
-        (S,) the row of an order that is each run's.
-    """
+class _Feed(Streams):
+    """The mini-batches of several runs."""
 
     LEG = 16  # batches between two looks at whether the losses are finite
 
     def __init__(self, seeds: Sequence[int], common: _Common, device: torch.device) -> None:
-        distinct = list(dict.fromkeys(seeds))
-        streams = {
-            seed: [int(s) for s in np.random.SeedSequence(seed).generate_state(2)]
-            for seed in distinct
-        }
-        self.orders = [Generator().manual_seed(streams[seed][0]) for seed in distinct]
-        masks = {seed: Generator(device).manual_seed(streams[seed][1]) for seed in distinct}
-        self.masks = [masks[seed] for seed in seeds]
-        self.which = torch.tensor([distinct.index(seed) for seed in seeds])
+        super().__init__(seeds, device)
         split = common.data.train
         # On a GPU, all images lie there, as far as they are not there yet.
         self.images, self.labels = split.images.to(device), split.labels.to(device)
@@ -587,9 +572,7 @@ class _Feed:
     def legs(self) -> Iterator[list[Tensor]]:
         """Mini-batches of all epochs, some at a time: (seeds, n) the numbers of the images."""
         for _ in range(self.epochs):
-            count = len(self.labels)
-            orders = torch.stack([torch.randperm(count, generator=g) for g in self.orders])
-            batches = orders.split(self.batch_size, dim=1)
+            batches = self.shuffled(len(self.labels)).split(self.batch_size, dim=1)
             for start in range(0, len(batches), self.LEG):
                 yield list(batches[start : start + self.LEG])
 
@@ -663,54 +646,35 @@ class _OwnSteps:
             optimizer.step()
 
 
-class _Measured(NamedTuple):
-    """A trained model, measured."""
-
-    valid: Evaluation
-    test: Evaluation
-    diverged_at: int | None
-
-
-def _measured(losses: NDArray[np.float32], *looks: Callable[[], Evaluation]) -> _Measured:
+def _measured(one: _Asked, losses: NDArray[np.float32], *looks: Callable[[], Evaluation]) -> Run:
     """Look at the validation and then the test images, if there is something to see."""
-    nothing = Evaluation(math.nan, math.nan)
+    valid = test = Evaluation(math.nan, math.nan)
+    diverged_at = None
     if not np.isfinite(losses[-1]):
-        return _Measured(nothing, nothing, len(losses) - 1)
-    valid, test = looks
-    seen = valid()
-    if not math.isfinite(seen.loss):  # the last step broke it
-        return _Measured(nothing, nothing, len(losses))
-    return _Measured(seen, test(), None)
+        diverged_at = len(losses) - 1
+    else:
+        look_at_valid, look_at_test = looks
+        seen = look_at_valid()
+        if math.isfinite(seen.loss):
+            valid, test = seen, look_at_test()
+        else:  # the last step broke it
+            diverged_at = len(losses)
+    return Run(
+        label=one.label,
+        seed=one.seed,
+        train_losses=losses,
+        valid_loss=valid.loss,
+        valid_accuracy=valid.accuracy,
+        test_accuracy=test.accuracy,
+        diverged_at=diverged_at,
+        seconds=math.nan,
+    )
 
 
-def _runs(
-    asked: Sequence[_Asked], record: _Record, measured: Sequence[_Measured], start: float
-) -> list[Run]:
-    seconds = (time.perf_counter() - start) / len(asked)
-    return [
-        Run(
-            label=one.label,
-            seed=one.seed,
-            train_losses=record.of(i),
-            valid_loss=found.valid.loss,
-            valid_accuracy=found.valid.accuracy,
-            test_accuracy=found.test.accuracy,
-            diverged_at=found.diverged_at,
-            seconds=seconds,
-        )
-        for i, (one, found) in enumerate(zip(asked, measured, strict=True))
-    ]
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch compute on the calling thread alone, and put its number of threads back after."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+def _timed(runs: Sequence[Run], start: float) -> list[Run]:
+    """Give each run its share of the time since the start."""
+    seconds = (time.perf_counter() - start) / len(runs)
+    return [dataclasses.replace(run, seconds=seconds) for run in runs]
 
 
 def check_settings(*, epochs: int, batch_size: int, learning_rate: float, seed: int) -> None:
@@ -720,8 +684,7 @@ def check_settings(*, epochs: int, batch_size: int, learning_rate: float, seed: 
         ("batch_size", batch_size, 1),
         ("seed", seed, 0),
     ):
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-            raise ValueError(f"{name} is {value!r}; it must be a whole number, at least {least}")
+        check_whole(name, value, least)
     if seed >= 2**63:
         raise ValueError(f"seed is {seed!r}; it must be below 2⁶³")
     if (
@@ -762,11 +725,11 @@ def uses_global_generator(model: nn.Module, example: Tensor) -> bool:
     watch = _WatchRandomness()
     with (
         seeded(0),
-        quick_layers([trial], [Generator(_device_of(trial))]),
+        quick_layers([trial], [Generator(device_of(trial))]),
         torch.no_grad(),
         watch,
     ):
-        trial(example.to(_device_of(trial)))
+        trial(example.to(device_of(trial)))
     return watch.seen
 
 
@@ -782,10 +745,6 @@ class _WatchRandomness(TorchDispatchMode):
         if torch.Tag.nondeterministic_seeded in func.tags and kwargs.get("generator") is None:
             self.seen = True
         return func(*args, **kwargs)
-
-
-def _device_of(model: nn.Module) -> torch.device:
-    return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
 def _in_order(split: Split, batch_size: int) -> Iterator[Batch]:
