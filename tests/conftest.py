@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import struct
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -32,6 +33,20 @@ def sample():
 def full():
     """The full data from the Debian package; mark the test with ``full_data``."""
     return data.fashion_mnist(source="debian")
+
+
+@pytest.fixture(scope="session")
+def noise():
+    """A function that makes a split of so many images of noise from a seed."""
+
+    def split(count, seed):
+        generator = torch.Generator().manual_seed(seed)
+        return SimpleNamespace(
+            images=torch.rand(count, 1, 28, 28, generator=generator),
+            labels=torch.randint(0, 10, (count,), generator=generator),
+        )
+
+    return split
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from torch import Generator, nn
+from torch import nn
 
 import initguide
 from initguide import comparison, jobs, training
@@ -27,19 +27,11 @@ from initguide.comparison import METRICS, Comparison, compare_init_weights, mean
 from initguide.training import Run, train
 
 
-def _split(count, seed):
-    generator = Generator().manual_seed(seed)
-    return SimpleNamespace(
-        images=torch.rand(count, 1, 28, 28, generator=generator),
-        labels=torch.randint(0, 10, (count,), generator=generator),
-    )
-
-
 @pytest.fixture(scope="module")
-def data():
+def data(noise):
     """64 + 40 + 30 images of noise."""
     return SimpleNamespace(
-        train=_split(64, 0), valid=_split(40, 1), test=_split(30, 2), source="made up: 134 images"
+        train=noise(64, 0), valid=noise(40, 1), test=noise(30, 2), source="made up: 134 images"
     )
 
 

@@ -31,18 +31,10 @@ from initguide.stacking import (
 from initguide.training import evaluate, make_optimizer, train, train_many
 
 
-def _split(count, seed):
-    generator = Generator().manual_seed(seed)
-    return SimpleNamespace(
-        images=torch.rand(count, 1, 28, 28, generator=generator),
-        labels=torch.randint(0, 10, (count,), generator=generator),
-    )
-
-
 @pytest.fixture(scope="module")
-def data():
+def data(noise):
     """80 + 20 + 20 images of noise: two mini-batches of 32 an epoch, and one of 16."""
-    return SimpleNamespace(train=_split(80, 0), valid=_split(20, 1), test=_split(20, 2))
+    return SimpleNamespace(train=noise(80, 0), valid=noise(20, 1), test=noise(20, 2))
 
 
 @pytest.fixture
@@ -855,6 +847,88 @@ def test_a_linear_model_in_numpy(*, count, inputs, outputs, examples, steps, see
         np.testing.assert_allclose(fits.parameters["bias"], biases, rtol=1e-3, atol=1e-4)
 
 
+# Networks that diverged, and the others of their stack
+
+
+STEPS = 60
+
+
+@pytest.fixture
+def task():
+    """Return a network, 40 times its parameters, and eight examples."""
+    draw = torch.Generator().manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 1))
+    start = {
+        name: torch.randn(40, *p.shape, generator=draw) for name, p in model.named_parameters()
+    }
+    x, y = (torch.randn(8, n, generator=draw) for n in (4, 1))
+    return model, start, x, y
+
+
+def _fit_some(task, chosen=slice(None), **how):
+    """Train some of the networks; every second one with a rate that is far too large."""
+    model, start, x, y = task
+    rates = torch.where(torch.arange(40) % 2 == 0, 0.05, 50.0)[chosen]
+    start = {name: tensor[chosen] for name, tensor in start.items()}
+    how = {"steps": STEPS, "loss": F.mse_loss} | how
+    return fit_many(model, start, x, y, learning_rate=rates, **how)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"optimizer": "momentum"}, {"batch_size": 4, "seeds": range(40)}],
+    ids=["full batch", "momentum", "own order"],
+)
+def test_diverged_networks_are_dropped_and_change_nothing(task, how, monkeypatch):
+    """Losses and weights are those of a stack in which every network is computed to the end."""
+    sizes = []
+    losses = stacking.Stack.losses
+
+    def noted(self, *given, **more):
+        sizes.append(len(self))
+        return losses(self, *given, **more)
+
+    monkeypatch.setattr(stacking.Stack, "losses", noted)
+    quick = _fit_some(task, **how)
+    assert sizes[0] == 40
+    assert sizes[-1] == 20  # the others are no longer computed
+    monkeypatch.setattr(stacking, "SPARE", 0)
+    slow = _fit_some(task, **how)
+    assert sizes[-1] == 40
+    np.testing.assert_allclose(quick.losses, slow.losses, rtol=1e-4)
+    for name, tensor in slow.parameters.items():
+        torch.testing.assert_close(
+            quick.parameters[name], tensor, rtol=1e-3, atol=1e-5, equal_nan=True
+        )
+    assert np.isnan(quick.losses[-1, 1::2]).all()
+    assert np.isfinite(quick.losses[-1, ::2]).all()
+
+
+def test_nothing_is_left(task):
+    """If all diverge, training ends early; the rest of the losses and all weights are NaN."""
+    fits = _fit_some(task, slice(1, None, 2))
+    assert fits.losses.shape == (STEPS, 20)
+    assert np.isfinite(fits.losses[0]).all()
+    assert np.isnan(fits.losses[-1]).all()
+    assert all(tensor.shape[0] == 20 for tensor in fits.parameters.values())
+    assert all(tensor.isnan().all() for tensor in fits.parameters.values())
+
+
+def test_a_network_with_weights_left_is_kept(task):
+    """A loss that is NaN for a while is no reason to drop a network whose weights are finite."""
+    model, start, x, y = task
+
+    def sometimes(outputs, targets):
+        return F.mse_loss(outputs, targets) + torch.where(targets[0, 0] == y[0, 0], torch.nan, 0.0)
+
+    fits = fit_many(
+        model, start, x, y, steps=40, learning_rate=0.01, loss=sometimes, batch_size=1, seeds=3
+    )
+    assert np.isnan(fits.losses).any(0).all()
+    assert np.isfinite(fits.losses[-8:]).any(0).all()  # it was trained on
+    assert all(tensor.isfinite().all() for tensor in fits.parameters.values())
+
+
 # Which way
 
 
@@ -936,9 +1010,9 @@ def test_train_many_says_what_is_wrong(data, changes, message):
         _together(_several(partial(mlp, [784, 4, 10])), data, **changes)
 
 
-def test_train_many_without_images_or_models(data):
+def test_train_many_without_images_or_models(data, noise):
     """No images are an error; no models are no runs."""
-    empty = SimpleNamespace(train=_split(0, 0), valid=data.valid, test=data.test)
+    empty = SimpleNamespace(train=noise(0, 0), valid=data.valid, test=data.test)
     with pytest.raises(ValueError, match="there are no images to train the model on"):
         _together(_several(partial(mlp, [784, 4, 10])), empty)
     assert _together([], data, rates=[], seeds=[]) == []

@@ -40,19 +40,11 @@ HOME = str(Path(initguide.__file__).parents[1])
 Tiny = functools.partial(initguide.Net, 4, 4)  # a tiny network that any process can make
 
 
-def _split(count, seed):
-    generator = Generator().manual_seed(seed)
-    return SimpleNamespace(
-        images=torch.rand(count, 1, 28, 28, generator=generator),
-        labels=torch.randint(0, 10, (count,), generator=generator),
-    )
-
-
 @pytest.fixture(scope="module")
-def data():
+def data(noise):
     """64 + 40 + 30 images of noise, which no other process knows how to make."""
     return SimpleNamespace(
-        train=_split(64, 0), valid=_split(40, 1), test=_split(30, 2), source="made up: 134 images"
+        train=noise(64, 0), valid=noise(40, 1), test=noise(30, 2), source="made up: 134 images"
     )
 
 
