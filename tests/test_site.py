@@ -790,6 +790,7 @@ def test_related_pages_are_those_that_link_either_way(tmp_path):
         "plot_a": "# :doc:`b </auto_examples/one/plot_b>`, :doc:`/auto_examples/plot_a`",
         "one/plot_b": "# :doc:`/auto_examples/one/plot_gone`",
         "one/plot_c": "# </auto_examples/plot_a> and again </auto_examples/plot_a>",
+        "one/plot_d": "# :doc:`plot_c`, :doc:`that <plot_b>`, plot_a and :func:`plots.plot_b`",
     }.items():
         script = tmp_path / f"{name}.py"
         script.parent.mkdir(exist_ok=True)
@@ -797,8 +798,9 @@ def test_related_pages_are_those_that_link_either_way(tmp_path):
     pages = extension("pages")
     assert pages.related(tmp_path) == {
         "plot_a": ["one/plot_b", "one/plot_c"],
-        "one/plot_b": ["plot_a"],
-        "one/plot_c": ["plot_a"],
+        "one/plot_b": ["one/plot_d", "plot_a"],
+        "one/plot_c": ["plot_a", "one/plot_d"],
+        "one/plot_d": ["one/plot_c", "one/plot_b"],
     }
 
 

@@ -19,7 +19,7 @@ from uses import files_used, home_of, names_used
 
 NOTEBOOKS = "notebooks"  # the branch
 RELATED = "related pages"  # in a page's metadata: their names
-LINK = re.compile(r"/auto_examples/([\w/]*plot_\w+)")
+LINK = re.compile(r"/auto_examples/([\w/]*plot_\w+)|(?<=[`<])(plot_\w+)(?=[`>])")  # or beside it
 TIME = re.compile(r"\((\d+) minutes ([\d.]+) seconds\)")
 
 
@@ -108,12 +108,13 @@ def related(examples: Path) -> dict[str, list[str]]:
 
     ``{"theory/plot_4_gains": ["lesson/plot_3_uniform", ...], ...}``
     """
-    links = {
-        path.relative_to(examples).with_suffix("").as_posix(): LINK.findall(
-            path.read_text(encoding="utf-8")
-        )
-        for path in sorted(examples.rglob("plot_*.py"))
-    }
+    links = {}
+    for path in sorted(examples.rglob("plot_*.py")):
+        own = path.relative_to(examples)
+        links[own.with_suffix("").as_posix()] = [
+            anywhere or (own.parent / beside).as_posix()
+            for anywhere, beside in LINK.findall(path.read_text(encoding="utf-8"))
+        ]
     return {
         own: [
             page
