@@ -120,7 +120,7 @@ def _forward(
     on_cpu = device_of(layer).type == "cpu"
     if type(layer) is nn.Dropout and not layer.inplace and masks:
         return _Dropout(layer, masks)
-    if type(layer) is nn.Linear and on_cpu and _onednn_pays(layer):
+    if type(layer) is nn.Linear and on_cpu and (len(twins) > 1 or _onednn_pays(layer.weight)):
         return functools.partial(_linears, cast(Sequence[nn.Linear], twins))
     if len(twins) == 1:
         return None
@@ -165,16 +165,18 @@ class _Dropout:
             for row, generator in zip(words, self.masks, strict=True):
                 row.random_(-(2**63), None, generator=generator)
             bits = words.view(torch.int16)[:, :count]
-        kept = (bits >= self.threshold).to(x.dtype).mul_(self.scale)
+        kept = torch.empty(bits.shape, dtype=x.dtype, device=x.device)
+        torch.ge(bits, self.threshold, out=kept)  # a quarter of the time that going by bools takes
+        kept.mul_(self.scale)
         if not self.shared:
             kept = kept[self.which]
         return x * kept.view(x.shape)
 
 
-def _onednn_pays(layer: nn.Linear) -> bool:
+def _onednn_pays(weight: Tensor) -> bool:
     return (
-        layer.weight.numel() >= 2**14  # below that, the call costs more than the product
-        and layer.weight.dtype == torch.float32
+        weight.numel() >= 2**14  # below that, the call costs more than the product
+        and weight.dtype == torch.float32
         and _onednn_works()
     )
 
@@ -184,24 +186,23 @@ def _onednn_works() -> bool:
     """Whether torch's product through oneDNN is there and right; it is no public name of torch."""
     x, weight, bias = torch.ones(2, 3), torch.ones(4, 3), torch.ones(4)
     try:
-        return bool((_product(x, weight, bias) == 4).all())
+        return bool((_by_onednn(x, weight, bias) == 4).all())
     except (AttributeError, RuntimeError, TypeError):
         return False
 
 
 def _linears(layers: Sequence[nn.Linear], x: Tensor) -> Tensor:
     """Linear layers of several networks, each on its part of a batch."""
-    if x.ndim != 2 or x.dtype != torch.float32:
+    if x.ndim != 2 or x.dtype != layers[0].weight.dtype:
         return _each([functools.partial(F.linear, weight=k.weight, bias=k.bias) for k in layers], x)
     parameters = [*(k.weight for k in layers), *(k.bias for k in layers)]
-    return cast(Tensor, _OneDNNLinears.apply(x, *parameters))
+    return cast(Tensor, _Linears.apply(x, *parameters))
 
 
-class _OneDNNLinears(torch.autograd.Function):
-    """Linear layers whose matrix products go through oneDNN instead of MKL.
+class _Linears(torch.autograd.Function):
+    """Linear layers of several networks: x, then all weights, then all biases.
 
-    torch sends float32 products on a CPU to MKL, which takes about twice as long as oneDNN for
-    these sizes, on AMD processors most of all. benchmarks/lesson_speed.py shows what it brings.
+    One step of autograd for all of them, and the large products go through oneDNN.
     """
 
     @staticmethod
@@ -222,11 +223,9 @@ class _OneDNNLinears(torch.autograd.Function):
         parts = grads[0].chunk(count)
         x_grad = None
         if for_x:
-            x_grad = _joined(
-                [_product(g, w.t(), None) for g, w in zip(parts, weights, strict=True)]
-            )
+            x_grad = _joined([_product(g, w.t()) for g, w in zip(parts, weights, strict=True)])
         weight_grads = [
-            _product(g.t(), inputs.t(), None) if needed else None
+            _product(g.t(), inputs.t()) if needed else None
             for g, inputs, needed in zip(parts, x.chunk(count), wanted[:count], strict=True)
         ]
         bias_grads = [
@@ -240,8 +239,18 @@ def _joined(parts: list[Tensor]) -> Tensor:
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """``x @ weight.t() + bias``, by oneDNN."""
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``x @ weight.t() + bias``.
+
+    torch sends float32 products on a CPU to MKL, which takes about twice as long as oneDNN for
+    large ones, on AMD processors most of all. benchmarks/lesson_speed.py shows what that brings.
+    """
+    if _onednn_pays(weight):
+        return _by_onednn(x, weight, bias)
+    return x @ weight.t() if bias is None else torch.addmm(bias, x, weight.t())
+
+
+def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     product = torch.ops.mkldnn._linear_pointwise.default  # noqa: SLF001
     return cast(Tensor, product(x, weight, bias, "none", [], ""))
 
