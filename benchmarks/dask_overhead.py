@@ -2,7 +2,8 @@
 
     python benchmarks/dask_overhead.py [--repeats 3]
 
-The cluster has one worker process on each core, as the pool has. Each way first does a few runs
+The cluster has one worker process on each core, as the pool has, once as Dask sets it up and once
+with workers that keep the memory they have freed. Each way first does a few runs
 that do not count, in which it starts its processes and loads the images; how long that takes is a
 column of its own. Needs ``pip install "initguide[dask]"``.
 """
@@ -39,12 +40,18 @@ def processes() -> Iterator[Executor]:
         yield pool
 
 
+# Dask has each worker's allocator give memory back to the system at once, only to ask for it anew.
+KEEP_MEMORY = {"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}
+
+
 @contextlib.contextmanager
-def dask() -> Iterator[Executor]:
+def dask(settings: Mapping[str, object]) -> Iterator[Executor]:
     """A cluster on this machine, with a worker process on each core."""
-    from dask.distributed import Client, LocalCluster  # noqa: PLC0415  may be missing
+    import dask.config  # noqa: PLC0415  may be missing
+    from dask.distributed import Client, LocalCluster  # noqa: PLC0415
 
     with (
+        dask.config.set(settings),
         LocalCluster(
             n_workers=cores(),
             threads_per_worker=1,
@@ -59,7 +66,8 @@ def dask() -> Iterator[Executor]:
 WAYS: dict[str, Callable[[], contextlib.AbstractContextManager[Executor | None]]] = {
     "threads": threads,
     "processes": processes,
-    "Dask": dask,
+    "Dask": functools.partial(dask, {}),
+    "Dask, memory kept": functools.partial(dask, KEEP_MEMORY),
 }
 
 
@@ -84,7 +92,7 @@ def overhead(way: str, train: int, runs: int) -> timing.Numbers:
 def tables(results: timing.Results) -> Mapping[str, Table]:
     """Time of a run each way, and what that is beside the pool of processes."""
     lengths, measured = results["settings"]["lengths"], results["measured"]
-    ways = list(dict.fromkeys(part.partition(",")[0] for part in measured))
+    ways = list(dict.fromkeys(part.rpartition(", ")[0] for part in measured))
     columns: dict[str, list[object]] = {
         name: []
         for name in ("way", "runs", "images", "ms a run", "ms more than processes", "start, s")
@@ -126,7 +134,7 @@ def main() -> None:
     lengths = {"short": (500, 20), "long": (4000, 4)} if options.quick else LENGTHS
     ways = list(WAYS)
     if importlib.util.find_spec("distributed") is None:
-        ways.remove("Dask")
+        ways = [way for way in ways if not way.startswith("Dask")]
         if not options.part:
             print('Dask is not installed, so it is left out: pip install "initguide[dask]"')
     timing.run(

@@ -19,10 +19,9 @@ import numpy as np
 import timing
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler
-from torchvision import transforms
+from torch.utils.data import DataLoader, SubsetRandomSampler
+from torchvision import datasets, transforms
 
 import initguide
 from initguide import Table
@@ -37,24 +36,14 @@ EPOCHS = 2
 # Training
 
 
-class ImageFiles(Dataset):
-    """Images as torchvision hands them out: a picture is made, then a tensor, each time."""
+class Pictures(datasets.FashionMNIST):
+    """torchvision's own data set, which makes a picture and then a tensor each time it is asked."""
 
     def __init__(self, data: initguide.data.FashionMNIST) -> None:
+        datasets.VisionDataset.__init__(self, transform=transforms.ToTensor())  # reads no files
         splits = (data.train, data.valid)
-        pixels = torch.cat([split.images for split in splits]).mul(255).round().byte().squeeze(1)
-        self.pixels = pixels.numpy()
-        self.labels = torch.cat([split.labels for split in splits])
-        self.transform = transforms.ToTensor()
-
-    def __len__(self) -> int:
-        """Count the images."""
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """Make one picture, and turn it into a tensor."""
-        picture = Image.fromarray(self.pixels[index])
-        return self.transform(picture), int(self.labels[index])
+        self.data = torch.cat([split.images for split in splits]).mul(255).round().byte().squeeze(1)
+        self.targets = torch.cat([split.labels for split in splits])
 
 
 def images(*, quick: bool) -> initguide.data.FashionMNIST:
@@ -65,11 +54,11 @@ def images(*, quick: bool) -> initguide.data.FashionMNIST:
 
 def loaders(data: initguide.data.FashionMNIST) -> tuple[DataLoader, DataLoader]:
     """Split the images as the original lesson does, by samplers."""
-    files = ImageFiles(data)
-    order = np.random.default_rng(0).permutation(len(files)).tolist()
+    pictures = Pictures(data)
+    order = np.random.default_rng(0).permutation(len(pictures)).tolist()
     cut = len(data.valid)
-    train = DataLoader(files, BATCH_SIZE, sampler=SubsetRandomSampler(order[cut:]))
-    valid = DataLoader(files, BATCH_SIZE, sampler=SubsetRandomSampler(order[:cut]))
+    train = DataLoader(pictures, BATCH_SIZE, sampler=SubsetRandomSampler(order[cut:]))
+    valid = DataLoader(pictures, BATCH_SIZE, sampler=SubsetRandomSampler(order[:cut]))
     return train, valid
 
 

@@ -212,26 +212,25 @@ class _Linears(torch.autograd.Function):
         biases = parameters[count:]
         ctx.save_for_backward(x, *weights)
         ctx.has_bias = biases[0] is not None
-        parts = x.chunk(count)
-        return _joined([_product(*given) for given in zip(parts, weights, biases, strict=True)])
+        ctx.product = _by_onednn if _onednn_pays(weights[0]) else _plainly
+        return _joined([*map(ctx.product, x.chunk(count), weights, biases)])
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         x, *weights = ctx.saved_tensors
         count = len(weights)
         for_x, *wanted = ctx.needs_input_grad
-        parts = grads[0].chunk(count)
-        x_grad = None
+        # (S, n, …), as one operation on all costs less than one on each.
+        x, grad = (tensor.reshape(count, -1, tensor.shape[1]) for tensor in (x, grads[0]))
+        nothing: list[Tensor | None] = [None] * count
+        x_grad, weight_grads, bias_grads = None, nothing, nothing
         if for_x:
-            x_grad = _joined([_product(g, w.t()) for g, w in zip(parts, weights, strict=True)])
-        weight_grads = [
-            _product(g.t(), inputs.t()) if needed else None
-            for g, inputs, needed in zip(parts, x.chunk(count), wanted[:count], strict=True)
-        ]
-        bias_grads = [
-            g.sum(0) if ctx.has_bias and needed else None
-            for g, needed in zip(parts, wanted[count:], strict=True)
-        ]
+            turned = [weight.t() for weight in weights]
+            x_grad = _joined([*map(ctx.product, grad.unbind(), turned, nothing)])
+        if any(wanted[:count]):
+            weight_grads = [*map(ctx.product, grad.mT.unbind(), x.mT.unbind(), nothing)]
+        if ctx.has_bias and any(wanted[count:]):
+            bias_grads = grad.sum(1).unbind()
         return x_grad, *weight_grads, *bias_grads
 
 
@@ -239,18 +238,17 @@ def _joined(parts: list[Tensor]) -> Tensor:
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``x @ weight.t() + bias``.
-
-    torch sends float32 products on a CPU to MKL, which takes about twice as long as oneDNN for
-    large ones, on AMD processors most of all. benchmarks/lesson_speed.py shows what that brings.
-    """
-    if _onednn_pays(weight):
-        return _by_onednn(x, weight, bias)
+def _plainly(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """``x @ weight.t() + bias``, as torch computes it."""
     return x @ weight.t() if bias is None else torch.addmm(bias, x, weight.t())
 
 
 def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Do the same through oneDNN.
+
+    torch sends float32 products on a CPU to MKL, which takes about twice as long for large ones, on
+    AMD processors most of all. benchmarks/lesson_speed.py shows what it brings.
+    """
     product = torch.ops.mkldnn._linear_pointwise.default  # noqa: SLF001
     return cast(Tensor, product(x, weight, bias, "none", [], ""))
 
