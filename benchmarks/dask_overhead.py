@@ -21,7 +21,7 @@ import timing
 
 import initguide
 from initguide import Table
-from initguide.jobs import cores
+from initguide.stacking import cores
 
 # Length -> images that a run trains on for an epoch, and the number of runs
 LENGTHS = {"short": (500, 200), "long": (40_000, 10)}

@@ -16,7 +16,7 @@ import timing
 
 import initguide
 from initguide import Table
-from initguide.jobs import cores
+from initguide.stacking import cores
 
 COUNTS = (10, 30, 100, 300, 1000)
 

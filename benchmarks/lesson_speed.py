@@ -25,8 +25,7 @@ from torchvision import datasets, transforms
 
 import initguide
 from initguide import Table
-from initguide.jobs import cores
-from initguide.stacking import quick_layers
+from initguide.stacking import cores, quick_layers
 from initguide.training import evaluate, train
 
 SHAPES = [(784, 256), (256, 128), (128, 10)]

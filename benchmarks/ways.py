@@ -24,7 +24,7 @@ from torch import nn
 import initguide
 from initguide import Table, stacking
 from initguide.initializers import seeded
-from initguide.jobs import cores
+from initguide.stacking import cores
 from initguide.training import train_many
 
 # Units of the first hidden layer -> runs

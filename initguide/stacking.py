@@ -145,14 +145,12 @@ class _Dropout:
         places = {generator: place for place, generator in enumerate(dict.fromkeys(masks))}
         self.masks = list(places)  # each once: networks of one seed share theirs
         self.which = [places[generator] for generator in masks]
-        self.shared = self.which == list(range(len(self.masks)))
-        dropped = round(layer.p * 2**16)
-        self.threshold = dropped - 2**15  # the bits are read as a signed number
-        self.scale = 2**16 / (2**16 - dropped) if dropped < 2**16 else 0.0
+        self.distinct = self.which == list(range(len(self.masks)))
 
     def __call__(self, x: Tensor) -> Tensor:
         if not self.layer.training or self.layer.p == 0:
             return x
+        dropped = round(self.layer.p * 2**16)
         count = x.numel() // len(self.which)  # units of one network
         if x.device.type != "cpu":
             # One call for all: a GPU would take longer to start a call for each than to do it.
@@ -166,9 +164,10 @@ class _Dropout:
                 row.random_(-(2**63), None, generator=generator)
             bits = words.view(torch.int16)[:, :count]
         kept = torch.empty(bits.shape, dtype=x.dtype, device=x.device)
-        torch.ge(bits, self.threshold, out=kept)  # a quarter of the time that going by bools takes
-        kept.mul_(self.scale)
-        if not self.shared:
+        # The bits are read as a signed number. By way of bools it would take four times as long.
+        torch.ge(bits, dropped - 2**15, out=kept)
+        kept.mul_(2**16 / (2**16 - dropped) if dropped < 2**16 else 0.0)
+        if not self.distinct:
             kept = kept[self.which]
         return x * kept.view(x.shape)
 
@@ -184,7 +183,8 @@ def _onednn_pays(weight: Tensor) -> bool:
 @functools.cache
 def _onednn_works() -> bool:
     """Whether torch's product through oneDNN is there and right; it is no public name of torch."""
-    x, weight, bias = torch.ones(2, 3), torch.ones(4, 3), torch.ones(4)
+    shapes = ((2, 3), (4, 3), (4,))
+    x, weight, bias = (torch.ones(n, dtype=torch.float32, device="cpu") for n in shapes)
     try:
         return bool((_by_onednn(x, weight, bias) == 4).all())
     except (AttributeError, RuntimeError, TypeError):
@@ -193,7 +193,8 @@ def _onednn_works() -> bool:
 
 def _linears(layers: Sequence[nn.Linear], x: Tensor) -> Tensor:
     """Linear layers of several networks, each on its part of a batch."""
-    if x.ndim != 2 or x.dtype != layers[0].weight.dtype:
+    plain = x.ndim == 2 and x.dtype == layers[0].weight.dtype
+    if not plain or torch.is_autocast_enabled("cpu"):
         return _each([functools.partial(F.linear, weight=k.weight, bias=k.bias) for k in layers], x)
     parameters = [*(k.weight for k in layers), *(k.bias for k in layers)]
     return cast(Tensor, _Linears.apply(x, *parameters))
@@ -212,26 +213,50 @@ class _Linears(torch.autograd.Function):
         biases = parameters[count:]
         ctx.save_for_backward(x, *weights)
         ctx.has_bias = biases[0] is not None
-        ctx.product = _by_onednn if _onednn_pays(weights[0]) else _plainly
-        return _joined([*map(ctx.product, x.chunk(count), weights, biases)])
+        product = _product_for(weights[0])
+        return _joined(_products(product, _by_network(x, count), weights, biases))
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         x, *weights = ctx.saved_tensors
-        count = len(weights)
+        count, product = len(weights), _product_for(weights[0])
         for_x, *wanted = ctx.needs_input_grad
-        # (S, n, …), as one operation on all costs less than one on each.
-        x, grad = (tensor.reshape(count, -1, tensor.shape[1]) for tensor in (x, grads[0]))
+        x, grad = _by_network(x, count), _by_network(grads[0], count)
         nothing: list[Tensor | None] = [None] * count
         x_grad, weight_grads, bias_grads = None, nothing, nothing
         if for_x:
             turned = [weight.t() for weight in weights]
-            x_grad = _joined([*map(ctx.product, grad.unbind(), turned, nothing)])
+            x_grad = _joined(_products(product, grad, turned, nothing))
         if any(wanted[:count]):
-            weight_grads = [*map(ctx.product, grad.mT.unbind(), x.mT.unbind(), nothing)]
+            weight_grads = _products(product, grad.mT, x.mT, nothing)
         if ctx.has_bias and any(wanted[count:]):
-            bias_grads = grad.sum(1).unbind()
+            bias_grads = [*grad.sum(1).unbind()]
         return x_grad, *weight_grads, *bias_grads
+
+
+def _by_network(x: Tensor, count: int) -> Tensor:
+    """(S·n, …) -> (S, n, …)."""
+    return x.reshape(count, -1, *x.shape[1:])
+
+
+Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # x @ weight.t() + bias
+
+
+def _product_for(weight: Tensor) -> Product:
+    """Choose how a layer with weights like this one, and its gradients, are computed.
+
+    torch sends float32 products on a CPU to MKL. For large ones, oneDNN takes about half of the
+    time on some processors: benchmarks/lesson_speed.py shows it. But its product is none that torch
+    can differentiate, so a gradient that somebody wants to differentiate goes without.
+    """
+    differentiated = torch.is_grad_enabled()  # inside an autograd function: by ``create_graph``
+    return _by_onednn if _onednn_pays(weight) and not differentiated else _plainly
+
+
+def _products(
+    product: Product, x: Tensor, weights: Iterable[Tensor], biases: Iterable[Tensor | None]
+) -> list[Any]:
+    return [product(*given) for given in zip(x, weights, biases, strict=True)]
 
 
 def _joined(parts: list[Tensor]) -> Tensor:
@@ -239,16 +264,10 @@ def _joined(parts: list[Tensor]) -> Tensor:
 
 
 def _plainly(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """``x @ weight.t() + bias``, as torch computes it."""
     return x @ weight.t() if bias is None else torch.addmm(bias, x, weight.t())
 
 
 def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Do the same through oneDNN.
-
-    torch sends float32 products on a CPU to MKL, which takes about twice as long for large ones, on
-    AMD processors most of all. benchmarks/lesson_speed.py shows what it brings.
-    """
     product = torch.ops.mkldnn._linear_pointwise.default  # noqa: SLF001
     return cast(Tensor, product(x, weight, bias, "none", [], ""))
 
@@ -279,13 +298,19 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+# Random numbers
+
+
 class Streams:
-    """The random numbers of several runs: what is drawn follows from each run's seed alone.
+    """Random numbers of several runs: the order of the data, and dropout masks.
+
+    On a CPU, what a run gets follows from its seed alone. On a GPU, a stack draws the masks of all
+    its networks at once, so that they depend on which others there are, too.
 
     Parameters
     ----------
     seeds
-        One for each run; runs of one seed share both.
+        One for each run; runs of one seed share their order and their masks.
     device
         Where the dropout masks are drawn.
 

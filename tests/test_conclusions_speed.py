@@ -47,14 +47,20 @@ def test_lesson_beside_the_original_loop():
 
 
 def test_lesson_beside_jax():
-    """JAX is ahead once it has compiled, which takes it a few dozen runs to make up for."""
+    """JAX is ahead once it has compiled, which it makes up for by dozens of runs."""
     results = measured("lesson_speed")
     ours = median(results, "initguide, 10")
-    for part in ("JAX, 10", "JAX on 2 devices, 10"):
+
+    def paid(part):
+        """Runs after which compiling has paid, if time grows in proportion to them."""
         jax, compiling = median(results, part), median(results, part, "compiling")
         assert jax < ours < jax + compiling
-    assert 0.55 < jax / ours < 0.8  # the last: on 2 devices
-    assert 12 < compiling / (ours - jax) * 10 < 60
+        return 10 * compiling / (ours - jax)
+
+    assert 15 < paid("JAX on 2 devices, 10") < 35
+    assert 45 < paid("JAX, 10") < 120
+    assert 0.85 < median(results, "JAX, 10") / ours < 0.95
+    assert 0.6 < median(results, "JAX on 2 devices, 10") / ours < 0.73
 
 
 def test_nobody_gets_to_the_floor():
@@ -73,7 +79,7 @@ def test_where_the_time_goes():
     pictures = median(results, part, "original: images")
     assert pictures > 0.3 * median(results, part, "original")
     assert pictures > median(results, part, "run")
-    assert median(results, part, "run: images") < 0.1 * pictures
+    assert 0.005 < median(results, part, "run: images") / pictures < 0.02
     things = [key for key in results["measured"][part][0] if key.startswith("run: ")]
     assert max(things, key=lambda key: median(results, part, key)) == "run: products"
 
@@ -110,7 +116,7 @@ def test_small_networks_gain_most_from_being_done_together():
     assert gain("processes", smallest) > 1.2
     assert gain("stacked", smallest) > 1.3 * gain("processes", smallest)
     middle = [64, 128, 256, 512]
-    assert all(0.9 < gain("processes", h) / gain("side by side", h) < 1.35 for h in middle)
+    assert all(1 < gain("processes", h) / gain("side by side", h) < 1.25 for h in middle)
     assert max(gain(way, largest) for way in ("stacked", "side by side")) < 1.2
 
 
@@ -131,12 +137,17 @@ def test_tiny_networks_by_the_thousand():
 
 
 def test_dask():
-    """Dask costs almost twice as much as a pool, and little where its workers keep their memory."""
+    """Dask costs as it comes; where its workers keep their memory, little, of a short run most."""
     results = measured("dask_overhead")
 
-    def ratio(way, length):
-        return median(results, f"{way}, {length}") / median(results, f"processes, {length}")
+    def more(way, length):
+        """Milliseconds a run, and how many times those of a pool."""
+        own, pool = (median(results, f"{name}, {length}") for name in (way, "processes"))
+        return 1000 * (own - pool) / results["settings"]["lengths"][length][1], own / pool
 
     for length in ("short", "long"):
-        assert 1.5 < ratio("Dask", length) < 2.5
-        assert ratio("Dask, memory kept", length) < 1.4
+        assert 1.5 < more("Dask", length)[1] < 2.1
+    milliseconds, ratio = more("Dask, memory kept", "short")
+    assert 0.5 < milliseconds < 2.5
+    assert 1.15 < ratio < 1.35
+    assert more("Dask, memory kept", "long")[1] < 1.1

@@ -159,7 +159,13 @@ def _tied():
     return model
 
 
+def _half(model, images):
+    with torch.autocast("cpu", torch.bfloat16):
+        return model.fc2(_hidden(model, images).relu()).float()
+
+
 ABREAST = {
+    "autocast": lambda: _Custom(_half),
     "dropout": lambda: Net(32, 16),
     "batch norm": lambda: nn.Sequential(
         nn.Conv2d(1, 4, 5, stride=4), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10)
@@ -189,6 +195,72 @@ def test_side_by_side_to_the_last_bit(data, ways, name, optimizer):
     assert ways == [("side by side", 3)]
     _assert_same(runs, _alone(others, data, optimizer=optimizer))
     _assert_same_weights(models, others)
+
+
+@pytest.mark.parametrize("onednn", [True, False])
+@pytest.mark.parametrize("sizes", [(160, 110), (12, 7)])
+@pytest.mark.parametrize("count", [1, 3])
+def test_linear_layers_of_several_networks(monkeypatch, count, sizes, onednn):
+    """Outputs, gradients, and gradients of gradients are those of torch's own layers."""
+    if not onednn:
+        monkeypatch.setattr(stacking, "_onednn_works", lambda: False)
+    layers = _several(lambda: nn.Linear(*sizes), count)
+    x = torch.randn(5 * count, sizes[0], generator=Generator().manual_seed(0), requires_grad=True)
+    inputs = [x, *(p for layer in layers for p in layer.parameters())]
+
+    def derivatives(y):
+        first = torch.autograd.grad(y.tanh().sum(), inputs, create_graph=True)
+        return y, *first, *torch.autograd.grad(sum(g.square().sum() for g in first), inputs)
+
+    each = zip(x.chunk(count), layers, strict=True)
+    expected = derivatives(torch.cat([F.linear(part, k.weight, k.bias) for part, k in each]))
+    with stacking.quick_layers(layers, [Generator()]):
+        found = derivatives(layers[0](x))
+    for tensor, plain in zip(found, expected, strict=True):
+        torch.testing.assert_close(tensor, plain, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("inputs", "calls"), [(160, 3), (16, 0)])
+def test_large_products_go_through_onednn(monkeypatch, inputs, calls):
+    """All three of a large layer; those of a small one do not."""
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("needs a torch with oneDNN")
+    seen, real = [], stacking._by_onednn
+    monkeypatch.setattr(stacking, "_by_onednn", lambda *given: seen.append(0) or real(*given))
+    layer = nn.Linear(inputs, 110)
+    with stacking.quick_layers([layer], [Generator()]):
+        layer(torch.ones(5, inputs, requires_grad=True)).sum().backward()
+    assert len(seen) == calls
+
+
+def test_onednn_is_found_whatever_the_default_dtype():
+    """Whether there is a faster product is asked once, for float32."""
+    stacking._onednn_works.cache_clear()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert stacking._onednn_works() == torch.backends.mkldnn.is_available()
+    finally:
+        torch.set_default_dtype(torch.float32)
+        stacking._onednn_works.cache_clear()
+
+
+@pytest.mark.parametrize("inputs", [160, 16])
+def test_a_batch_that_is_not_for_all_networks(inputs):
+    """What cannot be shared out equally is refused, not computed with some of the networks."""
+    layers = _several(lambda: nn.Linear(inputs, 110), 4)
+    with stacking.quick_layers(layers, [Generator()]), pytest.raises(RuntimeError, match="shape"):
+        layers[0](torch.ones(10, inputs))
+
+
+def test_a_dropout_rate_that_changes(data):
+    """The rate of the moment counts, for a stack, too."""
+    models = _several(lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 99), nn.Dropout(0.5)))
+    stack = stacking.Stack.of(models, [Generator().manual_seed(k) for k in range(3)])
+    stack.model.train()
+    for rate in (0.5, 0.9, 0.1):
+        stack.model[2].p = rate
+        dropped = (stack.outputs(data.train.images) == 0).float().mean().item()
+        assert dropped == pytest.approx(rate, abs=0.02)
 
 
 def test_same_seed_same_masks(data):

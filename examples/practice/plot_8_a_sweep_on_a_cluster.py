@@ -153,8 +153,8 @@ else:
 #    with Client("tcp://10.0.0.1:8786") as client:
 #        result = initguide.sweep(grid, data, executor=client.get_executor())
 #
-# On Linux, Dask has its workers give memory back as soon as it is free, which nearly doubles the
-# time of a training: :ref:`speed` has the numbers. So, on each machine with workers, write into
+# On Linux, Dask has its workers give memory back as soon as it is free, which can double the time
+# of a training; the page :ref:`speed` has the numbers. So, on each machine with workers, write into
 # ``~/.config/dask/distributed.yaml``:
 #
 # .. code-block:: yaml
