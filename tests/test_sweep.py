@@ -952,6 +952,7 @@ import abc
 import functools
 import itertools
 import multiprocessing
+import signal
 import types
 from concurrent.futures import ProcessPoolExecutor
 import torch
@@ -973,6 +974,8 @@ def main(store=None, executor=None):
     return sweep(grid, noise(), model=Faulty, store=store, **keywords)
 
 def work(store, told, method=None):
+    # Whoever runs the tests behind a shell's "&" has interrupts switched off, and so have children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if method is not None:
         context = multiprocessing.get_context(method)
         main(store, executor=functools.partial(ProcessPoolExecutor, 2, mp_context=context))
