@@ -102,14 +102,14 @@ def tables(results: timing.Results) -> Mapping[str, Table]:
             way: [1000 * x / runs for x in timing.column(results, f"{way}, {length}", "seconds")]
             for way in ways
         }
+        middle = {way: timing.median(numbers) for way, numbers in single.items()}
         for way in ways:
-            more = [a - b for a, b in zip(single[way], single["processes"], strict=True)]
             row = (
                 way,
                 runs,
                 train,
                 timing.summary(single[way]),
-                None if way == "processes" else timing.median(more),
+                None if way == "processes" else middle[way] - middle["processes"],
                 timing.summary(timing.column(results, f"{way}, {length}", "start"), 2),
             )
             for name, value in zip(columns, row, strict=True):

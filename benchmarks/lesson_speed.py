@@ -400,7 +400,7 @@ def tables(results: timing.Results) -> Mapping[str, Table]:
                 "library": libraries,
                 "the lesson's products, GFLOP/s": [timing.summary(x) for x in rows["own"]],
                 "large products, GFLOP/s": [timing.summary(x) for x in rows["large"]],
-                "seconds for one run's": [timing.summary(x) for x in floors.values()],
+                "seconds for a run's products": [timing.summary(x) for x in floors.values()],
             },
             caption="How fast the libraries multiply matrices of float32, on all cores",
             note=timing.note(
