@@ -129,7 +129,7 @@ def _forward(
 
 
 def _each(forwards: Sequence[Callable[[Tensor], Tensor]], x: Tensor) -> Tensor:
-    parts = x.chunk(len(forwards))
+    parts = _by_network(x, len(forwards))
     return _joined([forward(part) for forward, part in zip(forwards, parts, strict=True)])
 
 

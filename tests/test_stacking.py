@@ -244,12 +244,16 @@ def test_onednn_is_found_whatever_the_default_dtype():
         stacking._onednn_works.cache_clear()
 
 
-@pytest.mark.parametrize("inputs", [160, 16])
-def test_a_batch_that_is_not_for_all_networks(inputs):
+@pytest.mark.parametrize("build", [partial(nn.Linear, 160, 110), partial(nn.Linear, 160, 9)])
+@pytest.mark.parametrize("rows", [(10,), (10, 2)])
+def test_a_batch_that_is_not_for_all_networks(build, rows):
     """What cannot be shared out equally is refused, not computed with some of the networks."""
-    layers = _several(lambda: nn.Linear(inputs, 110), 4)
-    with stacking.quick_layers(layers, [Generator()]), pytest.raises(RuntimeError, match="shape"):
-        layers[0](torch.ones(10, inputs))
+    for layers in (_several(build, 4), _several(partial(nn.LayerNorm, 160), 4)):
+        with (
+            stacking.quick_layers(layers, [Generator()]),
+            pytest.raises(RuntimeError, match="shape"),
+        ):
+            layers[0](torch.ones(*rows, 160))
 
 
 def test_a_dropout_rate_that_changes(data):
