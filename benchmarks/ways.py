@@ -3,9 +3,10 @@
     python benchmarks/ways.py [--repeats 3]
 
 On each core goes a thread, with networks that it trains alone (one after the other), side by side
-or stacked, as `initguide.stacking` says; or a process, with networks alone. The networks have two
-hidden layers, of h and h/2 units. Each way first does a few runs that do not count, in which
-processes start and load the images. A second table is about tiny networks by the thousand.
+or stacked, as `initguide.stacking` says, or by compiled steps; or a process, with networks alone.
+The networks have two hidden layers, of h and h/2 units. Each way first does a few runs that do not
+count, in which processes start and load the images. A second table is about tiny networks by the
+thousand.
 """
 
 import functools
@@ -22,7 +23,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import initguide
-from initguide import Table, stacking
+from initguide import Table, compiled, stacking
 from initguide.initializers import seeded
 from initguide.stacking import cores
 from initguide.training import train_many
@@ -68,6 +69,7 @@ def many(pool: Executor, way: str, hidden: int, runs: int) -> float:
         "alone": 1,
         "side by side": stacking.ABREAST,
         "stacked": stacking.stack_size(count),
+        "compiled": stacking.group_size(count),
     }
     groups = math.ceil(math.ceil(runs / sizes[way]) / cores()) * cores()
     ends = [runs * k // groups for k in range(groups + 1)]
@@ -101,6 +103,7 @@ WAYS: dict[str, Callable[[int, int], timing.Numbers]] = {
     "side by side": functools.partial(threads, "side by side"),
     "stacked": functools.partial(threads, "stacked"),
     "processes": processes,
+    "compiled": functools.partial(threads, "compiled"),
 }
 
 
@@ -163,7 +166,6 @@ def tables(results: timing.Results) -> Mapping[str, Table]:
     settings = results["settings"]
     sizes = {int(hidden): runs for hidden, runs in settings["runs"].items()}
     parameters = {int(hidden): number for hidden, number in settings["parameters"].items()}
-    chosen = {int(hidden): way for hidden, way in settings["chosen"].items()}
     columns: dict[str, list[object]] = {
         "hidden units": [f"{hidden}, {hidden // 2}" for hidden in sizes],
         "parameters": [parameters[hidden] for hidden in sizes],
@@ -178,7 +180,8 @@ def tables(results: timing.Results) -> Mapping[str, Table]:
             )
             for hidden, runs in sizes.items()
         ]
-    columns["the package takes"] = [chosen[hidden] for hidden in sizes]
+    columns["the package takes"] = list(settings["chosen"].values())
+    columns["without a compiler"] = list(settings["without a compiler"].values())
     tiny = settings["tiny"]
     speeds = {
         way: [networks / seconds for seconds in timing.column(results, way, "seconds")]
@@ -211,6 +214,7 @@ def main() -> None:
     sizes = {8: 4, 256: 4} if options.quick else HIDDEN
     tiny = dict(zip(TINY_WAYS, (4, 64) if options.quick else (128, TINY), strict=True))
     networks = {hidden: network(hidden) for hidden in sizes}
+    assert compiled.works(), "this benchmark needs a C compiler, to compare it with doing without"
     timing.run(
         __file__,
         options,
@@ -225,6 +229,9 @@ def main() -> None:
             "runs": sizes,
             "parameters": {h: sum(p.numel() for p in n.parameters()) for h, n in networks.items()},
             "chosen": {hidden: stacking.plan(net).way for hidden, net in networks.items()},
+            "without a compiler": {
+                hidden: stacking.plan(net, compiling=False).way for hidden, net in networks.items()
+            },
             "tiny": tiny,
         },
     )

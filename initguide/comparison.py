@@ -42,8 +42,8 @@ from initguide.training import (
     Dataset,
     OptimizerFactory,
     Run,
+    check_optimizer,
     check_settings,
-    make_optimizer,
     uses_global_generator,
 )
 
@@ -905,7 +905,7 @@ def compare_init_weights(
         for label, scheme in named.items()
     ]
     trial = jobs[0].build()
-    make_optimizer(optimizer, trial.parameters(), learning_rate)  # refuses a wrong one at once
+    check_optimizer(optimizer, trial, learning_rate)
     if executor is None and (
         torch.device(device).type != "cpu" or uses_global_generator(trial, data.train.images[:2])
     ):
@@ -1607,7 +1607,7 @@ def _check_values(
             if not isinstance(network, nn.Module):
                 kind = type(network).__name__
                 raise TypeError(f"model is of type {kind}; it must be a torch.nn.Module")
-            make_optimizer(tried["optimizer"], network.parameters(), tried["learning_rate"])
+            check_optimizer(tried["optimizer"], network, tried["learning_rate"])
 
 
 def _unwrapped(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """Many networks of one shape, computed together.
 
-A small network leaves a processor idle: most of a training step is overhead. This module shares it
-in two ways, and `plan` says which suits a network:
+A small network leaves a processor idle: most of a training step is overhead. Where compiled steps
+can be had, they have none (`initguide.compiled`). For other networks, this module shares it in two
+ways, and `plan` says which suits a network:
 
 - **side by side**: the images of all networks go through the layers as one long batch. Layers with
   parameters work on each network's part by itself; all else is done once. Each network gets the
@@ -35,12 +36,12 @@ from torch.func import functional_call
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
+from initguide import compiled
+from initguide.compiled import BETA_1, BETA_2, EPSILON, MOMENTUM
 from initguide.generators import seeded
 
 __all__ = ["Fits", "Plan", "StackWarning", "fit_many", "plan", "quick_layers", "side_by_side"]
 
-MOMENTUM = {"sgd": 0.0, "momentum": 0.9}
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # torch's defaults for Adam
 NAMED = ("adam", *MOMENTUM)
 
 
@@ -346,7 +347,7 @@ class Plan(NamedTuple):
     Attributes
     ----------
     way
-        ``"stacked"``, ``"side by side"`` or ``"alone"``.
+        ``"compiled"``, ``"stacked"``, ``"side by side"`` or ``"alone"``.
     size
         How many at a time, at least 1.
     """
@@ -361,30 +362,37 @@ LARGE = 1_000_000  # parameters from which a network keeps a core busy by itself
 ABREAST = 5  # networks side by side: more gain nothing
 STACK = 2**21  # parameters of a stack: with more, it leaves the caches
 PART = 2**19  # the same for `fit_many`, whose data are few
+GROUP = 2**18  # parameters of the networks that are handed to compiled steps at a time
 LOOK, SPARE = 10, 7 / 8  # steps between looks at what diverged; the share left for which to sort
 
 
-def plan(model: nn.Module, optimizer: object = "adam") -> Plan:
+def plan(model: nn.Module, optimizer: object = "adam", *, compiling: bool = True) -> Plan:
     """How to train many networks like this one.
 
-    Networks on a GPU are stacked, as many as there are. On a CPU, fully connected networks whose
-    layers have less than 15,000 parameters on average are stacked, 20 to 256 at a time; those of up
-    to a million parameters go side by side, by five. All others go alone: they keep a core busy.
-    ``benchmarks/ways.py`` measures what this rule stands on.
+    Networks on a GPU are stacked, as many as there are. On a CPU, networks of up to a million
+    parameters that compiled steps can train (`initguide.compiled.fits`) are trained by them, one
+    after the other. Of the rest, fully connected networks whose layers have less than 15,000
+    parameters on average are stacked, 20 to 256 at a time; those of up to a million parameters go
+    side by side, by five. All others go alone: they keep a core busy. ``benchmarks/ways.py``
+    measures what this rule stands on.
 
     Parameters
     ----------
     model
         One of the networks.
     optimizer
-        A name, as for `initguide.training.train`. With a function, nothing is stacked: it may look
-        at a whole tensor at once.
+        A name, as for `initguide.training.train`. With a function, nothing is compiled or stacked:
+        it may look at a whole tensor at once.
+    compiling
+        Whether compiled steps may be used where there are any.
 
     Examples
     --------
-    >>> from initguide.models import Net
-    >>> plan(Net()), plan(Net(16, 16))
-    (Plan(way='side by side', size=5), Plan(way='stacked', size=161))
+    >>> from initguide.models import mlp
+    >>> for widths in ([784, 256, 128, 10], [784, 16, 16, 10]):
+    ...     print(plan(mlp(widths, nn.Tanh)))
+    Plan(way='side by side', size=5)
+    Plan(way='stacked', size=161)
     """
     count = sum(p.numel() for p in model.parameters())
     named = isinstance(optimizer, str) and optimizer in NAMED
@@ -392,12 +400,19 @@ def plan(model: nn.Module, optimizer: object = "adam") -> Plan:
         return Plan("stacked", 2**20) if named else Plan("alone", 1)
     holders = [m for m in model.modules() if _holds_something(m)]
     layers = sum(type(m) is nn.Linear for m in holders)
+    if compiling and named and 0 < count < LARGE and compiled.fits(model):
+        return Plan("compiled", group_size(count))
     if not layers or not all(isinstance(m, _CONNECTED) for m in holders) or count >= LARGE:
         return Plan("alone", 1)
     has_buffers = any(True for _ in model.buffers())
     if named and count / layers < SMALL and not has_buffers:
         return Plan("stacked", stack_size(count))
     return Plan("side by side", ABREAST)
+
+
+def group_size(count: int) -> int:
+    """How many networks of so many parameters are handed to compiled steps at a time."""
+    return max(1, min(GROUP // count, 64))
 
 
 def stack_size(count: int) -> int:

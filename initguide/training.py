@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from initguide import compiled
 from initguide.initializers import seeded
 from initguide.stacking import (
     NAMED,
@@ -321,7 +322,7 @@ def train(
         seeds=[seed],
         labels=[label],
         stop=stop,
-        way="alone",
+        way="compiled" if plan(model, optimizer).way == "compiled" else "alone",
     )
     return run
 
@@ -341,10 +342,11 @@ def train_many(
 ) -> list[Run]:
     """Train several models at once on one thread: what `train` does, in less time.
 
-    Models of the same shape share what there is to share, see `initguide.stacking`. Others are
-    trained one after the other. Side by side, each model gets the numbers that `train` gives it, to
-    the last bit; stacked, the same to rounding. Models that share a seed see the same mini-batches
-    in the same order, and the same dropout masks.
+    Models that compiled steps can train (`initguide.compiled`) are trained one after the other, and
+    get the numbers that `train` gives them. Others of the same shape share what there is to share,
+    see `initguide.stacking`: side by side, each gets the numbers that it gets alone, to the last
+    bit; stacked, the same to rounding. Models that share a seed see the same mini-batches in the
+    same order, and the same dropout masks.
 
     Parameters
     ----------
@@ -355,8 +357,8 @@ def train_many(
     learning_rates, seeds, labels
         S of each.
     way
-        ``"side by side"``, ``"stacked"`` or ``"alone"``; by default, what `initguide.stacking.plan`
-        says. Models that cannot be trained in that way are trained alone.
+        ``"compiled"``, ``"side by side"``, ``"stacked"`` or ``"alone"``; by default, what
+        `initguide.stacking.plan` says. Models that cannot be trained in that way are trained alone.
 
     Returns
     -------
@@ -373,11 +375,11 @@ def train_many(
             f"there are {len(models)} models, {len(learning_rates)} learning_rates, {len(seeds)} "
             f"seeds and {len(labels)} labels; give as many of each"
         )
-    if way not in (None, "side by side", "stacked", "alone"):
-        raise ValueError(f"way is {way!r}; it must be 'side by side', 'stacked', 'alone' or None")
+    if way not in (None, *WAYS):
+        raise ValueError(f"way is {way!r}; it must be {', '.join(map(repr, WAYS))} or None")
     for rate, seed in zip(learning_rates, seeds, strict=True):
         check_settings(epochs=epochs, batch_size=batch_size, learning_rate=rate, seed=seed)
-    _check_optimizer(optimizer)
+    check_name(optimizer)
     if not len(data.train.labels):
         raise ValueError("there are no images to train the model on")
     asked = [
@@ -412,6 +414,7 @@ class _Common(NamedTuple):
     stop: Stop | None
 
 
+WAYS = ("compiled", "side by side", "stacked", "alone")
 Way = Callable[[Sequence[_Asked], _Common], list[Run] | None]
 
 
@@ -420,16 +423,49 @@ def _together(models: Sequence[nn.Module], common: _Common, way: str | None) -> 
     if not models:
         return None
     optimizer, images = common.optimizer, common.data.train.images
-    way = way or plan(models[0], optimizer).way
-    if way == "alone" or (len(models) == 1 and way == "side by side"):
-        return None
-    if uses_global_generator(models[0], images[:2]):
+    planned = way or plan(models[0], optimizer).way
+    if planned == "compiled":
+        labels = common.data.train.labels
+        if optimizer in NAMED and all(compiled.takes(m, images, labels) for m in models):
+            return _compiled
+        planned = way or plan(models[0], optimizer, compiling=False).way
+    way = planned if len(models) > 1 or planned == "stacked" else "alone"
+    if way in ("compiled", "alone") or uses_global_generator(models[0], images[:2]):
         return None
     if way == "stacked" and optimizer in NAMED and stackable(models, images[:2]):
         return _stacked
     if way == "side by side" and side_by_side(models, images, common.batch_size):
         return _side_by_side
     return None
+
+
+def _compiled(asked: Sequence[_Asked], common: _Common) -> list[Run]:
+    """Train models by compiled steps, one after the other."""
+    runs = []
+    for one in asked:
+        start = time.perf_counter()
+        feed = _Feed([one.seed], common, torch.device("cpu"))
+        network = compiled.Connected(
+            one.model,
+            feed.images,
+            feed.labels,
+            batch_size=common.batch_size,
+            optimizer=cast(str, common.optimizer),
+            learning_rate=one.rate,
+            masks=feed.masks[0],
+        )
+        record = _Record(1)
+        try:
+            for leg in feed.legs():
+                for loss in network.steps(torch.cat(leg, dim=1)[0]).split(1):
+                    record.add(loss)
+                if not record.left([0]) or (common.stop and common.stop.is_set()):
+                    break
+        finally:
+            network.give_back()
+        one.model.train()
+        runs += _timed([_looked_at(one, record.of(0), common)], start)
+    return runs
 
 
 def _side_by_side(asked: Sequence[_Asked], common: _Common) -> list[Run]:
@@ -462,12 +498,7 @@ def _side_by_side(asked: Sequence[_Asked], common: _Common) -> list[Run]:
                 alive = left
             if not alive or (common.stop and common.stop.is_set()):
                 break
-        parts = (common.data.valid, common.data.test)
-        runs = []
-        for i, one in enumerate(asked):
-            with quick_layers([one.model], [feed.masks[i]]):
-                looks = (functools.partial(evaluate, one.model, split) for split in parts)
-                runs.append(_measured(one, record.of(i), *looks))
+        runs = [_looked_at(one, record.of(i), common) for i, one in enumerate(asked)]
     return _timed(runs, start)
 
 
@@ -646,6 +677,14 @@ class _OwnSteps:
             optimizer.step()
 
 
+def _looked_at(one: _Asked, losses: NDArray[np.float32], common: _Common) -> Run:
+    """What came of a run, measured with its own model."""
+    parts = (common.data.valid, common.data.test)
+    looks = (functools.partial(evaluate, one.model, split) for split in parts)
+    with quick_layers([one.model], []):
+        return _measured(one, losses, *looks)
+
+
 def _measured(one: _Asked, losses: NDArray[np.float32], *looks: Callable[[], Evaluation]) -> Run:
     """Look at the validation and then the test images, if there is something to see."""
     valid = test = Evaluation(math.nan, math.nan)
@@ -699,12 +738,21 @@ def make_optimizer(
     optimizer: str | OptimizerFactory, parameters: Iterable[nn.Parameter], learning_rate: float
 ) -> torch.optim.Optimizer:
     """Make an optimizer from a name or a function; see `train` for both."""
-    _check_optimizer(optimizer)
+    check_name(optimizer)
     make = OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
     return make(parameters, lr=learning_rate)
 
 
-def _check_optimizer(optimizer: str | OptimizerFactory) -> None:
+def check_optimizer(optimizer: str | OptimizerFactory, model: nn.Module, rate: float) -> None:
+    """Refuse an unknown name, or a function that cannot make an optimizer for a model."""
+    check_name(optimizer)
+    # Making one of torch's own would tell nothing, and starting torch.optim takes a second or more.
+    if not isinstance(optimizer, str):
+        make_optimizer(optimizer, model.parameters(), rate)
+
+
+def check_name(optimizer: str | OptimizerFactory) -> None:
+    """Refuse the name of an optimizer that is none."""
     if isinstance(optimizer, str) and optimizer not in OPTIMIZERS:
         raise ValueError(
             f"unknown optimizer {optimizer!r}; the names are {', '.join(OPTIMIZERS)}, and a "
@@ -718,6 +766,8 @@ def uses_global_generator(model: nn.Module, example: Tensor) -> bool:
     Found out by running a copy of the model on the example and watching for operations that torch
     itself marks as random. `torch.nn.Dropout` does not count: `train` gives it a generator.
     """
+    if compiled.knows(model):
+        return False  # watching would start parts of torch that take a second or more
     try:
         trial = copy.deepcopy(model).train()
     except (RuntimeError, TypeError):  # cannot be copied, so expect the worst

@@ -26,6 +26,7 @@ ORDER = (
     "theory",
     "propagation",
     "checkup",
+    "compiled",
     "stacking",
     "training",
     "store",
@@ -43,7 +44,6 @@ LEAVES = (
     "models",
     "initializers",
     "activations",
-    "stacking",
     "store",
 )
 

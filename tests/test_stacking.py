@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Generator, nn
 
-from initguide import jobs, stacking, training
+from initguide import compiled, jobs, stacking, training
 from initguide.jobs import Job, run_jobs, run_together
 from initguide.models import Net, mlp
 from initguide.stacking import (
@@ -29,6 +29,13 @@ from initguide.stacking import (
     stackable,
 )
 from initguide.training import evaluate, make_optimizer, train, train_many
+
+
+@pytest.fixture(autouse=True)
+def _without_a_compiler(monkeypatch):
+    """What is tested here is what happens where no compiler is; tests/test_compiled.py has both."""
+    monkeypatch.setattr(compiled, "works", lambda: False)
+    monkeypatch.setenv("INITGUIDE_CC", "off")  # for processes that are started
 
 
 @pytest.fixture(scope="module")
