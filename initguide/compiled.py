@@ -53,6 +53,7 @@ FLAGS = (
 # What the named optimizers are; the last are torch's defaults for Adam.
 MOMENTUM = {"sgd": 0.0, "momentum": 0.9}
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+LARGEST_BATCH = 4096  # with larger ones, the activations leave the caches
 SECONDS = 60  # more than a compiler needs on any machine
 CHECK_RATE = 0.01
 
@@ -95,8 +96,8 @@ def knows(model: nn.Module) -> bool:
     return _layers(model) is not None
 
 
-def takes(model: nn.Module, images: Tensor, labels: Tensor) -> bool:
-    """Whether compiled steps can train a network on these data.
+def takes(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> bool:
+    """Whether compiled steps can train a network on these data, and mini-batches are small enough.
 
     Parameters
     ----------
@@ -106,9 +107,13 @@ def takes(model: nn.Module, images: Tensor, labels: Tensor) -> bool:
         (N, …) as the network takes them.
     labels
         (N,) numbers of the classes.
+    batch_size
+        Images in a mini-batch. With many thousands, PyTorch is as fast.
     """
     layers = _layers(model)
     if not layers or not works() or not len(images) or len(images) != len(labels):
+        return False
+    if min(batch_size, len(images)) > LARGEST_BATCH:
         return False
     plain = all(
         type(data) is Tensor

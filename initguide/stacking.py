@@ -359,6 +359,7 @@ class Plan(NamedTuple):
 # What the rule below stands on is measured by benchmarks/ways.py.
 SMALL = 15_000  # parameters a layer below which stacking wins
 LARGE = 1_000_000  # parameters from which a network keeps a core busy by itself
+LARGEST = 4_000_000  # parameters up to which compiled steps have been measured
 ABREAST = 5  # networks side by side: more gain nothing
 STACK = 2**21  # parameters of a stack: with more, it leaves the caches
 PART = 2**19  # the same for `fit_many`, whose data are few
@@ -369,7 +370,7 @@ LOOK, SPARE = 10, 7 / 8  # steps between looks at what diverged; the share left 
 def plan(model: nn.Module, optimizer: object = "adam", *, compiling: bool = True) -> Plan:
     """How to train many networks like this one.
 
-    Networks on a GPU are stacked, as many as there are. On a CPU, networks of up to a million
+    Networks on a GPU are stacked, as many as there are. On a CPU, networks of up to four million
     parameters that compiled steps can train (`initguide.compiled.fits`) are trained by them, one
     after the other. Of the rest, fully connected networks whose layers have less than 15,000
     parameters on average are stacked, 20 to 256 at a time; those of up to a million parameters go
@@ -400,7 +401,7 @@ def plan(model: nn.Module, optimizer: object = "adam", *, compiling: bool = True
         return Plan("stacked", 2**20) if named else Plan("alone", 1)
     holders = [m for m in model.modules() if _holds_something(m)]
     layers = sum(type(m) is nn.Linear for m in holders)
-    if compiling and named and 0 < count < LARGE and compiled.fits(model):
+    if compiling and named and 0 < count < LARGEST and compiled.fits(model):
         return Plan("compiled", group_size(count))
     if not layers or not all(isinstance(m, _CONNECTED) for m in holders) or count >= LARGE:
         return Plan("alone", 1)

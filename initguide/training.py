@@ -425,8 +425,8 @@ def _together(models: Sequence[nn.Module], common: _Common, way: str | None) -> 
     optimizer, images = common.optimizer, common.data.train.images
     planned = way or plan(models[0], optimizer).way
     if planned == "compiled":
-        labels = common.data.train.labels
-        if optimizer in NAMED and all(compiled.takes(m, images, labels) for m in models):
+        given = (images, common.data.train.labels, common.batch_size)
+        if optimizer in NAMED and all(compiled.takes(model, *given) for model in models):
             return _compiled
         planned = way or plan(models[0], optimizer, compiling=False).way
     way = planned if len(models) > 1 or planned == "stacked" else "alone"
