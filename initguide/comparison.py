@@ -801,9 +801,9 @@ def compare_init_weights(
     evaluation mode. A run whose loss turns to NaN or infinity is a result too: it is reported as
     diverged.
 
-    Runs are spread over the processor's cores, several networks at a time on each (see
-    `initguide.stacking`), and the results do not depend on how many cores there are. On a GPU, all
-    networks are trained at once. torch's global generators are left as they were. If a run raises
+    Runs are spread over the processor's cores, and the results do not depend on how many there are.
+    `initguide.stacking.plan` chooses how a core trains its networks. On a GPU, all networks are
+    trained at once. torch's global generators are left as they were. If a run raises
     an error, that is raised, and the others are stopped.
 
     Parameters
@@ -1334,10 +1334,10 @@ def sweep(
     size is the same). A run whose loss turns to NaN or infinity is a result: it diverged. A run
     that raises an error is recorded as failed, with the reason, and the others go on.
 
-    Networks of one shape are trained together (see `initguide.stacking`): several at a time on each
-    core, and all at once on a GPU. The numbers do not depend on where on a processor the runs are
-    done: each uses one thread, and all its random numbers come from its seed. On a GPU, dropout
-    masks also depend on which runs are trained together.
+    `initguide.stacking.plan` chooses how each core trains its networks: by compiled steps where it
+    can, or several at a time. On a GPU, all are trained at once. The numbers do not depend on where
+    on a processor the runs are done: each uses one thread, and all its random numbers come from its
+    seed. On a GPU, dropout masks also depend on which runs are trained together.
 
     Parameters
     ----------

@@ -24,7 +24,6 @@ import contextlib
 import ctypes
 import functools
 import hashlib
-import itertools
 import math
 import os
 import shlex
@@ -32,7 +31,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -135,12 +134,21 @@ def takes(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> 
 def _layers(model: nn.Module) -> list[_Layer] | None:
     """Layers of a network, or ``None`` if the compiled steps know nothing of what it does."""
     parts = _parts(model)
-    if parts is None or any(_is_changed(module) for module in (model, *model.modules())):
+    watched = nn.modules.module._has_any_global_hook()  # noqa: SLF001  torch has no public name
+    if parts is None or watched or any(_is_changed(module) for module in model.modules()):
         return None
+    layers = _chain(parts)
+    return layers if layers and _are_plain([layer.linear for layer in layers]) else None
+
+
+def _chain(parts: Iterable[Any]) -> list[_Layer] | None:
+    """Layers that some modules make one behind the other, if these are in the order we know."""
     layers: list[_Layer] = []
     for part in parts:
         kind = type(part)
         if kind is nn.Linear:
+            if layers and layers[-1].linear.out_features != part.in_features:
+                return None
             layers.append(_Layer(part))
         elif kind is nn.Flatten and (part.start_dim, part.end_dim) == (1, -1):
             if layers:
@@ -151,13 +159,7 @@ def _layers(model: nn.Module) -> list[_Layer] | None:
             layers[-1] = layers[-1]._replace(dropout=part.p)
         elif kind is not nn.Identity:
             return None
-    if not layers or layers[-1] != _Layer(layers[-1].linear):
-        return None
-    fitting = all(
-        below.linear.out_features == above.linear.in_features
-        for below, above in itertools.pairwise(layers)
-    )
-    return layers if fitting and _are_plain([layer.linear for layer in layers]) else None
+    return layers if layers and layers[-1] == _Layer(layers[-1].linear) else None
 
 
 def _parts(model: nn.Module) -> list[Any] | None:
@@ -322,12 +324,13 @@ class Connected:
 
     @torch.no_grad()
     def give_back(self) -> None:
-        """Fill the model with the parameters as they are now."""
+        """Fill the model with the parameters as they are now, and drop older gradients."""
         for linear, (weight, bias) in zip(self.linears, self.packed, strict=True):
             units = weight.transpose(1, 2).flatten(0, 1)
             linear.weight.copy_(units[: linear.out_features])
             if linear.bias is not None:
                 linear.bias.copy_(bias[: linear.out_features])
+            linear.zero_grad()
 
     def _fill(self, own: _CLayer, layer: _Layer, below: int) -> None:
         """Tell C about a layer, whose layer below has panels of that width."""

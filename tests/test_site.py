@@ -441,7 +441,10 @@ def test_every_page_becomes_a_clean_notebook(page, tmp_path):
 # -- Freshness -------------------------------------------------------------------------------------
 
 
-USING = "from initguide import initializers as init\nimport initguide\ninitguide.train\ninit.he()\n"
+USING = (
+    "from initguide import initializers as init, training\nimport initguide\ninitguide.train\n"
+    "init.he()\ntraining.train()\n"
+)
 
 
 @pytest.fixture
@@ -451,6 +454,9 @@ def repository(tmp_path, monkeypatch):
         "initguide/__init__.py": "",
         "initguide/data.py": "x = 1",
         "initguide/initializers.py": "def f():\n    from initguide.tables import Table",
+        "initguide/training.py": "from initguide import compiled",
+        "initguide/compiled.py": "",
+        "initguide/connected.c": "",
         "initguide/tables.py": "",
         "initguide/plots.py": "from initguide.tables import Table",
         "initguide/sample/images.bin": "pixels",
@@ -494,6 +500,7 @@ def test_pages_run_again_when_something_they_measure_changed(repository):
         "initguide/__init__.py",
         "initguide/initializers.py",
         "initguide/tables.py",  # through initializers
+        "initguide/connected.c",  # through training, which uses compiled steps
         "docs/_ext/figures.py",
         "docs/conf.py",
         "examples/lesson/words.txt",  # beside the page

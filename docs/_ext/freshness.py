@@ -39,14 +39,16 @@ def dependencies(root: Path, page: Path) -> list[Path]:
 
 
 def surroundings() -> list[str]:
-    """The interpreter, the libraries and the data source, in words."""
+    """The interpreter, the libraries, the data source and the way of training, in words."""
+    from initguide import compiled  # noqa: PLC0415  loads torch
     from initguide.data import fashion_mnist  # noqa: PLC0415  loads the images
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the pages themselves say when they use the sample
         source = fashion_mnist().source
     libraries = [f"{name} {version(name)}" for name in LIBRARIES]
-    return [f"Python {platform.python_version()}", *libraries, source]
+    steps = "compiled steps" if compiled.works() else "no compiler"
+    return [f"Python {platform.python_version()}", *libraries, source, steps]
 
 
 def fingerprint(files: Iterable[Path], words: Iterable[str]) -> str:

@@ -97,7 +97,8 @@ def files_used(script: Path) -> list[Path]:
     """Files of the package that a script's results may depend on.
 
     These are the modules in which the names that it mentions live, those that they import in turn,
-    the package's own file, and, for the data set, the embedded sample.
+    the package's own file, and what belongs to them: the embedded sample to the data set, the C
+    file to compiled steps.
     """
     known = module_files()
     seen: set[str] = set()
@@ -109,4 +110,6 @@ def files_used(script: Path) -> list[Path]:
     files = [PACKAGE / "__init__.py", *(known[module] for module in seen)]
     if "data" in seen:
         files += [path for path in (PACKAGE / "sample").iterdir() if path.is_file()]
+    if "compiled" in seen:
+        files += PACKAGE.glob("*.c")
     return sorted(files)

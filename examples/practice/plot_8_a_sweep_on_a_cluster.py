@@ -25,7 +25,7 @@ with the same call and the same numbers. Then it kills a sweep half-way, and goe
 # ---------
 # Two schemes, two widths of the first hidden layer, four learning rates, two seeds: a small grid,
 # but :func:`initguide.sweep` takes any. The first argument names what varies, and each combination
-# is trained with each seed. We use few images, so that the page is quick.
+# is trained with each seed. We use a part of the images, so that the page is quick.
 
 import contextlib
 import logging
@@ -45,7 +45,9 @@ grid = {
     "hidden_1": [64, 256],
     "learning_rate": [3e-4, 1e-3, 3e-3, 1e-2],
 }
-data = initguide.fashion_mnist().subset(train=2000, valid=1000, test=1000)
+data = initguide.fashion_mnist()
+count = min(12_000, len(data.train))
+data = data.subset(train=count, valid=1000, test=1000)
 results = {}
 
 
@@ -60,10 +62,10 @@ def timed(way, **where):
 # %%
 # One core, all cores
 # -------------------
-# ``workers=1`` keeps to one core. Without it, the runs are spread over all cores of the machine. On
-# each core, a few networks of one shape are trained side by side, see :mod:`initguide.stacking`.
-# The first training in a process loads more of torch, which takes seconds and shall not count, so
-# we train one network beforehand.
+# ``workers=1`` keeps to one core. Without it, the runs are spread over all cores of the machine.
+# (How each core trains its networks is chosen by :func:`initguide.stacking.plan`.) The first
+# training in a process has to load or compile more than the others, which shall not count, so we
+# train one network beforehand.
 
 initguide.sweep({"seed": [0]}, data)
 timed("one core", workers=1)
@@ -229,7 +231,7 @@ script = f"""
 import initguide
 
 data = initguide.fashion_mnist(source={"sample" if data.is_sample else "auto"!r})
-data = data.subset(train=2000, valid=1000, test=1000)
+data = data.subset(train={count}, valid=1000, test=1000)
 initguide.sweep({grid}, data, seeds=2, workers=1, store={str(store)!r})
 """
 
