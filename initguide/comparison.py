@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 from torch import nn
 
+from initguide.checks import check_whole
 from initguide.initializers import from_name, seeded
 from initguide.jobs import (
     ExecutorLike,
@@ -35,7 +36,6 @@ from initguide.jobs import (
     run_of,
 )
 from initguide.models import Net
-from initguide.stacking import check_whole
 from initguide.store import StoreError, is_store, read
 from initguide.tables import Table
 from initguide.training import (

@@ -53,6 +53,7 @@ FLAGS = (
 MOMENTUM = {"sgd": 0.0, "momentum": 0.9}
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 LARGEST_BATCH = 4096  # with larger ones, the activations leave the caches
+MOMENT = 20_000_000_000  # operations
 SECONDS = 60  # more than a compiler needs on any machine
 CHECK_RATE = 0.01
 
@@ -255,6 +256,11 @@ class Connected:
     library
         The compiled C file; that of `works` if ``None``.
 
+    Attributes
+    ----------
+    in_a_moment
+        How many mini-batches take a few tenths of a second, at least 1. Nothing can stop `steps`.
+
     Raises
     ------
     ValueError
@@ -278,6 +284,8 @@ class Connected:
             raise ValueError("model cannot be trained by compiled steps; ask `fits` first")
         self.library = library
         self.batch_size = min(batch_size, len(images))
+        parameters = sum(layer.linear.weight.numel() for layer in layers)
+        self.in_a_moment = max(1, MOMENT // (6 * parameters * self.batch_size))
         self.kept = [images, labels]  # C knows the addresses of these alone
         self.linears = [layer.linear for layer in layers]
         self.packed: list[tuple[Tensor, Tensor]] = []  # their weights and biases, as C has them

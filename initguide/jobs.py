@@ -47,8 +47,9 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from initguide.checks import check_whole
 from initguide.initializers import Scheme, describe, initialize, seeded
-from initguide.stacking import check_whole, cores, one_thread, plan
+from initguide.stacking import cores, one_thread, plan
 from initguide.store import SETTINGS, Store
 from initguide.training import Dataset, OptimizerFactory, Run, Stop, train_many
 

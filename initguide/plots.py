@@ -12,7 +12,7 @@ style and marker, so that nothing is told by colour alone.
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -28,6 +28,7 @@ from matplotlib.transforms import ScaledTranslation
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from initguide.checks import check_whole
 from initguide.checkup import Checkup
 from initguide.comparison import METRICS, Comparison, Sweep
 from initguide.data import Split
@@ -363,11 +364,6 @@ def _check_result(result: Comparison) -> None:
         raise ValueError("the result holds no runs, so there is nothing to draw")
 
 
-def _check_positive(name: str, value: Any) -> None:
-    if not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"{name} is {value!r}; it must be a whole number, at least 1")
-
-
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
@@ -435,8 +431,8 @@ def plot_losses(
         If ``first`` or ``smooth`` is below 1, or the result is empty.
     """
     if first is not None:
-        _check_positive("first", first)
-    _check_positive("smooth", smooth)
+        check_whole("first", first, 1)
+    check_whole("smooth", smooth, 1)
     _check_result(result)
     ax = _axes(ax, height=3.7 + 0.2 * math.ceil(len(result.labels) / 3))
     before = _text_so_far(ax)
@@ -1128,8 +1124,8 @@ def plot_images(
     ValueError
         If ``count`` or ``columns`` is out of range, or a label has no class.
     """
-    _check_positive("count", count)
-    _check_positive("columns", columns)
+    check_whole("count", count, 1)
+    check_whole("columns", columns, 1)
     if count > len(split.labels):
         raise ValueError(f"count is {count}, but the split holds {len(split.labels):,} images")
     images = split.images[:count].detach().to("cpu").numpy()
@@ -1232,7 +1228,7 @@ def plot_histogram(
     'Histogram of 6 values in 3 bins from 0.00 to 3.00: mean 0.83, standard deviation 0.69, ...'
     >>> plt.close(ax.figure)
     """
-    _check_positive("bins", bins)
+    check_whole("bins", bins, 1)
     _check_range(value_range, "value_range")
     numbers = _numbers(values, "values")
     ax = _axes(ax, height=3.6 if label is None and expected is None else 3.9)
@@ -1319,7 +1315,7 @@ def plot_histograms(
         If there are no rows, a row has no finite value, ``bins`` is below 1, or ``value_range`` is
         not low < high.
     """
-    _check_positive("bins", bins)
+    check_whole("bins", bins, 1)
     _check_range(value_range, "value_range")
     if not named_values:
         raise ValueError("named_values is empty; give at least one name with its values")

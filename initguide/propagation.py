@@ -18,7 +18,7 @@ import textwrap
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Integral, Real
+from numbers import Real
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self, overload
 
@@ -32,6 +32,7 @@ from torch.nn.modules.conv import _ConvTransposeNd
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
+from initguide.checks import check_whole
 from initguide.generators import seeded
 from initguide.initializers import fans
 from initguide.prediction import (
@@ -465,8 +466,9 @@ def measure(
     args, kwargs = arguments_of(inputs)
     if loss is not None and not callable(loss):
         raise TypeError(f"loss is {loss!r}; it must be a function such as F.cross_entropy, or None")
-    request = _Request(bins=_whole("histograms", histograms), quantiles=_check_quantiles(quantiles))
-    seed, jacobian = _whole("seed", seed), _whole("jacobian", jacobian)
+    bins = check_whole("histograms", histograms, 0)
+    request = _Request(bins=bins, quantiles=_check_quantiles(quantiles))
+    seed, jacobian = check_whole("seed", seed, 0), check_whole("jacobian", jacobian, 0)
     name = type(model).__name__
     source = f"{name} in {'training' if model.training else 'evaluation'} mode; inputs: " + (
         describe_arguments(args, kwargs)
@@ -529,14 +531,6 @@ class _Request(NamedTuple):
 
     bins: int
     quantiles: tuple[float, ...]
-
-
-def _whole(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
-        raise ValueError(f"{name} is {value!r}; it must be a whole number, at least 0")
-    if value >= 2**63:
-        raise ValueError(f"{name} is {value}; it must be below 2**63")
-    return int(value)
 
 
 def _check_quantiles(quantiles: Sequence[float]) -> tuple[float, ...]:

@@ -23,7 +23,6 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from numbers import Integral
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple, cast
 
@@ -37,6 +36,7 @@ from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
 from initguide import compiled
+from initguide.checks import check_whole
 from initguide.compiled import BETA_1, BETA_2, EPSILON, MOMENTUM
 from initguide.generators import seeded
 
@@ -1111,12 +1111,6 @@ def _checked(model: nn.Module, parameters: Mapping[str, Tensor]) -> dict[str, Te
     return {name: parameters[name] for name in wanted}
 
 
-def check_whole(name: str, value: object, least: int) -> None:
-    """Refuse what is not a whole number, or too small, naming the argument and its range."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ValueError(f"{name} is {value!r}; it must be a whole number, at least {least}")
-
-
 def _rates(learning_rate: float | Tensor, count: int) -> Tensor:
     rates = torch.as_tensor(learning_rate, dtype=torch.float32).detach()
     if rates.ndim == 0:
@@ -1136,6 +1130,4 @@ def _numbers(seeds: int | Sequence[int], count: int) -> list[int]:
     numbers = list(seeds) if isinstance(seeds, Iterable) else [seeds] * count
     if len(numbers) != count:
         raise ValueError(f"seeds has {len(numbers)} numbers; give one, or {count}")
-    if bad := [n for n in numbers if isinstance(n, bool) or not isinstance(n, Integral) or n < 0]:
-        raise ValueError(f"seeds is or has {bad[0]!r}; it must be whole numbers, at least 0")
-    return [int(n) for n in numbers]
+    return [check_whole("seeds", number, 0) for number in numbers]

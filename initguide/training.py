@@ -19,6 +19,7 @@ from torch import Generator, Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from initguide import compiled
+from initguide.checks import check_whole
 from initguide.initializers import seeded
 from initguide.stacking import (
     NAMED,
@@ -26,7 +27,6 @@ from initguide.stacking import (
     Stack,
     StackedSteps,
     Streams,
-    check_whole,
     device_of,
     one_thread,
     plan,
@@ -456,7 +456,7 @@ def _compiled(asked: Sequence[_Asked], common: _Common) -> list[Run]:
         )
         record = _Record(1)
         try:
-            for leg in feed.legs():
+            for leg in feed.legs(min(feed.LEG, network.in_a_moment)):
                 for loss in network.steps(torch.cat(leg, dim=1)[0]).split(1):
                     record.add(loss)
                 if not record.left([0]) or (common.stop and common.stop.is_set()):
@@ -590,7 +590,7 @@ def _evaluate_stack(stack: Stack, split: Split) -> list[Evaluation]:
 class _Feed(Streams):
     """The mini-batches of several runs."""
 
-    LEG = 16  # batches between two looks at whether the losses are finite
+    LEG = 16  # at most so many batches between two looks at whether the losses are finite
 
     def __init__(self, seeds: Sequence[int], common: _Common, device: torch.device) -> None:
         super().__init__(seeds, device)
@@ -600,12 +600,12 @@ class _Feed(Streams):
         self.epochs, self.batch_size = common.epochs, common.batch_size
         self.room = torch.empty(0)  # for a mini-batch of several runs: new memory takes time
 
-    def legs(self) -> Iterator[list[Tensor]]:
+    def legs(self, size: int = LEG) -> Iterator[list[Tensor]]:
         """Mini-batches of all epochs, some at a time: (seeds, n) the numbers of the images."""
         for _ in range(self.epochs):
             batches = self.shuffled(len(self.labels)).split(self.batch_size, dim=1)
-            for start in range(0, len(batches), self.LEG):
-                yield list(batches[start : start + self.LEG])
+            for start in range(0, len(batches), size):
+                yield list(batches[start : start + size])
 
     def take(self, numbers: Tensor) -> Batch:
         """Images and labels, one run's behind the other's."""
@@ -724,8 +724,6 @@ def check_settings(*, epochs: int, batch_size: int, learning_rate: float, seed: 
         ("seed", seed, 0),
     ):
         check_whole(name, value, least)
-    if seed >= 2**63:
-        raise ValueError(f"seed is {seed!r}; it must be below 2⁶³")
     if (
         isinstance(learning_rate, bool)
         or not isinstance(learning_rate, Real)

@@ -312,6 +312,25 @@ def test_stopped_early(data):
 
 
 @needs_compiler
+@pytest.mark.parametrize(("width", "batch", "steps"), [(8, 32, 16), (1500, 4000, 1)])
+def test_looks_at_stop_every_now_and_then(noise, monkeypatch, width, batch, steps):
+    """Large networks and mini-batches are handed to C one at a time."""
+    images = noise(20, 0)
+    images.images, images.labels = images.images.repeat(800, 1, 1, 1), images.labels.repeat(800)
+    given = SimpleNamespace(train=images, valid=noise(5, 1), test=noise(5, 2))
+    stop, seen = Event(), []
+
+    def watched(_, order):
+        seen.append(len(order) / batch)
+        stop.set()
+        return torch.zeros(1)
+
+    monkeypatch.setattr(Connected, "steps", watched)
+    train(Net(width, width), given, batch_size=batch, stop=stop)
+    assert seen == [steps]
+
+
+@needs_compiler
 def test_interrupted(data, monkeypatch):
     """Somebody who presses Ctrl-C has a model that was trained up to there."""
     real, calls = Connected.steps, []

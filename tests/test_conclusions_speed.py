@@ -35,32 +35,36 @@ def median(results, part, what="seconds"):
 
 
 def test_lesson_beside_the_original_loop():
-    """Several runs of ours are several times as fast; a single run cannot use two cores well."""
+    """Several runs of ours are many times as fast; a single run cannot use two cores well."""
     results = measured("lesson_speed")
     lesson = importlib.import_module("lesson_speed")
     seconds = lesson.trained(results)
-    ours = {results["settings"]["runs"][part]: x for part, x in seconds.items() if "guide" in part}
+    ours = {results["settings"]["runs"][part]: x for part, x in seconds.items() if "guide," in part}
     original = next(iter(seconds.values()))
-    assert min(timing.ratios(original, ours[10])) > 5
-    assert 5.5 < statistics.median(timing.ratios(original, ours[10])) < 7.5
+    assert min(timing.ratios(original, ours[10])) > 10
+    without = seconds["initguide without a compiler, 10"]
+    assert 5.5 < statistics.median(timing.ratios(original, without)) < 6.8
     assert statistics.median(ours[1]) > 1.2 * statistics.median(ours[2])
 
 
 def test_lesson_beside_jax():
-    """JAX is ahead once it has compiled, which it makes up for by dozens of runs."""
+    """Compiled steps are ahead of JAX, and JAX is ahead of what goes without a compiler."""
     results = measured("lesson_speed")
+    jax = [median(results, "JAX, 10"), median(results, "JAX on 2 devices, 10")]
     ours = median(results, "initguide, 10")
+    assert 0.6 < ours / min(jax) < 0.74
+    without = median(results, "initguide without a compiler, 10")
+    assert 0.82 < jax[0] / without < 0.92
+    assert 0.62 < jax[1] / without < 0.77
 
-    def paid(part):
-        """Runs after which compiling has paid, if time grows in proportion to them."""
-        jax, compiling = median(results, part), median(results, part, "compiling")
-        assert jax < ours < jax + compiling
-        return 10 * compiling / (ours - jax)
 
-    assert 15 < paid("JAX on 2 devices, 10") < 35
-    assert 45 < paid("JAX, 10") < 120
-    assert 0.85 < median(results, "JAX, 10") / ours < 0.95
-    assert 0.6 < median(results, "JAX on 2 devices, 10") / ours < 0.73
+def test_compiling():
+    """Ours takes half a second, and JAX's longer than ten runs of ours."""
+    results = measured("lesson_speed")
+    assert 0.35 < median(results, "initguide, 10", "compiling") < 0.65
+    for part in ("JAX, 10", "JAX on 2 devices, 10"):
+        compiling = median(results, part, "compiling")
+        assert compiling > 10 * median(results, "initguide, 10")
 
 
 def test_nobody_gets_to_the_floor():
@@ -82,6 +86,7 @@ def test_where_the_time_goes():
     assert 0.005 < median(results, part, "run: images") / pictures < 0.02
     things = [key for key in results["measured"][part][0] if key.startswith("run: ")]
     assert max(things, key=lambda key: median(results, part, key)) == "run: products"
+    assert 0.4 < median(results, part, "compiled run") / median(results, part, "run") < 0.6
 
 
 def test_products_by_library():
@@ -103,6 +108,21 @@ def test_growth():
     assert all(abs(power) < 0.1 for power in growth.exponents(results, "peak"))
 
 
+def test_compiled_steps_are_the_fastest_way():
+    """Of all ways, at every size; and the smaller the network, the more of its time they save."""
+    results = measured("ways")
+    sizes = sorted(map(int, results["settings"]["runs"]))
+    others = ("alone", "side by side", "stacked", "processes")
+    ahead = [
+        min(median(results, f"{way}, {hidden}") for way in others)
+        / median(results, f"compiled, {hidden}")
+        for hidden in sizes
+    ]
+    assert min(ahead) > 1
+    assert ahead[0] > 2
+    assert ahead[-1] < 1.3
+
+
 def test_small_networks_gain_most_from_being_done_together():
     """Stacking is far ahead for tiny networks, and of little use for large ones."""
     results = measured("ways")
@@ -115,7 +135,6 @@ def test_small_networks_gain_most_from_being_done_together():
     assert gain("stacked", smallest) > 2
     assert gain("processes", smallest) > 1.2
     assert gain("stacked", smallest) > 1.3 * gain("processes", smallest)
-    assert sum(gain("processes", h) > gain("side by side", h) for h in sizes) > len(sizes) / 2
     assert 0.95 < gain("side by side", 512) < 1.05
     middle = [64, 128, 256, 512]
     assert all(1 < gain("processes", h) / gain("side by side", h) < 1.25 for h in middle)
@@ -123,12 +142,15 @@ def test_small_networks_gain_most_from_being_done_together():
 
 
 def test_package_takes_what_is_fast():
-    """The rule's choice is the fastest way of threads, or within a quarter of it."""
+    """The rule's choices are the fastest ways of threads, or within a quarter of them."""
     results = measured("ways")
-    for hidden, way in results["settings"]["chosen"].items():
-        ways = ("alone", "side by side", "stacked")
-        seconds = {name: median(results, f"{name}, {hidden}") for name in ways}
-        assert seconds[way] < 1.25 * min(seconds.values()), hidden
+    for choices, ways in (
+        ("chosen", ("alone", "side by side", "stacked", "compiled")),
+        ("without a compiler", ("alone", "side by side", "stacked")),
+    ):
+        for hidden, way in results["settings"][choices].items():
+            seconds = {name: median(results, f"{name}, {hidden}") for name in ways}
+            assert seconds[way] < 1.25 * min(seconds.values()), (choices, hidden)
 
 
 def test_tiny_networks_by_the_thousand():

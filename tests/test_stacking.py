@@ -852,9 +852,12 @@ WRONG = {
     "rate nan": ({"learning_rate": torch.tensor([1, 1, 1, math.nan, 1])}, "has nan; it must be"),
     "rate inf": ({"learning_rate": math.inf}, "has inf; it must be finite"),
     "seeds": ({"seeds": [1, 2]}, "seeds has 2 numbers; give one, or 5"),
-    "seed, negative": ({"seeds": [0, 1, -2, 3, 4]}, "seeds is or has -2; .* whole numbers"),
-    "seed, half": ({"seeds": 0.5}, "seeds is or has 0.5; it must be whole numbers, at least 0"),
-    "seed, bool": ({"seeds": True}, "seeds is or has True; it must be whole numbers"),
+    "seed, negative": (
+        {"seeds": [0, 1, -2, 3, 4]},
+        "seeds is -2; it must be a whole number, at least 0",
+    ),
+    "seed, half": ({"seeds": 0.5}, "seeds is 0.5; it must be a whole number, at least 0"),
+    "seed, bool": ({"seeds": True}, "seeds is True; it must be a whole number, at least 0"),
     "no parameters": ({"model": nn.Tanh()}, "model has no parameters, so there is nothing"),
     "buffers": (
         {"model": nn.BatchNorm1d(3)},
