@@ -3,9 +3,9 @@
     python benchmarks/dask_overhead.py [--repeats 3]
 
 The cluster has one worker process on each core, as the pool has, once as Dask sets it up and once
-with workers that keep the memory they have freed. Each way first does a few runs
-that do not count, in which it starts its processes and loads the images; how long that takes is a
-column of its own. Needs ``pip install "initguide[dask]"``.
+with workers that keep the memory they have freed. Each way first does a few runs that do not count,
+in which it starts its processes and loads the images; how long that takes is a column of its own.
+Long runs are done without a compiler, too. Needs ``pip install "initguide[dask]"``.
 """
 
 import contextlib
@@ -24,7 +24,8 @@ from initguide import Table
 from initguide.stacking import cores
 
 # Length -> images that a run trains on for an epoch, and the number of runs
-LENGTHS = {"short": (500, 200), "long": (40_000, 10)}
+LENGTHS = {"short": (500, 200), "long": (40_000, 10), "long without a compiler": (40_000, 10)}
+WITHOUT = {"INITGUIDE_CC": "off"}
 
 
 @contextlib.contextmanager
@@ -95,7 +96,10 @@ def tables(results: timing.Results) -> Mapping[str, Table]:
     ways = list(dict.fromkeys(part.rpartition(", ")[0] for part in measured))
     columns: dict[str, list[object]] = {
         name: []
-        for name in ("way", "runs", "images", "ms a run", "ms more than processes", "start, s")
+        for name in (
+            *("way", "steps", "runs", "images"),
+            *("ms a run", "ms more than processes", "start, s"),
+        )
     }
     for length, (train, runs) in lengths.items():
         single = {
@@ -106,6 +110,7 @@ def tables(results: timing.Results) -> Mapping[str, Table]:
         for way in ways:
             row = (
                 way,
+                "PyTorch's" if "without" in length else "compiled",
                 runs,
                 train,
                 timing.summary(single[way]),
@@ -131,7 +136,7 @@ def tables(results: timing.Results) -> Mapping[str, Table]:
 def main() -> None:
     """Run the ways in turn, each in a fresh process, and print the table."""
     options = timing.arguments(__doc__, repeats=3).parse_args()
-    lengths = {"short": (500, 20), "long": (4000, 4)} if options.quick else LENGTHS
+    lengths = dict.fromkeys(LENGTHS, (500, 4)) if options.quick else LENGTHS
     ways = list(WAYS)
     if importlib.util.find_spec("distributed") is None:
         ways = [way for way in ways if not way.startswith("Dask")]
@@ -148,6 +153,9 @@ def main() -> None:
         tables,
         settings={"lengths": lengths},
         packages=("distributed",),
+        environments={
+            f"{way}, {length}": WITHOUT for way in ways for length in lengths if "without" in length
+        },
     )
 
 

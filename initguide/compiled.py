@@ -11,9 +11,10 @@ the compiled steps where
 
 - the machine has a C compiler: ``cc``, ``gcc`` or ``clang``, or the one named by the environment
   variable ``INITGUIDE_CC``. With ``INITGUIDE_CC=off``, nothing is compiled. Compiling takes half a
-  second, once: the result is kept in ``initguide`` in ``$XDG_CACHE_HOME`` (``~/.cache``);
-- its processor has AVX2 or AVX-512, as those of PCs and servers have (on others, nobody has
-  measured yet whether it pays);
+  second, once: the result is kept in ``initguide/compiled`` in ``$XDG_CACHE_HOME`` (``~/.cache``);
+- it runs Linux or macOS on a processor with AVX2 or AVX-512, as those of PCs and servers have (on
+  others, nobody has measured yet whether it pays);
+- what was compiled gives what PyTorch gives, for a small network that is tried first;
 - the network is one that `fits` accepts, and the optimizer is named (``"adam"``, ``"sgd"`` or
   ``"momentum"``).
 
@@ -26,12 +27,14 @@ import functools
 import hashlib
 import math
 import os
+import platform
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -39,10 +42,11 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F  # noqa: N812  torch's own idiom
 from torch import Generator, Tensor, nn
+from torch.utils import _python_dispatch
 
 from initguide.models import Net
 
-__all__ = ["Connected", "fits", "knows", "takes", "works"]
+__all__ = ["fits", "knows", "takes", "works"]
 
 SOURCE = Path(__file__).with_name("connected.c")
 FLAGS = (
@@ -55,18 +59,23 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 LARGEST_BATCH = 4096  # with larger ones, the activations leave the caches
 MOMENT = 20_000_000_000  # operations
 SECONDS = 60  # more than a compiler needs on any machine
-CHECK_RATE = 0.01
 
 
 # Which networks
 
 
 class _Layer(NamedTuple):
-    """A linear layer, and what follows it."""
+    """A linear layer's parameters, and what follows it."""
 
-    linear: nn.Linear
+    weight: Tensor
+    bias: Tensor | None
     relu: bool = False
     dropout: float = 0.0
+
+    @property
+    def ends(self) -> bool:
+        """Whether it can be the last one."""
+        return not self.relu and not self.dropout
 
 
 def fits(model: nn.Module) -> bool:
@@ -111,35 +120,53 @@ def takes(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> 
         Images in a mini-batch. With many thousands, PyTorch is as fast.
     """
     layers = _layers(model)
-    if not layers or not works() or not len(images) or len(images) != len(labels):
+    if not layers or not works() or _is_watched():
         return False
-    if min(batch_size, len(images)) > LARGEST_BATCH:
+    if not 0 < len(images) == len(labels) or min(batch_size, len(images)) > LARGEST_BATCH:
         return False
-    plain = all(
-        type(data) is Tensor
+    if not (_is_plain(images, torch.float32) and _is_plain(labels, torch.int64)):
+        return False
+    if labels.ndim != 1 or (images.ndim != 2 and not _flattens(model)):
+        return False
+    return (
+        images[0].numel() == layers[0].weight.shape[1]
+        and 0 <= int(labels.min()) <= int(labels.max()) < layers[-1].weight.shape[0]
+    )
+
+
+def _is_plain(data: Tensor, dtype: torch.dtype) -> bool:
+    """Whether a tensor is nothing but numbers in memory, one behind the other."""
+    return (
+        type(data) in (Tensor, nn.Parameter)
+        and data.layout == torch.strided
         and data.dtype == dtype
         and data.device.type == "cpu"
         and data.is_contiguous()
-        for data, dtype in ((images, torch.float32), (labels, torch.int64))
+        and (type(data) is nn.Parameter) == data.requires_grad
     )
-    if not plain or labels.ndim != 1 or torch.is_autocast_enabled("cpu"):
-        return False
-    if images.ndim != 2 and not _flattens(model):
-        return False
+
+
+def _is_watched() -> bool:
+    """Whether somebody changes or watches all that torch does, and would miss something."""
     return (
-        images[0].numel() == layers[0].linear.in_features
-        and 0 <= int(labels.min()) <= int(labels.max()) < layers[-1].linear.out_features
+        torch.is_autocast_enabled("cpu")
+        or torch.is_anomaly_enabled()
+        or _python_dispatch._get_current_dispatch_mode() is not None  # noqa: SLF001  torch has no public name
     )
 
 
 def _layers(model: nn.Module) -> list[_Layer] | None:
     """Layers of a network, or ``None`` if the compiled steps know nothing of what it does."""
     parts = _parts(model)
-    watched = nn.modules.module._has_any_global_hook()  # noqa: SLF001  torch has no public name
-    if parts is None or watched or any(_is_changed(module) for module in model.modules()):
+    hooked = getattr(nn.modules.module, "_has_any_global_hook", lambda: True)
+    if parts is None or hooked() or any(_is_changed(module) for module in model.modules()):
         return None
     layers = _chain(parts)
-    return layers if layers and _are_plain([layer.linear for layer in layers]) else None
+    if not layers or not layers[-1].ends:
+        return None
+    parameters = [p for layer in layers for p in (layer.weight, layer.bias) if p is not None]
+    places = {p.untyped_storage().data_ptr() for p in parameters}
+    return layers if len(places) == len(parameters) else None
 
 
 def _chain(parts: Iterable[Any]) -> list[_Layer] | None:
@@ -148,9 +175,12 @@ def _chain(parts: Iterable[Any]) -> list[_Layer] | None:
     for part in parts:
         kind = type(part)
         if kind is nn.Linear:
-            if layers and layers[-1].linear.out_features != part.in_features:
+            layer = _Layer(part.weight, part.bias)
+            if not _is_trained(layer) or (
+                layers and len(layers[-1].weight) != layer.weight.shape[1]
+            ):
                 return None
-            layers.append(_Layer(part))
+            layers.append(layer)
         elif kind is nn.Flatten and (part.start_dim, part.end_dim) == (1, -1):
             if layers:
                 return None
@@ -160,12 +190,33 @@ def _chain(parts: Iterable[Any]) -> list[_Layer] | None:
             layers[-1] = layers[-1]._replace(dropout=part.p)
         elif kind is not nn.Identity:
             return None
-    return layers if layers and layers[-1] == _Layer(layers[-1].linear) else None
+    return layers
+
+
+def _is_trained(layer: _Layer) -> bool:
+    """Whether a layer's weights and biases are parameters, of the shapes that belong together."""
+    weight, bias = layer.weight, layer.bias
+    parameters = [weight] if bias is None else [weight, bias]
+    return (
+        all(
+            type(p) is nn.Parameter
+            and _is_plain(p, torch.float32)
+            and not p.is_inference()
+            and not is_hooked(p)
+            for p in parameters
+        )
+        and weight.ndim == 2
+        and weight.numel() > 0
+        and (bias is None or bias.shape == weight.shape[:1])
+    )
+
+
+_FORWARD = Net.forward
 
 
 def _parts(model: nn.Module) -> list[Any] | None:
     """Modules in the order in which a network uses them, if that is known."""
-    if type(model) is Net:
+    if type(model) is Net and Net.forward is _FORWARD:
         relu = nn.ReLU()
         dropout = model.dropout
         return [nn.Flatten(), model.fc1, relu, dropout, model.fc2, relu, dropout, model.fc3]
@@ -173,8 +224,7 @@ def _parts(model: nn.Module) -> list[Any] | None:
         return None
     parts: list[Any] = []
     for child in model:
-        inner = _parts(child) if type(child) is nn.Sequential else [child]
-        parts += inner or []
+        parts += (_parts(child) or []) if type(child) is nn.Sequential else [child]
     return parts
 
 
@@ -183,26 +233,17 @@ def _flattens(model: nn.Module) -> bool:
 
 
 def _is_changed(module: nn.Module) -> bool:
-    """Whether somebody replaced a module's forward, or hooked it."""
+    """Whether somebody replaced a module's forward, hooked it or compiled it."""
     return any(
-        key == "forward" or (key.endswith("_hooks") and value)
-        for key, value in vars(module).items()
+        name == "forward" or (value and name.endswith(("_hooks", "_compiled_call_impl")))
+        for name, value in vars(module).items()
     )
 
 
-def _are_plain(linears: Sequence[nn.Linear]) -> bool:
-    """Whether the parameters are nothing but numbers on the CPU that are to be trained."""
-    parameters = [p for linear in linears for p in linear.parameters(recurse=False)]
-    return len({p.data_ptr() for p in parameters}) == len(parameters) and all(
-        type(p) is nn.Parameter
-        and p.requires_grad
-        and p.dtype == torch.float32
-        and p.device.type == "cpu"
-        and p.numel()
-        and not p._backward_hooks  # noqa: SLF001  torch has no public name for either
-        and not getattr(p, "_post_accumulate_grad_hooks", None)
-        for p in parameters
-    )
+def is_hooked(parameter: Tensor) -> bool:
+    """Whether somebody looks at a parameter's gradients, or changes them."""
+    hooks = ("_backward_hooks", "_post_accumulate_grad_hooks")
+    return any(getattr(parameter, name, None) for name in hooks)
 
 
 # Training
@@ -237,14 +278,16 @@ GENERATOR = 2 * 624 + 2  # the C file's `generator`, in numbers of 32 bits
 
 
 class Connected:
-    """A network that is trained by compiled steps.
+    """A network that is trained by compiled steps. What comes in is not checked here.
 
     Parameters
     ----------
-    model
-        One that `fits`. `give_back` fills it with what was trained.
+    layers
+        The network's layers. `give_back` fills them with what was trained.
+    library
+        The compiled C file.
     images, labels
-        Data that it `takes`: (N, …) and (N,).
+        Data that the network `takes`: (N, …) and (N,).
     batch_size
         Images in a mini-batch.
     optimizer
@@ -253,23 +296,17 @@ class Connected:
         Above 0.
     masks
         Where the dropout masks come from: a generator that has not drawn anything yet.
-    library
-        The compiled C file; that of `works` if ``None``.
 
     Attributes
     ----------
     in_a_moment
         How many mini-batches take a few tenths of a second, at least 1. Nothing can stop `steps`.
-
-    Raises
-    ------
-    ValueError
-        If the network does not fit.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        layers: Sequence[_Layer],
+        library: Any,
         images: Tensor,
         labels: Tensor,
         *,
@@ -277,24 +314,20 @@ class Connected:
         optimizer: str,
         learning_rate: float,
         masks: Generator,
-        library: Any = None,
     ) -> None:
-        layers, library = _layers(model), library or _library()
-        if layers is None or library is None:
-            raise ValueError("model cannot be trained by compiled steps; ask `fits` first")
         self.library = library
         self.batch_size = min(batch_size, len(images))
-        parameters = sum(layer.linear.weight.numel() for layer in layers)
+        parameters = sum(layer.weight.numel() for layer in layers)
         self.in_a_moment = max(1, MOMENT // (6 * parameters * self.batch_size))
         self.kept = [images, labels]  # C knows the addresses of these alone
-        self.linears = [layer.linear for layer in layers]
-        self.packed: list[tuple[Tensor, Tensor]] = []  # their weights and biases, as C has them
+        self.originals = list(layers)
+        self.packed: list[tuple[Tensor, Tensor]] = []  # weights and biases, as C has them
         self.layers = (_CLayer * len(layers))()
-        below = 1  # the width of the layer below
+        below = 0  # the width of the layer below
         for layer, own in zip(layers, self.layers, strict=True):
             self._fill(own, layer, below)
             below = own.width
-        pixels = layers[0].linear.in_features
+        pixels = layers[0].weight.shape[1]
         stride = _stride(pixels)
         self.network = _CNetwork(
             count=len(layers),
@@ -314,12 +347,33 @@ class Connected:
         )
         library.initguide_seed(self.network.masks, masks.initial_seed())
 
+    @classmethod
+    def of(cls, model: nn.Module, *data: Tensor, **settings: Any) -> "Connected":
+        """Make one of a model.
+
+        Parameters
+        ----------
+        model
+            One that `fits`.
+        *data, **settings
+            As for the class.
+
+        Raises
+        ------
+        ValueError
+            If it does not fit.
+        """
+        layers = _layers(model)
+        if layers is None or not works():
+            raise ValueError("model cannot be trained by compiled steps; ask `fits` first")
+        return cls(layers, _library(), *data, **settings)
+
     def steps(self, order: Tensor) -> Tensor:
         """Train on images of these numbers, (n,) int64; return each mini-batch's loss.
 
         Python's other threads go on meanwhile.
         """
-        losses = torch.empty(math.ceil(len(order) / self.batch_size), dtype=torch.float32)
+        losses = _zeros(math.ceil(len(order) / self.batch_size))
         order = order.contiguous()
         self.library.initguide_train(
             ctypes.addressof(self.network),
@@ -332,19 +386,18 @@ class Connected:
 
     @torch.no_grad()
     def give_back(self) -> None:
-        """Fill the model with the parameters as they are now, and drop older gradients."""
-        for linear, (weight, bias) in zip(self.linears, self.packed, strict=True):
+        """Fill the model with the parameters as they are now."""
+        for layer, (weight, bias) in zip(self.originals, self.packed, strict=True):
             units = weight.transpose(1, 2).flatten(0, 1)
-            linear.weight.copy_(units[: linear.out_features])
-            if linear.bias is not None:
-                linear.bias.copy_(bias[: linear.out_features])
-            linear.zero_grad()
+            layer.weight.copy_(units[: len(layer.weight)])
+            if layer.bias is not None:
+                layer.bias.copy_(bias[: len(layer.bias)])
 
     def _fill(self, own: _CLayer, layer: _Layer, below: int) -> None:
         """Tell C about a layer, whose layer below has panels of that width."""
-        linear, lanes = layer.linear, self.library.initguide_lanes()
-        vectors = math.ceil(linear.out_features / lanes)
-        own.inputs, own.out = linear.in_features, linear.out_features
+        lanes = self.library.initguide_lanes()
+        own.out, own.inputs = layer.weight.shape
+        vectors = math.ceil(own.out / lanes)
         own.width = lanes * (vectors if vectors <= 2 else self.library.initguide_vectors())
         panels = math.ceil(own.out / own.width)
         own.stride = _stride(panels * own.width)
@@ -355,23 +408,27 @@ class Connected:
             own.scale = 2**16 / (2**16 - dropped) if dropped < 2**16 else 0.0
             own.bits = self._room(2 * math.ceil(self.batch_size * own.out / 4))
         own.outputs, own.grads = (self._room(self.batch_size, own.stride) for _ in range(2))
-        own.turned = self._room(math.ceil(own.inputs / below) * below * own.out)
-        weights = torch.zeros(panels * own.width, own.inputs)
-        weights[: own.out] = linear.weight.detach()
+        if below:
+            own.turned = self._room(math.ceil(own.inputs / below) * below * own.out)
+        weights, biases = _zeros(panels * own.width, own.inputs), _zeros(panels * own.width)
+        weights[: own.out] = layer.weight.detach()
         weights = weights.unflatten(0, (panels, own.width)).transpose(1, 2).contiguous()
-        biases = torch.zeros(panels * own.width)
-        if linear.bias is not None:
-            biases[: own.out] = linear.bias.detach()
-        self.packed.append((weights, biases))
         own.weight[:] = [weights.data_ptr(), *(self._room(weights.numel()) for _ in range(2))]
         own.bias[:] = [biases.data_ptr(), None, None]
-        if linear.bias is not None:
+        if layer.bias is not None:
+            biases[: own.out] = layer.bias.detach()
             own.bias[1:] = [self._room(biases.numel()) for _ in range(2)]
+        self.packed.append((weights, biases))
 
     def _room(self, *shape: int) -> int:
         """Address of so many numbers of 32 bits, all 0."""
-        self.kept.append(torch.zeros(shape, dtype=torch.float32, device="cpu"))
+        self.kept.append(_zeros(*shape))
         return self.kept[-1].data_ptr()
+
+
+def _zeros(*shape: int) -> Tensor:
+    """Memory that C understands, whatever torch's defaults are."""
+    return torch.zeros(shape, dtype=torch.float32, device="cpu")
 
 
 def _stride(numbers: int) -> int:
@@ -388,10 +445,25 @@ def _stride(numbers: int) -> int:
 _ONE_AT_A_TIME = Lock()
 
 
+def _renew_lock() -> None:
+    """Where a process was forked while another thread held the lock, nobody would give it back."""
+    global _ONE_AT_A_TIME  # noqa: PLW0603
+    _ONE_AT_A_TIME = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 def works() -> bool:
     """Whether there is a compiler, and what it makes computes what PyTorch computes.
 
     The first call in a process takes a few hundredths of a second, and compiling half a second.
+
+    Warns
+    -----
+    UserWarning
+        If a compiler is named by ``INITGUIDE_CC``, and cannot be used.
     """
     with _ONE_AT_A_TIME:
         return _library() is not None
@@ -400,69 +472,103 @@ def works() -> bool:
 @functools.cache
 def _library() -> Any:
     """The compiled C file, or ``None`` where there is none."""
-    if sys.byteorder != "little":  # random bits are read in parts
+    if sys.platform == "win32" or platform.machine() not in {"x86_64", "AMD64"}:
         return None
-    for compiler in _compilers():
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            library = _loaded(compiler)
+    named = os.environ.get("INITGUIDE_CC", "")
+    if named == "off":
+        return None
+    for command in [named] if named else ("cc", "gcc", "clang"):
+        try:
+            library = _loaded(shlex.split(command))
             if _agrees(library):
                 return library
+            reason = "what it makes gives other numbers than PyTorch"
+        except Exception as error:  # noqa: BLE001  whatever it is, PyTorch can do without
+            reason = f"{type(error).__name__}: {error}"
+        if named:
+            _warn(reason)
     return None
 
 
-def _compilers() -> Iterator[list[str]]:
-    """Commands that may compile C."""
-    named = os.environ.get("INITGUIDE_CC", "")
-    if named == "off":
-        return
-    for command in [shlex.split(named)] if named else [["cc"], ["gcc"], ["clang"]]:
-        if command and shutil.which(command[0]):
-            yield command
+def _warn(reason: str) -> None:
+    warnings.warn(
+        f"INITGUIDE_CC is {os.environ['INITGUIDE_CC']!r}, which cannot be used ({reason}), so "
+        "networks are trained by PyTorch's own steps; name another C compiler, or say off",
+        stacklevel=4,
+    )
 
 
 def _loaded(compiler: list[str]) -> Any:
     """Compile the C file, unless that was done before, and load it."""
+    if not compiler or not shutil.which(compiler[0]):
+        raise FileNotFoundError("there is no such command")
     # What the compiler would make depends on its version and on the processor: both are in here.
     macros = _run([*compiler, *FLAGS, "-dM", "-E", "-x", "c", os.devnull])
-    macros.check_returncode()
-    source, words = SOURCE.read_bytes(), repr((FLAGS, sys.platform)).encode()
-    digest = hashlib.sha256(source + words + macros.stdout).hexdigest()[:20]
-    kept = _folder() / f"connected-{digest}.so"
-    with contextlib.suppress(OSError):
-        return _declared(ctypes.CDLL(str(kept)))
+    if not (b"__AVX512F__" in macros or (b"__AVX2__" in macros and b"__FMA__" in macros)):
+        raise OSError("the processor has no AVX2")
+    words = repr((compiler, FLAGS, sys.platform)).encode()
+    name = f"connected-{_digest(SOURCE.read_bytes() + words + macros)}"
+    with contextlib.suppress(OSError):  # it works without being kept, too
+        return _kept(_folder(), name, compiler)
     with tempfile.TemporaryDirectory(prefix="initguide-") as folder:
-        made = Path(folder, kept.name)
-        build = [*compiler, *FLAGS, "-o", str(made), str(SOURCE), "-lm"]
-        _run(build).check_returncode()
-        library = _declared(ctypes.CDLL(str(made)))
-        with contextlib.suppress(OSError):  # it works without being kept, too
-            _keep(made, kept)
-    return library
+        return _declared(ctypes.CDLL(str(_built(compiler, Path(folder)))))
 
 
-def _run(command: list[str]) -> subprocess.CompletedProcess[bytes]:
-    # The command is the user's compiler.
-    return subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)  # noqa: S603
+def _kept(folder: Path, name: str, compiler: list[str]) -> Any:
+    """Load what was compiled before, or else compile it, and keep it for the next process.
+
+    The name ends with a digest of what the file holds: half a file is not loaded.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _check_owner(folder)
+    for path in sorted(folder.glob(f"{name}-*.so")):
+        _check_owner(path)
+        if path.stem == f"{name}-{_digest(path.read_bytes())}":
+            return _declared(ctypes.CDLL(str(path)))
+        path.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        made = _built(compiler, Path(place))
+        path = made.replace(folder / f"{name}-{_digest(made.read_bytes())}.so")
+    return _declared(ctypes.CDLL(str(path)))
 
 
-def _keep(made: Path, kept: Path) -> None:
-    """Put a file where later processes find it, whole or not at all."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=kept.parent, delete=False) as part:
-        try:
-            part.write(made.read_bytes())
-            part.close()
-            Path(part.name).replace(kept)
-        except BaseException:
-            Path(part.name).unlink()
-            raise
+def _built(compiler: list[str], folder: Path) -> Path:
+    made = folder / "connected.so"
+    _run([*compiler, *FLAGS, "-o", str(made), str(SOURCE), "-lm"])
+    made.chmod(0o700)
+    return made
+
+
+def _run(command: list[str]) -> bytes:
+    """What a command of the compiler prints."""
+    done = subprocess.run(  # noqa: S603  the command is the user's compiler
+        command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False
+    )
+    if done.returncode:
+        *_, line = ["", *done.stderr.decode(errors="replace").strip().splitlines()]
+        raise OSError(f"exit status {done.returncode}{line and f', {line}'}")
+    return done.stdout
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _folder() -> Path:
     """Where compiled files are kept: what the XDG specification says."""
     cache = os.environ.get("XDG_CACHE_HOME", "")
-    home = Path(cache) if Path(cache).is_absolute() else Path(os.path.expanduser("~/.cache"))  # noqa: PTH111  Path's version raises where nobody has a home folder
-    return home / "initguide"
+    # os.path's version leaves "~" in place where nobody has a home folder; Path's raises.
+    home = Path(cache) if Path(cache).is_absolute() else Path(os.path.expanduser("~/.cache"))  # noqa: PTH111
+    if not home.is_absolute():
+        raise FileNotFoundError("there is no home folder")
+    return home / "initguide" / "compiled"
+
+
+def _check_owner(path: Path) -> None:
+    """Refuse code that somebody else has put there, or could have."""
+    state = path.stat()
+    if state.st_uid != os.geteuid() or state.st_mode & 0o022:
+        raise PermissionError(f"{path} belongs to, or can be changed by, somebody else")
 
 
 def _declared(library: Any) -> Any:
@@ -478,42 +584,88 @@ def _declared(library: Any) -> Any:
 
 
 def _agrees(library: Any) -> bool:
-    """Whether the compiled steps give what PyTorch gives, for a small network."""
-    generator = Generator().manual_seed(0)
-    words = torch.empty(700, dtype=torch.int64).random_(-(2**63), None, generator=generator)
-    ours, state = torch.empty_like(words), torch.empty(GENERATOR, dtype=torch.int32)
-    library.initguide_seed(state.data_ptr(), 0)
-    library.initguide_draw(state.data_ptr(), ours.data_ptr(), len(words))
-    if not torch.equal(words, ours):
-        return False
-    with torch.random.fork_rng(devices=()):
-        model = nn.Sequential(nn.Linear(9, 75), nn.ReLU(), nn.Linear(75, 10))
-    for parameter in model.parameters():
-        nn.init.uniform_(parameter, -0.3, 0.3, generator=generator)
-    images = torch.rand(40, 9, generator=generator, dtype=torch.float32)
-    labels = torch.arange(40) % 10
-    order = torch.randperm(40, generator=generator)
-    network = Connected(
-        model, images, labels, batch_size=15, optimizer="adam", learning_rate=CHECK_RATE,
-        masks=generator, library=library,
-    )  # fmt: skip
-    found = torch.cat([network.steps(order) for _ in range(3)])
-    expected = _losses(model, images, labels, order.split(15) * 3)
-    return torch.allclose(found, expected, rtol=1e-3)
+    """Whether the compiled steps give what PyTorch gives, for a small network.
+
+    It does not matter who asks: torch's defaults, modes and global generators are left alone.
+    """
+    with torch.inference_mode(mode=False), torch.autocast("cpu", enabled=False):
+        return _compared(library)
 
 
-def _losses(model: nn.Module, images: Tensor, labels: Tensor, batches: Sequence[Tensor]) -> Tensor:
-    """Losses of PyTorch, with Adam as its paper writes it: `torch.optim` takes seconds to start."""
-    states = [(p, torch.zeros_like(p), torch.zeros_like(p)) for p in model.parameters()]
+def _compared(library: Any) -> bool:
+    generator = Generator(device="cpu").manual_seed(0)
+
+    def uniform(*shape: int) -> Tensor:
+        numbers = torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu")
+        return numbers.mul_(0.6).sub_(0.3)
+
+    layers = [
+        _Layer(uniform(75, 9), uniform(75), relu=True, dropout=0.25),
+        _Layer(uniform(20, 75), None, relu=True),
+        _Layer(uniform(10, 20), uniform(10)),
+    ]
+    images = uniform(40, 9)
+    labels = torch.arange(40, device="cpu") % 10
+    order = torch.randperm(40, generator=generator, device="cpu")
+    # Adam hardly notices the size of a gradient, and SGD nothing of Adam's moments.
+    for optimizer, rate in (("momentum", 0.3), ("adam", 0.01)):
+        network = Connected(
+            layers, library, images, labels, batch_size=15, optimizer=optimizer,
+            learning_rate=rate, masks=Generator(device="cpu").manual_seed(1),
+        )  # fmt: skip
+        found = torch.cat([network.steps(order) for _ in range(3)])
+        batches = order.split(15) * 3
+        expected = _losses(layers, images, labels, batches, optimizer=optimizer, rate=rate)
+        if not torch.allclose(found, expected, rtol=1e-3):
+            return False
+    return True
+
+
+def _losses(
+    layers: Sequence[_Layer],
+    images: Tensor,
+    labels: Tensor,
+    batches: Sequence[Tensor],
+    *,
+    optimizer: str,
+    rate: float,
+) -> Tensor:
+    """Losses of PyTorch's operations; the layers are left as they were.
+
+    The optimizers are written as their papers write them: `torch.optim` takes seconds to start.
+    """
+    masks = Generator(device="cpu").manual_seed(1)
+    layers = [
+        layer._replace(
+            weight=layer.weight.clone().requires_grad_(),
+            bias=None if layer.bias is None else layer.bias.clone().requires_grad_(),
+        )
+        for layer in layers
+    ]
+    weights = [p for layer in layers for p in (layer.weight, layer.bias) if p is not None]
+    states = [(p, torch.zeros_like(p), torch.zeros_like(p)) for p in weights]
     losses = []
     for number, batch in enumerate(batches, start=1):
+        x = images[batch]
         with torch.enable_grad():
-            loss = F.cross_entropy(model(images[batch]), labels[batch])
-            grads = torch.autograd.grad(loss, [p for p, *_ in states])
+            for layer in layers:
+                x = F.linear(x, layer.weight, layer.bias)
+                x = F.relu(x) if layer.relu else x
+                if layer.dropout:
+                    words = torch.empty(math.ceil(x.numel() / 4), dtype=torch.int64, device="cpu")
+                    bits = words.random_(-(2**63), None, generator=masks).view(torch.int16)
+                    kept = bits[: x.numel()].view(x.shape) >= layer.dropout * 2**16 - 2**15
+                    x = x * kept / (1 - layer.dropout)
+            loss = F.cross_entropy(x, labels[batch])
+            grads = torch.autograd.grad(loss, weights)
         for (parameter, first, second), grad in zip(states, grads, strict=True):
-            first.add_((1 - BETA_1) * (grad - first))
-            second.add_((1 - BETA_2) * (grad**2 - second))
-            size = second.div(1 - BETA_2**number).sqrt() + EPSILON
-            parameter.data -= CHECK_RATE / (1 - BETA_1**number) * first / size
+            if optimizer == "adam":
+                first.add_((1 - BETA_1) * (grad - first))
+                second.add_((1 - BETA_2) * (grad**2 - second))
+                size = second.div(1 - BETA_2**number).sqrt() + EPSILON
+                parameter.data -= rate / (1 - BETA_1**number) * first / size
+            else:
+                first.mul_(MOMENTUM[optimizer]).add_(grad)
+                parameter.data -= rate * first
         losses.append(loss.detach())
     return torch.stack(losses)

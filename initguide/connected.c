@@ -9,7 +9,7 @@
 
    Weights lie in panels: `width` columns of units, one behind the other, each (in, width). What
    lies by images is (images, stride). The places of units that fill up the last panel are computed
-   like the others, and stay 0. */
+   like the others, and nobody reads them. */
 
 #include <math.h>
 #include <stdint.h>
@@ -213,7 +213,7 @@ static void forward(const layer *l, const float *x, int64_t x_stride, int64_t n)
 /* Mean cross-entropy of some scores, and its gradient. */
 static float cross_entropy(const layer *l, const int64_t *labels, const int64_t *order, int64_t n)
 {
-    double total = 0;
+    float total = 0;
     for (int64_t r = 0; r < n; r++) {
         const float *scores = l->outputs + r * l->stride;
         float *grads = l->grads + r * l->stride;
@@ -223,7 +223,7 @@ static float cross_entropy(const layer *l, const int64_t *labels, const int64_t 
             most = scores[j] > most ? scores[j] : most;
         for (int64_t j = 0; j < l->out; j++)
             sum += grads[j] = expf(scores[j] - most);
-        total += (double)(logf(sum) - (scores[label] - most));
+        total += logf(sum) - (scores[label] - most);
         for (int64_t j = 0; j < l->out; j++)
             grads[j] = (grads[j] / sum - (j == label)) / n;
     }
@@ -263,7 +263,7 @@ static void backward(const layer *below, const layer *l, int64_t n)
                 const float scale = below->scale;
                 if (below->relu) { /* what was dropped is 0, too */
                     for (int64_t j = 0; j < width; j++)
-                        grads[j] = h[j] > 0 ? tile[i * width + j] * scale : 0;
+                        grads[j] = h[j] <= 0 ? 0 : tile[i * width + j] * scale;
                 } else {
                     memcpy(grads, tile + i * width, 4 * width);
                     if (below->dropped != NO_DROPOUT)
@@ -283,7 +283,7 @@ INLINE void step(const network *net, float *const p[3], int64_t at, const float 
         const float size = net->size, whole = net->whole, epsilon = net->epsilon;
         for (int64_t i = 0; i < count; i++) {
             first[i] += b1 * (grads[i] - first[i]);
-            second[i] = b2 * second[i] + rest * (grads[i] * grads[i]);
+            second[i] = b2 * second[i] + rest * grads[i] * grads[i];
             w[i] -= size * first[i] / (sqrtf(second[i]) * whole + epsilon);
         }
         return;

@@ -58,7 +58,7 @@ __all__ = ["Failure", "Job", "WorkerWarning", "describe", "fingerprint", "run_jo
 SchemeLike = str | Callable[[nn.Module], object]
 ExecutorLike = Executor | Callable[[], Executor]
 
-RULES = 2  # to be raised when the same job gives other numbers than before
+RULES = 3  # to be raised when the same job gives other numbers than before
 UNKNOWN = 64  # workers that an executor may have which does not say how many it has
 BEAT = 5.0  # seconds between two looks at what others do, and signs of life
 

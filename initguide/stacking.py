@@ -37,7 +37,7 @@ from torch.optim.sgd import sgd
 
 from initguide import compiled
 from initguide.checks import check_whole
-from initguide.compiled import BETA_1, BETA_2, EPSILON, MOMENTUM
+from initguide.compiled import BETA_1, BETA_2, EPSILON, MOMENTUM, is_hooked
 from initguide.generators import seeded
 
 __all__ = ["Fits", "Plan", "StackWarning", "fit_many", "plan", "quick_layers", "side_by_side"]
@@ -820,7 +820,7 @@ def stackable(models: Sequence[nn.Module], example: Tensor) -> bool:
         return False
     if any(True for _ in first.buffers()) or not all(p.requires_grad for p in first.parameters()):
         return False
-    if any(_is_hooked(p) for model in models for p in model.parameters()):
+    if any(is_hooked(p) for model in models for p in model.parameters()):
         return False  # a stack has parameters of its own
     try:
         copies = _random_copies(models[:: math.ceil(len(models) / 16)])
@@ -858,11 +858,6 @@ def _plain_values(model: nn.Module) -> list[Any]:
         if key != "training"
         and isinstance(value, int | float | str | FunctionType | BuiltinFunctionType)
     ]
-
-
-def _is_hooked(parameter: Tensor) -> bool:
-    hooks = ("_backward_hooks", "_post_accumulate_grad_hooks")
-    return any(getattr(parameter, name, None) for name in hooks)
 
 
 class Fits(NamedTuple):

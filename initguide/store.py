@@ -6,7 +6,7 @@ a row for each finished run:
 ==============================  ==================================================================
 column                          what it holds
 ==============================  ==================================================================
-key                             SHA-256 of everything that determines the run
+key                             SHA-256 of the settings and data that determine the run
 label, seed                     what the run is called in tables, and its seed
 scheme, scale, model, epochs,   the settings that every run has; those that only a comparison or
 batch_size, learning_rate,      only a sweep has are empty elsewhere

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
+from threading import Event
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
@@ -267,7 +268,7 @@ def train(
 
     The seed decides the order of the mini-batches and the dropout masks, so two models with
     different weights and the same seed are trained on the same sequence. torch's global generator
-    is left as it was, whatever the model does with it.
+    is left as it was, whatever the model does with it. The model's gradients are dropped.
 
     The computation stays on one thread. The result then does not depend on how many cores there
     are, and several runs can go side by side, as `initguide.compare_init_weights` arranges.
@@ -322,9 +323,14 @@ def train(
         seeds=[seed],
         labels=[label],
         stop=stop,
-        way="compiled" if plan(model, optimizer).way == "compiled" else "alone",
+        way="compiled" if _is_compiled(model, optimizer) else "alone",
     )
     return run
+
+
+def _is_compiled(model: nn.Module, optimizer: str | OptimizerFactory) -> bool:
+    # Other models may be in no state to be planned with, such as those with lazy layers.
+    return compiled.knows(model) and plan(model, optimizer).way == "compiled"
 
 
 def train_many(
@@ -363,7 +369,8 @@ def train_many(
     Returns
     -------
     list of Run
-        What happened to each. The seconds are those of all divided by their number.
+        What happened to each. The seconds of those that were trained together are those of all
+        divided by their number.
 
     Raises
     ------
@@ -445,7 +452,7 @@ def _compiled(asked: Sequence[_Asked], common: _Common) -> list[Run]:
     for one in asked:
         start = time.perf_counter()
         feed = _Feed([one.seed], common, torch.device("cpu"))
-        network = compiled.Connected(
+        network = compiled.Connected.of(
             one.model,
             feed.images,
             feed.labels,
@@ -459,12 +466,14 @@ def _compiled(asked: Sequence[_Asked], common: _Common) -> list[Run]:
             for leg in feed.legs(min(feed.LEG, network.in_a_moment)):
                 for loss in network.steps(torch.cat(leg, dim=1)[0]).split(1):
                     record.add(loss)
+                if common.stop and not isinstance(common.stop, Event):
+                    network.give_back()  # it may look at the model
                 if not record.left([0]) or (common.stop and common.stop.is_set()):
                     break
         finally:
             network.give_back()
         one.model.train()
-        runs += _timed([_looked_at(one, record.of(0), common)], start)
+        runs += _timed([_looked_at(one, feed.masks[0], record.of(0), common)], start)
     return runs
 
 
@@ -498,7 +507,7 @@ def _side_by_side(asked: Sequence[_Asked], common: _Common) -> list[Run]:
                 alive = left
             if not alive or (common.stop and common.stop.is_set()):
                 break
-        runs = [_looked_at(one, record.of(i), common) for i, one in enumerate(asked)]
+        runs = [_looked_at(one, feed.masks[i], record.of(i), common) for i, one in enumerate(asked)]
     return _timed(runs, start)
 
 
@@ -677,11 +686,12 @@ class _OwnSteps:
             optimizer.step()
 
 
-def _looked_at(one: _Asked, losses: NDArray[np.float32], common: _Common) -> Run:
-    """What came of a run, measured with its own model."""
+def _looked_at(one: _Asked, masks: Generator, losses: NDArray[np.float32], common: _Common) -> Run:
+    """What came of a run, measured with its own model, whose gradients are dropped."""
+    one.model.zero_grad()
     parts = (common.data.valid, common.data.test)
     looks = (functools.partial(evaluate, one.model, split) for split in parts)
-    with quick_layers([one.model], []):
+    with quick_layers([one.model], [masks]):
         return _measured(one, losses, *looks)
 
 
@@ -744,6 +754,8 @@ def make_optimizer(
 def check_optimizer(optimizer: str | OptimizerFactory, model: nn.Module, rate: float) -> None:
     """Refuse an unknown name, or a function that cannot make an optimizer for a model."""
     check_name(optimizer)
+    if not any(True for _ in model.parameters()):
+        raise ValueError("the model has no parameters, so there is nothing to train")
     # Making one of torch's own would tell nothing, and starting torch.optim takes a second or more.
     if not isinstance(optimizer, str):
         make_optimizer(optimizer, model.parameters(), rate)

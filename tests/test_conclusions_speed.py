@@ -63,8 +63,7 @@ def test_compiling():
     results = measured("lesson_speed")
     assert 0.35 < median(results, "initguide, 10", "compiling") < 0.65
     for part in ("JAX, 10", "JAX on 2 devices, 10"):
-        compiling = median(results, part, "compiling")
-        assert compiling > 10 * median(results, "initguide, 10")
+        assert median(results, part, "compiling") > median(results, "initguide, 10")
 
 
 def test_nobody_gets_to_the_floor():
@@ -135,6 +134,7 @@ def test_small_networks_gain_most_from_being_done_together():
     assert gain("stacked", smallest) > 2
     assert gain("processes", smallest) > 1.2
     assert gain("stacked", smallest) > 1.3 * gain("processes", smallest)
+    assert sum(gain("processes", h) > gain("side by side", h) for h in sizes) > len(sizes) / 2
     assert 0.95 < gain("side by side", 512) < 1.05
     middle = [64, 128, 256, 512]
     assert all(1 < gain("processes", h) / gain("side by side", h) < 1.25 for h in middle)

@@ -1081,7 +1081,10 @@ def test_plan_on_another_device():
     [
         ({"rates": [0.1]}, "3 models, 1 learning_rates, 3 seeds and 3 labels; give as many"),
         ({"labels": "a"}, "3 models, 3 learning_rates, 3 seeds and 1 labels; give as many"),
-        ({"way": "together"}, "way is 'together'; it must be 'side by side', 'stacked', 'alone'"),
+        (
+            {"way": "together"},
+            "way is 'together'; it must be 'compiled', 'side by side', 'stacked'",
+        ),
         ({"rates": [0.1, 0, 0.1]}, "learning_rate is 0; it must be a finite number above 0"),
         ({"seeds": [0, -1, 0]}, "seed is -1; it must be a whole number, at least 0"),
         ({"seeds": [0, 1, 2**63]}, "seed is 9223372036854775808; it must be below 2⁶³"),

@@ -217,8 +217,8 @@ plots.describe(
 # They are the same numbers, not similar ones: the marks of all ways lie on top of each other. Each
 # run draws all that is random from its own seed, and computes on one thread, so that its sums are
 # taken in the same order wherever it is done. (On another *kind* of processor, with another
-# version of torch, or where only one of two machines has a C compiler, sums may be taken in another
-# order, and the last digits differ.) So the cluster is no part of the experiment.
+# version of torch, or with another C compiler or none, sums may be taken in another order, and the
+# last digits differ.) So the cluster is no part of the experiment.
 #
 # Killed half-way
 # ---------------
