@@ -161,7 +161,7 @@ def test_tiny_networks_by_the_thousand():
 
 
 def test_dask():
-    """Dask costs as it comes; where its workers keep their memory, little, of a short run most."""
+    """It costs milliseconds a run, and twice the time of PyTorch's steps unless memory is kept."""
     results = measured("dask_overhead")
 
     def more(way, length):
@@ -169,13 +169,10 @@ def test_dask():
         own, pool = (median(results, f"{name}, {length}") for name in (way, "processes"))
         return 1000 * (own - pool) / results["settings"]["lengths"][length][1], own / pool
 
-    for length in ("short", "long"):
-        assert 1.5 < more("Dask", length)[1] < 2.1
-    milliseconds, ratio = more("Dask, memory kept", "short")
-    assert 0.5 < milliseconds < 2.5
-    assert 1.15 < ratio < 1.35
-    kept, pool = (
-        timing.column(results, f"{way}, long", "seconds")
-        for way in ("Dask, memory kept", "processes")
-    )
-    assert min(kept) < max(pool)
+    milliseconds, ratio = more("Dask", "short")
+    assert 2 < milliseconds < 9
+    assert 2.1 < ratio < 3
+    assert 1.05 < more("Dask", "long")[1] < 1.25
+    by_pytorch = "long without a compiler"
+    assert 1.8 < more("Dask", by_pytorch)[1] < 2.2
+    assert more("Dask, memory kept", by_pytorch)[1] < 1.15
