@@ -1023,7 +1023,7 @@ BAD = [
     (
         lambda: measure(nn.Linear(2, 1), draws(3, 2), seed=2**64),
         ValueError,
-        "seed is 18446744073709551616; it must be below 2..63",
+        "seed is 18446744073709551616; it must be below 2⁶³",
     ),
     (
         lambda: measure(net(), draws(3, 784), torch.full((3,), -100)),

@@ -156,8 +156,8 @@ else:
 #        result = initguide.sweep(grid, data, executor=client.get_executor())
 #
 # On Linux, Dask has its workers give memory back as soon as it is free, which can double the time
-# of a training by PyTorch's steps; the page :ref:`speed` has the numbers. (A nanny sees to it, so our workers above,
-# which have none, are spared.) So, on each machine with workers, write into
+# of a training by PyTorch's steps; the page :ref:`speed` has the numbers. (A nanny sees to it, so
+# our workers above, which have none, are spared.) So, on each machine with workers, write into
 # ``~/.config/dask/distributed.yaml``:
 #
 # .. code-block:: yaml
