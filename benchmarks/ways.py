@@ -99,11 +99,11 @@ def processes(hidden: int, runs: int) -> timing.Numbers:
 
 
 WAYS: dict[str, Callable[[int, int], timing.Numbers]] = {
+    "compiled": functools.partial(threads, "compiled"),
     "alone": functools.partial(threads, "alone"),
     "side by side": functools.partial(threads, "side by side"),
     "stacked": functools.partial(threads, "stacked"),
     "processes": processes,
-    "compiled": functools.partial(threads, "compiled"),
 }
 
 

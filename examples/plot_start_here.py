@@ -57,8 +57,8 @@ result
 
 # %%
 # That is nine networks, trained on all cores of the machine. Each row is the mean over three seeds,
-# and ± is half of a 95 % interval for it. "Level with the best" means that these runs cannot tell
-# the two apart. The line below says what was trained and on which images.
+# and ± is half of a 95 % interval for it. Where the remark is "level with the best", these runs
+# cannot tell the two apart. The line below says what was trained and on which images.
 
 plots.plot_losses(result, first=100)
 
@@ -79,6 +79,9 @@ net = initguide.initialize(initguide.Net(), "ones")
 initguide.check_init(net, images, labels)
 
 # %%
+# (The loss is no sign of health here. With ones, the ten scores of an image are equal but for
+# rounding; :doc:`page 2 of the lesson <lesson/plot_2_zeros_and_ones>` looks into it.)
+#
 # The advice is code to paste. Following it:
 
 initguide.initialize(net, "he_normal", seed=0)

@@ -452,8 +452,8 @@ initguide.Table(
 # - Pairing by the seed makes the noise of a difference smaller, most of all where two schemes draw
 #   the same random numbers.
 # - The seeds needed go with (σ/δ)². In the lesson's comparison a handful of seeds shows a
-#   difference of a point, a few dozen a third of it, and a tenth takes a hundred or more. A pilot
-#   of a few seeds tells σ well enough to know about which of these it is.
+#   difference of a point, a third of it takes a dozen or several, and a tenth about a hundred or
+#   more. A pilot of a few seeds tells σ well enough to know about which of these it is.
 # - One seed names the wrong winner as often as the normal distribution says: never for large
 #   differences, and nearly every other time for small ones.
 # - The weights alone make most of the noise, and so do order and masks alone. None is "the" cause.
