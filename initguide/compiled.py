@@ -3,22 +3,30 @@
 A training step of PyTorch goes over the same memory once for each small operation. For the lesson's
 network, that takes more time than the products of its matrices. ``connected.c``, beside this file,
 does the same step with few passes over the memory and without Python: the images, labels, order of
-the data and dropout masks are the same, and the numbers are the same up to rounding. What a network
-gets does not depend on which others there are.
+the data and dropout masks are the same, and each step gives the same numbers up to rounding. (What
+hundreds of steps make of the last digit is another matter: runs end as far apart as with another
+seed.) What a network gets does not depend on which others there are.
 
 Nothing has to be installed or called. `initguide.training.train` and all that is built on it use
 the compiled steps where
 
 - the machine has a C compiler: ``cc``, ``gcc`` or ``clang``, or the one named by the environment
-  variable ``INITGUIDE_CC``. With ``INITGUIDE_CC=off``, nothing is compiled. Compiling takes half a
-  second, once: the result is kept in ``initguide/compiled`` in ``$XDG_CACHE_HOME`` (``~/.cache``);
+  variable ``INITGUIDE_CC``. With ``INITGUIDE_CC=off``, nothing is compiled. The variable is read
+  once in a process, at the first training;
 - it runs Linux or macOS on a processor with AVX2 or AVX-512, as those of PCs and servers have (on
   others, nobody has measured yet whether it pays);
 - what was compiled gives what PyTorch gives, for a small network that is tried first;
-- the network is one that `fits` accepts, and the optimizer is named (``"adam"``, ``"sgd"`` or
-  ``"momentum"``).
+- the network is a plain one of fully connected layers and ReLU (see `knows`), of at most four
+  million parameters, a mini-batch has at most 4096 images, and the optimizer is named (``"adam"``,
+  ``"sgd"`` or ``"momentum"``).
 
-Everything else is trained by PyTorch, as is everything where there is no compiler.
+Everything else is trained by PyTorch, as is everything where there is no compiler. `works` and
+`fits` tell which it is.
+
+Compiling takes half a second, once. The result, some 40 kB for each compiler and each version of
+the C file, is kept in ``initguide/compiled`` in ``$XDG_CACHE_HOME`` (``~/.cache``), and can be
+deleted at any time. The compiler is still asked in each process what it would compile for. Where
+nothing can be kept, each process compiles.
 """
 
 import contextlib
@@ -475,7 +483,7 @@ def _library() -> Any:
     if sys.platform == "win32" or platform.machine() not in {"x86_64", "AMD64"}:
         return None
     named = os.environ.get("INITGUIDE_CC", "")
-    if named == "off":
+    if named.lower() in {"off", "0"}:
         return None
     for command in [named] if named else ("cc", "gcc", "clang"):
         try:
@@ -493,7 +501,8 @@ def _library() -> Any:
 def _warn(reason: str) -> None:
     warnings.warn(
         f"INITGUIDE_CC is {os.environ['INITGUIDE_CC']!r}, which cannot be used ({reason}), so "
-        "networks are trained by PyTorch's own steps; name another C compiler, or say off",
+        "networks are trained by PyTorch's own steps; name another C compiler, or set "
+        "INITGUIDE_CC=off",
         stacklevel=4,
     )
 
@@ -556,12 +565,14 @@ def _digest(content: bytes) -> str:
 
 def _folder() -> Path:
     """Where compiled files are kept: what the XDG specification says."""
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    # os.path's version leaves "~" in place where nobody has a home folder; Path's raises.
-    home = Path(cache) if Path(cache).is_absolute() else Path(os.path.expanduser("~/.cache"))  # noqa: PTH111
-    if not home.is_absolute():
-        raise FileNotFoundError("there is no home folder")
-    return home / "initguide" / "compiled"
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not cache.is_absolute():
+        # os.path's version leaves "~" in place where nobody has a home folder; Path's raises.
+        home = Path(os.path.expanduser("~"))  # noqa: PTH111
+        if not os.environ.get("HOME", "unset") or not (home.is_absolute() and home.is_dir()):
+            raise FileNotFoundError("there is no home folder")
+        cache = home / ".cache"
+    return cache / "initguide" / "compiled"
 
 
 def _check_owner(path: Path) -> None:

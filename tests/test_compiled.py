@@ -701,9 +701,10 @@ def test_works_where_it_should():
     assert compiled.works()
 
 
-def test_switched_off(compiler, data, ways):
+@pytest.mark.parametrize("word", ["off", "OFF", "0"])
+def test_switched_off(compiler, data, ways, word):
     """Everything goes on by PyTorch, and says nothing."""
-    compiler("off")
+    compiler(word)
     assert not compiled.works()
     assert knows(Net())
     assert not fits(Net())
@@ -893,16 +894,20 @@ def test_a_place_that_others_can_write_to(compiler, tmp_path, what):
 
 
 @needs_compiler
-@pytest.mark.parametrize("cache", ["a file", "", "relative"])
-def test_no_place_to_keep_it(compiler, tmp_path, monkeypatch, cache):
-    """It works all the same; each process compiles."""
+@pytest.mark.parametrize("home", ["a file", "none", "empty", "missing"])
+def test_no_place_to_keep_it(compiler, tmp_path, monkeypatch, home):
+    """It works all the same, each process compiles, and nobody's home is made."""
     compiler()
     monkeypatch.chdir(tmp_path)
-    if cache == "a file":
+    if home == "a file":
         (tmp_path / "cache").write_text("no folder")
     else:
-        monkeypatch.setenv("XDG_CACHE_HOME", cache)
-        monkeypatch.setattr(os.path, "expanduser", str)  # nobody has a home folder
+        monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # which the specification says to ignore
+        monkeypatch.setenv("HOME", {"missing": str(tmp_path / "home")}.get(home, ""))
+        if home == "none":
+            monkeypatch.setattr(os.path, "expanduser", str)
+        with pytest.raises(FileNotFoundError, match="there is no home folder"):
+            compiled._folder()
     before = sorted(tmp_path.iterdir())
     assert compiled.works()
     assert sorted(tmp_path.iterdir()) == before
