@@ -257,6 +257,16 @@ def is_hooked(parameter: Tensor) -> bool:
 # Training
 
 
+def dropout_rule(p: float) -> tuple[int, float]:
+    """How 16 random bits drop a unit, and by what the others are multiplied.
+
+    A unit is dropped where its bits, read as a signed number, are below the first number. So p is
+    met to within 1/131072.
+    """
+    dropped = round(p * 2**16)
+    return dropped - 2**15, 2**16 / (2**16 - dropped) if dropped < 2**16 else 0.0
+
+
 class _CLayer(ctypes.Structure):
     """`layer` of the C file."""
 
@@ -411,9 +421,7 @@ class Connected:
         own.stride = _stride(panels * own.width)
         own.relu, own.dropped, own.scale = layer.relu, NO_DROPOUT, 1.0
         if layer.dropout:
-            dropped = round(layer.dropout * 2**16)
-            own.dropped = dropped - 2**15  # the bits are read as a signed number
-            own.scale = 2**16 / (2**16 - dropped) if dropped < 2**16 else 0.0
+            own.dropped, own.scale = dropout_rule(layer.dropout)
             own.bits = self._room(2 * math.ceil(self.batch_size * own.out / 4))
         own.outputs, own.grads = (self._room(self.batch_size, own.stride) for _ in range(2))
         if below:

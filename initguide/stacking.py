@@ -37,7 +37,7 @@ from torch.optim.sgd import sgd
 
 from initguide import compiled
 from initguide.checks import check_whole
-from initguide.compiled import BETA_1, BETA_2, EPSILON, MOMENTUM, is_hooked
+from initguide.compiled import BETA_1, BETA_2, EPSILON, MOMENTUM, dropout_rule, is_hooked
 from initguide.generators import seeded
 
 __all__ = ["Fits", "Plan", "StackWarning", "fit_many", "plan", "quick_layers", "side_by_side"]
@@ -137,8 +137,8 @@ def _each(forwards: Sequence[Callable[[Tensor], Tensor]], x: Tensor) -> Tensor:
 class _Dropout:
     """Dropout whose masks come from generators.
 
-    A unit is dropped where 16 random bits, read as a number, are below p · 2¹⁶: p is met to within
-    1/131072, and one call of the generator serves four units.
+    16 random bits decide about a unit (`initguide.compiled.dropout_rule`), so one call of the
+    generator serves four units.
     """
 
     def __init__(self, layer: nn.Dropout, masks: Sequence[Generator]) -> None:
@@ -151,7 +151,7 @@ class _Dropout:
     def __call__(self, x: Tensor) -> Tensor:
         if not self.layer.training or self.layer.p == 0:
             return x
-        dropped = round(self.layer.p * 2**16)
+        dropped, scale = dropout_rule(self.layer.p)
         count = x.numel() // len(self.which)  # units of one network
         if x.device.type != "cpu":
             # One call for all: a GPU would take longer to start a call for each than to do it.
@@ -165,9 +165,9 @@ class _Dropout:
                 row.random_(-(2**63), None, generator=generator)
             bits = words.view(torch.int16)[:, :count]
         kept = torch.empty(bits.shape, dtype=x.dtype, device=x.device)
-        # The bits are read as a signed number. By way of bools it would take four times as long.
-        torch.ge(bits, dropped - 2**15, out=kept)
-        kept.mul_(2**16 / (2**16 - dropped) if dropped < 2**16 else 0.0)
+        # By way of bools it would take four times as long.
+        torch.ge(bits, dropped, out=kept)
+        kept.mul_(scale)
         if not self.distinct:
             kept = kept[self.which]
         return x * kept.view(x.shape)

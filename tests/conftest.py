@@ -49,6 +49,12 @@ def noise():
     return split
 
 
+@pytest.fixture(scope="session", name="data")
+def data_of_noise(noise):
+    """80 + 20 + 20 images of noise: two mini-batches of 32 an epoch, and one of 16."""
+    return SimpleNamespace(train=noise(80, 0), valid=noise(20, 1), test=noise(20, 2))
+
+
 @pytest.fixture
 def isolated(tmp_path, monkeypatch):
     """Folder for a test that sees no data but the sample: no caches, no package, no network."""

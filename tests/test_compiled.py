@@ -36,12 +36,6 @@ from initguide.training import evaluate, train, train_many
 needs_compiler = pytest.mark.skipif(not compiled.works(), reason="needs a C compiler and AVX2")
 
 
-@pytest.fixture(scope="module")
-def data(noise):
-    """80 + 20 + 20 images of noise: two mini-batches of 32 an epoch, and one of 16."""
-    return SimpleNamespace(train=noise(80, 0), valid=noise(20, 1), test=noise(20, 2))
-
-
 @pytest.fixture
 def ways(monkeypatch):
     """List of how models were trained."""

@@ -38,12 +38,6 @@ def _without_a_compiler(monkeypatch):
     monkeypatch.setenv("INITGUIDE_CC", "off")  # for processes that are started
 
 
-@pytest.fixture(scope="module")
-def data(noise):
-    """80 + 20 + 20 images of noise: two mini-batches of 32 an epoch, and one of 16."""
-    return SimpleNamespace(train=noise(80, 0), valid=noise(20, 1), test=noise(20, 2))
-
-
 @pytest.fixture
 def ways(monkeypatch):
     """List of how models were trained, and how many at once, in the order of beginning."""
