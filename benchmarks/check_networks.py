@@ -33,10 +33,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from initguide import checkup
 from initguide.checkup import Checkup, Finding, check_init
+from initguide.checkup import check as checkup
 from initguide.data import fashion_mnist
-from initguide.initializers import initialize, seeded
+from initguide.initializers import initialize
+from initguide.randomness import seeded
 
 BATCH = 50
 SPOILED = 0.05  # loss of accuracy, beyond three standard deviations of 1,000 answers (0.04)

@@ -21,7 +21,7 @@ import timing
 
 import initguide
 from initguide import Table
-from initguide.stacking import cores
+from initguide.training import cores
 
 # Length -> images that a run trains on for an epoch, and the number of runs
 LENGTHS = {"short": (500, 200), "long": (40_000, 10), "long without a compiler": (40_000, 10)}

@@ -16,7 +16,7 @@ import timing
 
 import initguide
 from initguide import Table
-from initguide.stacking import cores
+from initguide.training import cores
 
 COUNTS = (10, 30, 100, 300, 1000)
 

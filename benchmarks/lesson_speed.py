@@ -27,9 +27,8 @@ from torch.utils.data import DataLoader, SubsetRandomSampler
 from torchvision import datasets, transforms
 
 import initguide
-from initguide import Table, compiled
-from initguide.stacking import cores, quick_layers
-from initguide.training import evaluate, train_many
+from initguide import Table
+from initguide.training import compiled, cores, evaluate, quick_layers, train_many
 
 SHAPES = [(784, 256), (256, 128), (128, 10)]
 BATCH_SIZE = 100

@@ -114,7 +114,7 @@ def peak_memory(process: int | str = "self") -> float:
 
 def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
     """What the numbers depend on, beside the code: processor, cores, versions."""
-    from initguide.stacking import cores  # noqa: PLC0415  not every process needs torch
+    from initguide.training import cores  # noqa: PLC0415  not every process needs torch
 
     versions = {"Python": platform.python_version()}
     for package in (*PACKAGES, *packages):

@@ -3,7 +3,7 @@
     python benchmarks/ways.py [--repeats 3]
 
 On each core goes a thread, with networks that it trains alone (one after the other), side by side
-or stacked, as `initguide.stacking` says, or by compiled steps; or a process, with networks alone.
+or stacked, as `initguide.training` says, or by compiled steps; or a process, with networks alone.
 The networks have two hidden layers, of h and h/2 units. Each way first does a few runs that do not
 count, in which processes start and load the images. A second table is about tiny networks by the
 thousand.
@@ -23,10 +23,9 @@ import torch.nn.functional as F
 from torch import nn
 
 import initguide
-from initguide import Table, compiled, stacking
-from initguide.initializers import seeded
-from initguide.stacking import cores
-from initguide.training import train_many
+from initguide import Table
+from initguide.randomness import seeded
+from initguide.training import compiled, cores, stacking, train_many
 
 # Units of the first hidden layer -> runs
 HIDDEN = {8: 512, 16: 320, 32: 160, 64: 80, 128: 40, 256: 40, 512: 20, 1024: 10, 2048: 4}
@@ -137,7 +136,7 @@ def tiny_alone(networks: int) -> timing.Numbers:
 
 
 def tiny_stacked(networks: int) -> timing.Numbers:
-    """Train all of them by `initguide.stacking.fit_many`, each with a learning rate of its own."""
+    """Train all of them by `initguide.training.fit_many`, each with a learning rate of its own."""
     model = tiny_network()
     inputs, targets = tiny_data()
     generator = torch.Generator().manual_seed(0)

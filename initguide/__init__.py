@@ -6,22 +6,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from initguide import (
         checkup,
-        comparison,
         data,
+        experiments,
         helpers,
         initializers,
-        jobs,
         models,
         plots,
+        prediction,
         propagation,
-        store,
         tables,
         theory,
         training,
     )
     from initguide.checkup import check_init
-    from initguide.comparison import Comparison, Sweep, compare_init_weights, sweep
     from initguide.data import fashion_mnist
+    from initguide.experiments import Comparison, Sweep, compare_init_weights, sweep
     from initguide.initializers import INITIALIZERS, initialize
     from initguide.models import Net, mlp
     from initguide.propagation import measure
@@ -38,19 +37,18 @@ __all__ = [
     "check_init",
     "checkup",
     "compare_init_weights",
-    "comparison",
     "data",
+    "experiments",
     "fashion_mnist",
     "helpers",
     "initialize",
     "initializers",
-    "jobs",
     "measure",
     "mlp",
     "models",
     "plots",
+    "prediction",
     "propagation",
-    "store",
     "sweep",
     "tables",
     "theory",
@@ -61,17 +59,17 @@ __all__ = [
 # so a module is imported when a name of it is first used (PEP 562).
 _HOMES = {
     "INITIALIZERS": "initializers",
-    "Comparison": "comparison",
+    "Comparison": "experiments",
     "Net": "models",
-    "Sweep": "comparison",
+    "Sweep": "experiments",
     "Table": "tables",
     "check_init": "checkup",
-    "compare_init_weights": "comparison",
+    "compare_init_weights": "experiments",
     "fashion_mnist": "data",
     "initialize": "initializers",
     "measure": "propagation",
     "mlp": "models",
-    "sweep": "comparison",
+    "sweep": "experiments",
 }
 
 

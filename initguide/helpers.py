@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from initguide.comparison import Comparison
+from initguide.experiments import Comparison
 from initguide.plots import hist_dist as draw_hist_dist
 from initguide.plots import plot_losses
 from initguide.training import Batch, Run, evaluate, fit, make_optimizer

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torchvision.datasets import FashionMNIST as TorchvisionFashionMNIST
 
-from initguide import data
+from initguide.data import images as data
 
 NAMES = [file.name for file in data._FULL]
 

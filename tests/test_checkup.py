@@ -21,8 +21,9 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 import initguide
-from initguide import cli, plots
+from initguide import plots
 from initguide.checkup import CODES, Checkup, check_init
+from initguide.cli import commands as cli
 
 mpl.use("Agg")
 

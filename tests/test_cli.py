@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import initguide
-from initguide import cli, comparison, data, jobs
-from initguide.comparison import Comparison, Sweep
+from initguide.cli import commands as cli
+from initguide.experiments import Comparison, Sweep, comparison, jobs
 from initguide.initializers import INITIALIZERS
 
 QUICK = ("--source", "sample", "--epochs", "1", "--seeds", "1")
@@ -407,7 +407,7 @@ def test_data_from_a_folder(fill, tmp_path, capsys):
 @pytest.mark.usefixtures("isolated")
 def test_warnings_are_one_line(capsys, monkeypatch):
     """A warning is printed as a line of the command, without a line of source code."""
-    monkeypatch.setattr(data, "fashion_mnist", _warns)
+    monkeypatch.setattr(initguide.data, "fashion_mnist", _warns)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         assert _run("data") == 0

@@ -21,10 +21,17 @@ from scipy import stats
 from torch import nn
 
 import initguide
-from initguide import comparison, jobs, training
 from initguide import initializers as init
-from initguide.comparison import METRICS, Comparison, compare_init_weights, mean_interval
+from initguide.experiments import (
+    METRICS,
+    Comparison,
+    compare_init_weights,
+    comparison,
+    jobs,
+    mean_interval,
+)
 from initguide.training import Run, train
+from initguide.training import loop as training
 
 
 @pytest.fixture(scope="module")

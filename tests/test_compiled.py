@@ -27,11 +27,18 @@ from torch.nn.utils import parametrizations
 from torch.utils.flop_counter import FlopCounterMode
 
 import initguide
-from initguide import compiled, stacking, training
-from initguide.compiled import Connected, fits, knows, takes
 from initguide.models import Net, mlp
-from initguide.stacking import Plan, plan
-from initguide.training import evaluate, train, train_many
+from initguide.training import (
+    Plan,
+    compiled,
+    evaluate,
+    plan,
+    stacking,
+    train,
+    train_many,
+)
+from initguide.training import loop as training
+from initguide.training.compiled import Connected, fits, knows, takes
 
 needs_compiler = pytest.mark.skipif(not compiled.works(), reason="needs a C compiler and AVX2")
 
@@ -911,7 +918,7 @@ def test_no_place_to_keep_it(compiler, tmp_path, monkeypatch, home):
 def test_several_processes_at_once(compiler, tmp_path):
     """All of them end with a whole file."""
     compiler()
-    program = "from initguide import compiled; print(compiled.works())"
+    program = "from initguide.training import compiled; print(compiled.works())"
     command = [sys.executable, "-c", program]
     with ThreadPoolExecutor(3) as pool:
         done = list(pool.map(lambda _: subprocess.check_output(command, text=True), range(3)))
@@ -939,6 +946,6 @@ def test_compiled_without_warnings(tmp_path):
 
 def test_the_c_file_is_part_of_the_package():
     """Beside the module that compiles it."""
-    assert compiled.SOURCE.parent == Path(initguide.__file__).parent
+    assert compiled.SOURCE.parent == Path(compiled.__file__).parent
     assert compiled.SOURCE.is_file()
     assert stacking.compiled is compiled

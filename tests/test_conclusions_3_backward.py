@@ -10,7 +10,7 @@ from torch import nn
 import initguide
 from initguide import initializers as init
 from initguide import theory
-from initguide.comparison import mean_interval
+from initguide.experiments import mean_interval
 from initguide.propagation import measure
 
 SHAPES = {"shrinking": [784, 256, 128, 128, 64, 10], "constant": [784, 128, 128, 128, 128, 10]}

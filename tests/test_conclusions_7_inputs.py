@@ -7,8 +7,9 @@ import torch
 from scipy import stats
 
 import initguide
-from initguide import comparison, propagation, theory, training
 from initguide import initializers as init
+from initguide import propagation, theory, training
+from initguide.experiments import comparison
 
 DEPTH = 20
 FACTORS = (-3, -2, -1, 0)

@@ -18,7 +18,7 @@ from torch import nn
 import initguide
 from initguide import initializers as init
 from initguide import theory
-from initguide.comparison import judge, mean_interval
+from initguide.experiments import judge, mean_interval
 
 PAGE = Path(__file__).parent.parent / "examples" / "theory" / "plot_9_claims.py"
 

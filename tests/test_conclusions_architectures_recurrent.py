@@ -8,7 +8,7 @@ from torch import nn
 
 import initguide
 from initguide import initializers as init
-from initguide.comparison import mean_interval
+from initguide.experiments import mean_interval
 
 HIDDEN, WAIT = 48, 26
 

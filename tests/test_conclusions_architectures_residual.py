@@ -157,15 +157,15 @@ def test_zero_branches_get_a_gradient_in_the_last_layer_only(small, end):
     assert gradient["blocks.0.branch." + last.removeprefix("*.")] > 0
 
 
-def losses(small, name, rate, seeds=2):
-    """Validation loss of each seed after an epoch of 24 blocks; infinite where it diverged."""
+def trained(small, name, rate, seeds):
+    """Runs of an epoch of 24 blocks."""
     networks = {
         **{key: (scheme, resnet) for key, (scheme, norm) in STARTS.items() if norm is None},
         "fixup": (fixup(24), functools.partial(resnet, FixupBlock)),
         "batch norm": (STARTS["he"][0], functools.partial(resnet, norm=nn.BatchNorm1d)),
     }
     scheme, model = networks[name]
-    result = initguide.compare_init_weights(
+    return initguide.compare_init_weights(
         {name: scheme},
         small,
         model=functools.partial(model, depth=24),
@@ -174,7 +174,12 @@ def losses(small, name, rate, seeds=2):
         learning_rate=rate,
         seeds=seeds,
     )
-    return np.nan_to_num(result.values(name, "valid_loss"), nan=math.inf)
+
+
+def losses(small, name, rate, seeds=2):
+    """Validation loss of each seed; infinite where it diverged."""
+    runs = trained(small, name, rate, seeds)
+    return np.nan_to_num(runs.values(name, "valid_loss"), nan=math.inf)
 
 
 def test_he_without_normalization_learns_nothing(small):
@@ -184,8 +189,13 @@ def test_he_without_normalization_learns_nothing(small):
 
 @pytest.mark.parametrize("name", ["scaled", "zero", "batch norm", "default"])
 def test_small_branches_or_normalization_are_enough(small, name):
-    """Each of them learns at a rate of 0.01."""
-    assert max(losses(small, name, 0.01)) < 2.1
+    """Each of them learns at a rate of 0.01: far more right than the 10 % of a guess.
+
+    Batch normalization has the lowest accuracies: 55 % on average over 12 seeds, with a standard
+    deviation of 4 points, so 30 % is six of them away (a false alarm in 10⁸). Its loss says less:
+    the running statistics are still those of the start in part after 16 steps.
+    """
+    assert trained(small, name, 0.01, seeds=2).values(name, "valid_accuracy").min() > 0.3
 
 
 def test_fixup_learns_at_the_largest_rate(small):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from initguide.stacking import fit_many
+from initguide.training import fit_many
 
 STEPS, SIZE, ZOOM = 200, 64, 16
 NETWORK = nn.Sequential(nn.Linear(16, 16, bias=False), nn.Tanh(), nn.Linear(16, 1, bias=False))

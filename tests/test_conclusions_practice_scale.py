@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import initguide
-from initguide import training
+from initguide.training import loop as training
 
 
 @pytest.fixture(scope="module")

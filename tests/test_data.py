@@ -26,8 +26,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 import initguide
-from initguide import data
 from initguide.data import DamagedFileError, DataWarning, DownloadError, Split, fashion_mnist
+from initguide.data import images as data
 
 IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = (file.name for file in data._FULL)
 SAMPLE = Path(data.__file__).with_name("sample")

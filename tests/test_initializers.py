@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Generator, nn
 
-from initguide import initializers as init
 from initguide.initializers import INITIALIZERS, fans, from_name, initialize
+from initguide.initializers import schemes as init
 
 # Schemes of a model as a whole, which need a residual network: they have tests of their own.
 WHOLE = ("residual_scaled", "zero_last")

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_hex, to_rgb
 from scipy import stats
 
-from initguide import plots
-from initguide.comparison import Comparison, Sweep, SweptRun
 from initguide.data import Split
+from initguide.experiments import Comparison, Sweep, SweptRun
+from initguide.plots import figures as plots
 from initguide.training import Run
 
 with warnings.catch_warnings():

@@ -15,20 +15,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Generator, nn
 
-from initguide import compiled, jobs, stacking, training
-from initguide.jobs import Job, run_jobs, run_together
+from initguide.experiments import Job, jobs, run_jobs
+from initguide.experiments.jobs import run_together
 from initguide.models import Net, mlp
-from initguide.stacking import (
-    FusedSteps,
+from initguide.training import (
     Plan,
-    StackedSteps,
     StackWarning,
+    compiled,
+    evaluate,
     fit_many,
+    make_optimizer,
     plan,
     side_by_side,
-    stackable,
+    stacking,
+    train,
+    train_many,
 )
-from initguide.training import evaluate, make_optimizer, train, train_many
+from initguide.training import loop as training
+from initguide.training.stacking import FusedSteps, StackedSteps, stackable
 
 
 @pytest.fixture(autouse=True)
@@ -202,7 +206,12 @@ def test_side_by_side_to_the_last_bit(data, ways, name, optimizer):
 @pytest.mark.parametrize("sizes", [(160, 110), (12, 7)])
 @pytest.mark.parametrize("count", [1, 3])
 def test_linear_layers_of_several_networks(monkeypatch, count, sizes, onednn):
-    """Outputs, gradients, and gradients of gradients are those of torch's own layers."""
+    """Outputs, gradients, and gradients of gradients are those of torch's own layers, in float64.
+
+    Each number is a sum of products of float32, whose rounding follows the size of the sums, not of
+    the number: second derivatives here are up to 1,860, and cancel. Plain torch is off by up to 2
+    units in the last place of the largest, ours by up to 4 (Intel, AVX-512), and 16 are allowed.
+    """
     if not onednn:
         monkeypatch.setattr(stacking, "_onednn_works", lambda: False)
     layers = _several(lambda: nn.Linear(*sizes), count)
@@ -213,12 +222,14 @@ def test_linear_layers_of_several_networks(monkeypatch, count, sizes, onednn):
         first = torch.autograd.grad(y.tanh().sum(), inputs, create_graph=True)
         return y, *first, *torch.autograd.grad(sum(g.square().sum() for g in first), inputs)
 
-    each = zip(x.chunk(count), layers, strict=True)
-    expected = derivatives(torch.cat([F.linear(part, k.weight, k.bias) for part, k in each]))
     with stacking.quick_layers(layers, [Generator()]):
         found = derivatives(layers[0](x))
-    for tensor, plain in zip(found, expected, strict=True):
-        torch.testing.assert_close(tensor, plain, rtol=1e-4, atol=1e-4)
+    inputs = [tensor.detach().double().requires_grad_() for tensor in inputs]
+    each = zip(inputs[0].chunk(count), inputs[1::2], inputs[2::2], strict=True)
+    expected = derivatives(torch.cat([F.linear(part, w, b) for part, w, b in each]))
+    for tensor, exact in zip(found, expected, strict=True):
+        error = (tensor.double() - exact).abs().max() / exact.abs().max()
+        assert error < 16 * torch.finfo(torch.float32).eps
 
 
 @pytest.mark.parametrize(("inputs", "calls"), [(160, 3), (16, 0)])

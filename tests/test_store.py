@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import initguide
-from initguide import store as store_module
-from initguide.store import COLUMNS, Store, StoreError, is_store, read
+from initguide.experiments import Store, StoreError, is_store
+from initguide.experiments import store as store_module
+from initguide.experiments.store import COLUMNS, read
 
 ABOUT = {"kind": "test", "epochs": 2, "model": "Net"}
 HOME = str(Path(initguide.__file__).parents[1])
@@ -272,7 +273,8 @@ def test_a_full_disk(path, monkeypatch):
 
 LIMITED = """
 import resource, signal, sys
-from initguide.store import COLUMNS, Store
+from initguide.experiments import Store
+from initguide.experiments.store import COLUMNS
 path, size = sys.argv[1], int(sys.argv[2])
 store = Store(path, {"kind": "test", "epochs": 2, "model": "Net"})
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -343,7 +345,8 @@ def _start(code, *arguments):
 
 ADDING = """
 import sys
-from initguide.store import COLUMNS, Store
+from initguide.experiments import Store
+from initguide.experiments.store import COLUMNS
 path, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 store = Store(path, {"kind": "test", "epochs": 2, "model": "Net"})
 row = dict.fromkeys(COLUMNS) | {"label": name, "seed": 0, "settings": "{}", "finished": "now"}
@@ -394,7 +397,7 @@ def test_claims(path):
 
 CLAIMING = """
 import os, signal, sys
-from initguide.store import Store
+from initguide.experiments import Store
 store = Store(sys.argv[1], {"kind": "test", "epochs": 2, "model": "Net"})
 print(store.claim(["c"]), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)

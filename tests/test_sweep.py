@@ -30,11 +30,22 @@ from hypothesis import strategies as st
 from torch import Generator, nn
 
 import initguide
-from initguide import comparison, jobs, stacking
 from initguide import initializers as init
-from initguide.comparison import Comparison, Sweep, compare_init_weights, sweep
-from initguide.jobs import Job, WorkerWarning, describe, fingerprint
-from initguide.store import StoreError, read
+from initguide.experiments import (
+    Comparison,
+    Job,
+    StoreError,
+    Sweep,
+    WorkerWarning,
+    compare_init_weights,
+    comparison,
+    fingerprint,
+    jobs,
+    sweep,
+    written,
+)
+from initguide.experiments.store import read
+from initguide.training import stacking
 
 HOME = str(Path(initguide.__file__).parents[1])
 Tiny = functools.partial(initguide.Net, 4, 4)  # a tiny network that any process can make
@@ -408,7 +419,7 @@ def test_functions_are_told_apart():
     assert fingerprint(init.zero_last(_made(1))) != fingerprint(init.zero_last(_made(2)))
     ours = [init.zero_last(init.normal(generator=Generator().manual_seed(i))) for i in (0, 1)]
     assert fingerprint(ours[0]) != fingerprint(ours[1])
-    assert fingerprint(initguide.Net) == "initguide.models.Net"
+    assert fingerprint(initguide.Net) == "initguide.models.mlp.Net"
     assert fingerprint(np.arange(3)) != fingerprint(np.arange(4))
     assert fingerprint({"a": 1, "b": {2, 3}}) == fingerprint({"b": {3, 2}, "a": 1})
 
@@ -479,14 +490,14 @@ def test_values_without_attributes_are_told_apart():
 def test_descriptions_hold_no_address():
     """The same in every process, so that a store can be gone on with; neither do fingerprints."""
     mine = functools.partial(_made, torch.tanh, default=[nn.ReLU, {"a": (torch.relu,)}, _Slots(3)])
-    assert describe(
+    assert written(
         mine
     ) == "_made(tanh, default=[ReLU, {'a': (relu,)}, <tests.test_sweep._Slots object>])".replace(
         "tests.test_sweep", __name__
     )
-    assert describe(torch.tanh) == "tanh"
-    assert describe((1, "a")) == "(1, 'a')"
-    assert describe(init.normal(0.1)) == "normal(std=0.1)"
+    assert written(torch.tanh) == "tanh"
+    assert written((1, "a")) == "(1, 'a')"
+    assert written(init.normal(0.1)) == "normal(std=0.1)"
     assert fingerprint(torch.tanh) == "torch._VariableFunctionsClass.tanh"
     assert fingerprint([1].append) != fingerprint([2].append)
     assert fingerprint(math.sin) != fingerprint(math.cos)
@@ -523,7 +534,7 @@ def test_fingerprints_are_the_same_in_another_process():
     """Whatever the seed of Python's own hashes."""
     code = (
         "import functools, torch\nfrom fractions import Fraction\nfrom torch import nn\n"
-        "from initguide.jobs import fingerprint\n"
+        "from initguide.experiments import fingerprint\n"
         "class Mine(nn.Module):\n    def forward(self, x):\n        return x in {'a', 'b', 'c'}\n"
         "things = [Mine, lambda x: x in {'a', 'b'}, {'d', 'e'}, functools.partial(Mine, 3),"
         " range(3), Fraction(1, 2), torch.Tensor.relu, torch.tanh]\n"
@@ -552,7 +563,7 @@ def context():
         pytest.skip("needs a system with forkserver")
     found = multiprocessing.get_context("forkserver")
     # torch._dynamo is what any process imports at its first step of an optimizer.
-    found.set_forkserver_preload(["initguide.comparison", "torch._dynamo", "distributed"])
+    found.set_forkserver_preload(["initguide.experiments", "torch._dynamo", "distributed"])
     first = found.Process(target=int)  # starts the server, which Dask is to use too
     first.start()
     first.join()

@@ -17,8 +17,10 @@ from scipy import integrate, stats
 from torch import Generator, nn
 
 import initguide
-from initguide import activations, theory
 from initguide import initializers as init
+from initguide import theory
+from initguide.randomness import seeded
+from initguide.theory import activations
 
 SMOOTH = ("tanh", "sigmoid", "gelu", "silu", "erf", "softplus", "mish", "sin")
 ROOT_2 = math.sqrt(2)
@@ -1118,7 +1120,7 @@ def test_one_thread_at_a_time_has_the_global_generator(call):
     """What uses the global generator waits until another thread has put it back."""
     args = (torch.sin,) if call == "gain" else (nn.Linear(2, 2), torch.ones(3, 2))
     with ThreadPoolExecutor(1) as pool:
-        with init.seeded(0):
+        with seeded(0):
             waiting = pool.submit(getattr(theory, call), *args)
             with pytest.raises(TimeoutError):
                 waiting.result(timeout=0.3)

@@ -14,9 +14,16 @@ import torch.nn.functional as F
 from torch import Generator, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from initguide import stacking
 from initguide.models import Net
-from initguide.training import Run, evaluate, fit, make_optimizer, train, uses_global_generator
+from initguide.training import (
+    Run,
+    evaluate,
+    fit,
+    make_optimizer,
+    stacking,
+    train,
+    uses_global_generator,
+)
 
 
 def _split(count, seed=0, *, classes=10):

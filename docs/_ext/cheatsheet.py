@@ -18,7 +18,7 @@ from torch import nn
 
 import initguide
 from initguide import theory
-from initguide.comparison import mean_interval
+from initguide.experiments import mean_interval
 
 logger = logging.getLogger(__name__)
 

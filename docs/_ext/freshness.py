@@ -40,8 +40,8 @@ def dependencies(root: Path, page: Path) -> list[Path]:
 
 def surroundings() -> list[str]:
     """The interpreter, the libraries, the data source and the way of training, in words."""
-    from initguide import compiled  # noqa: PLC0415  loads torch
     from initguide.data import fashion_mnist  # noqa: PLC0415  loads the images
+    from initguide.training import compiled  # noqa: PLC0415  loads torch
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the pages themselves say when they use the sample

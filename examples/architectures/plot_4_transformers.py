@@ -43,7 +43,7 @@ from torch.nn import functional as F
 import initguide
 from initguide import initializers as init
 from initguide import plots, theory
-from initguide.comparison import mean_interval
+from initguide.experiments import mean_interval
 
 LEVELS, PIXELS, HEADS, START = 16, 49, 4, 16  # START is the token before the first
 

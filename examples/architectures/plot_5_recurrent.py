@@ -36,7 +36,7 @@ from torch import nn
 import initguide
 from initguide import initializers as init
 from initguide import plots
-from initguide.comparison import mean_interval
+from initguide.experiments import mean_interval
 
 HIDDEN, STEPS, SEEDS = 48, 40, range(8)
 WIDE = 256  # units of the networks of this section

@@ -30,7 +30,7 @@ import torch
 import initguide
 from initguide import initializers as init
 from initguide import plots
-from initguide.comparison import mean_interval
+from initguide.experiments import mean_interval
 
 numbers = torch.empty(1000).normal_(generator=torch.Generator().manual_seed(0))
 for width in (1, 2, 3):

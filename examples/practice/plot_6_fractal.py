@@ -31,7 +31,7 @@ and then looks closer.
 #
 # The start is one draw of weights, times a factor: the *scale*. At scale 1, weights have the
 # variance 1/n (LeCun's). Along the other axis runs the learning rate.
-# :func:`initguide.stacking.fit_many` trains all of them together:
+# :func:`initguide.training.fit_many` trains all of them together:
 
 import os
 import time
@@ -43,7 +43,7 @@ from torch import nn
 
 import initguide
 from initguide import comparison, plots
-from initguide.stacking import fit_many
+from initguide.training import fit_many
 
 STEPS = 200
 network = nn.Sequential(

@@ -61,7 +61,7 @@ plots.plot_accuracy(result)
 # ------------------
 # For one seed, all schemes see the same mini-batches in the same order and the same dropout masks.
 # So we compare seed by seed, as :meth:`Comparison.difference
-# <initguide.comparison.Comparison.difference>` does, and what both runs owe to the order cancels.
+# <initguide.experiments.Comparison.difference>` does, and what both runs owe to the order cancels.
 # Some of these schemes share even more. The three normal ones draw the *same* random numbers and
 # multiply them by different factors:
 

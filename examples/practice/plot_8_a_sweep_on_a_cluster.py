@@ -63,7 +63,7 @@ def timed(way, **where):
 # One core, all cores
 # -------------------
 # ``workers=1`` keeps to one core. Without it, the runs are spread over all cores of the machine.
-# (How each core trains its networks is chosen by :func:`initguide.stacking.plan`.) The first
+# (How each core trains its networks is chosen by :func:`initguide.training.plan`.) The first
 # training in a process has to load or compile more than the others, which shall not count, so we
 # train one network beforehand.
 
@@ -258,7 +258,7 @@ print(
 # On Linux and macOS, an exit status of −9 says that a process was killed by signal 9, SIGKILL. That
 # is the signal that no process can catch: it has no time to save anything, and needs none, because
 # what had ended was saved already. The file is an ordinary SQLite database, of which
-# :meth:`Sweep.load <initguide.comparison.Sweep.load>` makes a table at any time, also while it is
+# :meth:`Sweep.load <initguide.experiments.Sweep.load>` makes a table at any time, also while it is
 # being written. To go on, make the same call:
 
 resumed = initguide.sweep(grid, data, seeds=2, store=store)
@@ -314,4 +314,4 @@ print(again.remark.replace(str(store), store.name))
 # - With ``store=``, a killed sweep goes on where it was, and nothing that had ended is lost.
 #
 # How many seeds such a sweep needs is worked out in :doc:`plot_7_how_many_seeds`. What else a store
-# can do is told in :mod:`initguide.store`.
+# can do is told in :mod:`initguide.experiments.store`.

@@ -43,7 +43,7 @@ from torch import nn
 import initguide
 from initguide import initializers as init
 from initguide import plots, theory
-from initguide.comparison import mean_interval
+from initguide.experiments import mean_interval
 from initguide.propagation import measure
 
 generator = torch.Generator().manual_seed(0)

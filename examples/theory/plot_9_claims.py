@@ -85,7 +85,7 @@ def record(number, *measured):
 
 
 # %%
-# :func:`~initguide.comparison.judge` is the rule. It forms the 95 % interval of the mean over
+# :func:`~initguide.experiments.judge` is the rule. It forms the 95 % interval of the mean over
 # seeds. If that lies within the range, the claim holds in that setting. If it lies outside, it does
 # not. If it reaches across an end, these runs cannot tell.
 #

@@ -217,8 +217,8 @@ def _sweep(options: argparse.Namespace) -> int:
             raise ValueError(f"--grid has {name} twice; give all its values at once")
         grid[name] = values
 
-    from initguide.comparison import sweep  # noqa: PLC0415  slow to import
     from initguide.data import fashion_mnist  # noqa: PLC0415
+    from initguide.experiments import sweep  # noqa: PLC0415  slow to import
 
     keywords = _run_options(options)
     if options.model is not None:
@@ -310,8 +310,8 @@ def _compare(options: argparse.Namespace) -> None:
     if options.plot is not None:
         _check_picture(options.plot)
 
-    from initguide.comparison import compare_init_weights  # noqa: PLC0415  slow to import
     from initguide.data import fashion_mnist  # noqa: PLC0415
+    from initguide.experiments import compare_init_weights  # noqa: PLC0415  slow to import
 
     result = compare_init_weights(
         options.scheme,
@@ -366,7 +366,7 @@ def _model(options: argparse.Namespace) -> Any:
     """Import the network, or make it, in the mode and of the type that is asked for."""
     import torch  # noqa: PLC0415  slow to import
 
-    from initguide.initializers import seeded  # noqa: PLC0415
+    from initguide.randomness import seeded  # noqa: PLC0415
 
     with seeded(options.seed), _one_line(options.model):
         model = _named(options.model, "the network")

@@ -1,13 +1,11 @@
 """What a model's own weights predict about the mean squares of its pre-activations.
 
-`predict_variances` is part of `initguide.theory`, and is called from there.
+`predict_variances` can be called as `initguide.theory.predict_variances`, too.
 """
 
 import contextlib
 import math
 import os
-import random
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast, overload
@@ -17,13 +15,20 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own idiom
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from initguide.activations import Activation, Array
-from initguide.generators import seeded
+from initguide.introspection import (
+    arguments_of,
+    check_kind,
+    describe_arguments,
+    left_alone,
+    run_model,
+    tensors_in,
+)
+from initguide.randomness import seeded
 from initguide.tables import Table
+from initguide.theory import Activation, Array
 
 __all__ = ["Prediction", "Predictions", "predict_variances"]
 
@@ -215,144 +220,6 @@ def _copied(inputs: Any) -> Any:
     if type(inputs) in (tuple, list):
         return type(inputs)(_copied(value) for value in inputs)
     return inputs
-
-
-def tensors_in(tree: Any) -> list[Tensor]:
-    """All tensors in nested tuples, lists and dictionaries."""
-    if isinstance(tree, Tensor):
-        return [tree]
-    if isinstance(tree, Mapping):
-        tree = tree.values()
-    elif not isinstance(tree, (tuple, list)):
-        return []
-    return [tensor for branch in tree for tensor in tensors_in(branch)]
-
-
-def check_kind(model: Any) -> None:
-    """Refuse what is no module, has no numbers, or has compiled parts: their layers run unseen."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model is of type {type(model).__name__}; it must be a torch.nn.Module")
-    for name, module in model.named_modules():
-        if isinstance(module, torch.jit.ScriptModule):
-            raise TypeError(
-                f"{name or 'model'} is a torch.jit.ScriptModule, whose layers cannot be watched; "
-                "pass the original module, from which torch.jit made it"
-            )
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if is_lazy(tensor):
-            raise ValueError(
-                f"{name} has no shape yet (a lazy layer); run the model once on a batch first"
-            )
-        if tensor.is_meta:
-            raise ValueError(
-                f"{name} is on the meta device, which holds no numbers; make the model on a real "
-                "device, or move it with to_empty() and initialize it"
-            )
-
-
-def arguments_of(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Turn the inputs into positional and keyword arguments."""
-    args: tuple[Any, ...] = ()
-    kwargs: dict[str, Any] = {}
-    if isinstance(inputs, Mapping):
-        if not all(isinstance(key, str) for key in inputs):
-            raise TypeError(
-                f"inputs has the keys {list(inputs)}; a dictionary holds keyword arguments, so its "
-                "keys must be names"
-            )
-        kwargs = dict(inputs)
-    elif isinstance(inputs, tuple):
-        args = inputs
-    elif isinstance(inputs, Tensor | list):
-        args = (inputs,)
-    else:
-        hint = "; torch.from_numpy makes a tensor of it" if isinstance(inputs, np.ndarray) else ""
-        raise TypeError(
-            f"inputs is of type {type(inputs).__name__}; it must be a tensor, a tuple of "
-            f"positional arguments or a dictionary of keyword arguments{hint}"
-        )
-    tensors = tensors_in((args, kwargs))
-    if not any(tensor.numel() for tensor in tensors):
-        came = describe_arguments(args, kwargs)
-        raise ValueError(f"inputs holds no numbers to measure with: {came}; give a batch of some")
-    return args, kwargs
-
-
-def describe_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-    """Say what came, such as ``(100, 1, 28, 28) float32``."""
-
-    def one(value: Any) -> str:
-        if isinstance(value, Tensor):
-            return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
-        if isinstance(value, list | tuple):
-            return f"{type(value).__name__} of {len(value)}"
-        return type(value).__name__
-
-    parts = [one(value) for value in args] + [f"{key}={one(v)}" for key, v in kwargs.items()]
-    return ", ".join(parts) or "none"
-
-
-def run_model(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], source: str) -> Any:
-    try:
-        return model(*args, **kwargs)
-    except Exception as error:
-        if type(error) is RuntimeError:  # torch's own: say in the message itself what came
-            raise RuntimeError(f"{error}\nThis came from the forward pass of {source}") from error
-        error.add_note(f"in the forward pass of {source}")
-        raise
-
-
-@contextlib.contextmanager
-def left_alone(model: nn.Module) -> Iterator[None]:
-    """Put back what a pass changes: buffers, mode and other attributes, and generators.
-
-    Also the weights of modules with a ``max_norm``, which the forward pass edits. Copies of all
-    weights would be too much: if others are edited in place, a warning says which.
-    """
-    modules = list(model.modules())
-    own = [dict(vars(module)) for module in modules]
-    parts = ("_parameters", "_buffers", "_modules")
-    held = [{part: dict(vars(module)[part]) for part in parts} for module in modules]
-    edited = [p for m in modules if _renormalizes(m) for p in m.parameters(recurse=False)]
-    kept = [(tensor, tensor.detach().clone()) for tensor in (*model.buffers(), *edited)]
-    known = {id(tensor) for tensor in edited}
-    versions = [
-        (name, p, p._version)  # noqa: SLF001  counts changes in place
-        for name, p in model.named_parameters()
-        if id(p) not in known and not p.is_inference()  # these have no count
-    ]
-    generators = random.getstate(), np.random.get_state()  # noqa: NPY002  the global one is meant
-    try:
-        yield
-    finally:
-        random.setstate(generators[0])
-        np.random.set_state(generators[1])  # noqa: NPY002
-        with torch.no_grad():
-            for tensor, before in kept:
-                if not torch.equal(tensor, before):
-                    tensor.copy_(before)
-        for module, attributes, contents in zip(modules, own, held, strict=True):
-            for part, content in contents.items():
-                _restore(attributes[part], content)
-            _restore(vars(module), attributes)
-        changed = [name for name, p, version in versions if p._version != version]  # noqa: SLF001
-        if changed:
-            warnings.warn(
-                f"the forward pass changed {', '.join(changed)} of the model in place, which could "
-                "not be put back; pass copy.deepcopy(model) to keep the model as it is",
-                stacklevel=4,  # the caller of what uses this
-            )
-
-
-def _renormalizes(module: nn.Module) -> bool:
-    return getattr(module, "max_norm", None) is not None
-
-
-def _restore(current: dict[str, Any], before: Mapping[str, Any]) -> None:
-    if list(current) == list(before) and all(current[key] is before[key] for key in before):
-        return
-    current.clear()
-    current.update(before)
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,10 +32,9 @@ from torch.nn.modules.conv import _ConvTransposeNd
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
-from initguide.checks import check_whole
-from initguide.generators import seeded
+from initguide.arguments import check_whole
 from initguide.initializers import fans
-from initguide.prediction import (
+from initguide.introspection import (
     arguments_of,
     check_kind,
     describe_arguments,
@@ -43,6 +42,7 @@ from initguide.prediction import (
     run_model,
     tensors_in,
 )
+from initguide.randomness import seeded
 
 __all__ = [
     "FLAT",

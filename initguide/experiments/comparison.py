@@ -22,21 +22,22 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 from torch import nn
 
-from initguide.checks import check_whole
-from initguide.initializers import from_name, seeded
-from initguide.jobs import (
+from initguide.arguments import check_whole
+from initguide.experiments.jobs import (
     ExecutorLike,
     Failure,
     Job,
     Keeping,
     SchemeLike,
-    describe,
     fingerprint,
     run_jobs,
     run_of,
+    written,
 )
+from initguide.experiments.store import StoreError, is_store, read
+from initguide.initializers import from_name
 from initguide.models import Net
-from initguide.store import StoreError, is_store, read
+from initguide.randomness import seeded
 from initguide.tables import Table
 from initguide.training import (
     Dataset,
@@ -51,7 +52,7 @@ __all__ = [
     "METRICS",
     "Comparison",
     "Difference",
-    "Finding",
+    "JudgedSetting",
     "Judgement",
     "Metric",
     "Point",
@@ -444,7 +445,7 @@ class Comparison:
         Parameters
         ----------
         path
-            A JSON file, or a store (see `initguide.store`). It is not changed.
+            A JSON file, or a store (see `initguide.experiments`). It is not changed.
 
         Raises
         ------
@@ -609,7 +610,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, I
     return mean, (mean - half, mean + half)
 
 
-class Finding(NamedTuple):
+class JudgedSetting(NamedTuple):
     """What a claim says of a number in one setting, and what was measured there.
 
     Attributes
@@ -647,7 +648,7 @@ class Judgement:
         One for each setting, in the order of the claim.
     """
 
-    findings: tuple[Finding, ...]
+    findings: tuple[JudgedSetting, ...]
 
     @property
     def verdict(self) -> str:
@@ -773,7 +774,7 @@ def judge(
             holds = True
         elif interval is not None and (interval[1] < low or high < interval[0]):
             holds = False
-        findings.append(Finding(setting, (low, high), mean, interval, holds))
+        findings.append(JudgedSetting(setting, (low, high), mean, interval, holds))
     return Judgement(tuple(findings))
 
 
@@ -802,7 +803,7 @@ def compare_init_weights(
     diverged.
 
     Runs are spread over the processor's cores, and the results do not depend on how many there are.
-    `initguide.stacking.plan` chooses how a core trains its networks. On a GPU, all networks are
+    `initguide.training.plan` chooses how a core trains its networks. On a GPU, all networks are
     trained at once. torch's global generators are left as they were. If a run raises
     an error, that is raised, and the others are stopped.
 
@@ -839,7 +840,7 @@ def compare_init_weights(
     store
         A file in which each run is kept as soon as it ends, so that the same call later does only
         what is missing; more schemes and more seeds can be added. See `sweep` and
-        `initguide.store`.
+        `initguide.experiments`.
     retries
         How often a run is done again if the worker that did it died.
     progress
@@ -877,16 +878,16 @@ def compare_init_weights(
     _check_data(data)
     _check_model(model)
     settings = {
-        "model": describe(model),
+        "model": written(model),
         "epochs": epochs,
         "batch_size": batch_size,
-        "optimizer": optimizer if isinstance(optimizer, str) else describe(optimizer),
+        "optimizer": optimizer if isinstance(optimizer, str) else written(optimizer),
         "learning_rate": float(learning_rate),
         "device": str(device),
         "seeds": list(numbers),
         "torch": str(torch.__version__),
     }
-    described = {label: describe(scheme) for label, scheme in named.items()}
+    described = {label: written(scheme) for label, scheme in named.items()}
     jobs = [
         Job(
             label=label,
@@ -1247,7 +1248,7 @@ class Sweep:
         Parameters
         ----------
         path
-            A JSON file, or a store (see `initguide.store`). It is not changed.
+            A JSON file, or a store (see `initguide.experiments`). It is not changed.
 
         Raises
         ------
@@ -1334,7 +1335,7 @@ def sweep(
     size is the same). A run whose loss turns to NaN or infinity is a result: it diverged. A run
     that raises an error is recorded as failed, with the reason, and the others go on.
 
-    `initguide.stacking.plan` chooses how each core trains its networks: by compiled steps where it
+    `initguide.training.plan` chooses how each core trains its networks: by compiled steps where it
     can, or several at a time. On a GPU, all are trained at once. The numbers do not depend on where
     on a processor the runs are done: each uses one thread, and all its random numbers come from its
     seed. On a GPU, dropout masks also depend on which runs are trained together.
@@ -1384,9 +1385,9 @@ def sweep(
         A worker loads the data once: by the arguments of `initguide.fashion_mnist` if they came
         from there, otherwise from a temporary file, which all machines must then see (``TMPDIR``).
     store
-        A file in which each run is kept as soon as it ends (see `initguide.store`). The same call
-        later does only what is missing, runs that had failed included; more values and more seeds
-        can be added. A store of other settings is refused. Several processes, also on several
+        A file in which each run is kept as soon as it ends (see `initguide.experiments`). The same
+        call later does only what is missing, runs that had failed included; more values and more
+        seeds can be added. A store of other settings is refused. Several processes, also on several
         machines, may work on one store: they share the runs.
     retries
         How often a run is done again if the worker that did it died. The last time it is done
@@ -1443,7 +1444,7 @@ def sweep(
     _check_values(fixed, axes, numbers, model)
 
     common = {name: _plain(value) for name, value in fixed.items() if name not in axes}
-    settings = {"model": describe(model), **common, "device": str(device)}
+    settings = {"model": written(model), **common, "device": str(device)}
     jobs = []
     for seed in numbers:
         for point in itertools.product(*(values.items() for values in axes.values())):
@@ -1541,7 +1542,7 @@ def _axes(
             hint = f", did you mean {near[0]!r}?" if near else "."
             raise ValueError(
                 f"grid has the unknown setting {name!r}{hint} The settings are "
-                f"{', '.join([*RUN_SETTINGS, 'seed'])}, and of {describe(model)}: "
+                f"{', '.join([*RUN_SETTINGS, 'seed'])}, and of {written(model)}: "
                 f"{', '.join(known) or 'none'}"
             )
         if isinstance(given, str) or not isinstance(given, Iterable):
@@ -1601,7 +1602,7 @@ def _check_values(
                 words = ", ".join(f"{k}={_setting(_plain(v))}" for k, v in chosen.items())
                 line, *_ = str(error).split("\n", maxsplit=1)
                 raise ValueError(
-                    f"model {describe(model)}({words}) cannot be made: "
+                    f"model {written(model)}({words}) cannot be made: "
                     f"{type(error).__name__}: {line or 'no reason was given'}"
                 ) from error
             if not isinstance(network, nn.Module):
@@ -1617,7 +1618,7 @@ def _unwrapped(value: Any) -> Any:
 def _plain(value: Any) -> Any:
     """What a value is called: itself if it is a number, a text or nothing."""
     value = _unwrapped(value)
-    return value if isinstance(value, str | int | float | None) else describe(value)
+    return value if isinstance(value, str | int | float | None) else written(value)
 
 
 def _setting(value: Any) -> str:
@@ -1712,7 +1713,7 @@ def _named(
     pairs = (
         [(str(label), scheme) for label, scheme in schemes.items()]
         if isinstance(schemes, Mapping)
-        else [(name if isinstance(name, str) else describe(name), name) for name in schemes]
+        else [(name if isinstance(name, str) else written(name), name) for name in schemes]
     )
     if len(dict(pairs)) < len(pairs):
         labels = [label for label, _ in pairs]

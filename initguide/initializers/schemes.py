@@ -41,7 +41,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.parameter import is_lazy
 
-from initguide.generators import seeded as seeded  # noqa: PLC0414  known by this name, too
+from initguide.randomness import seeded as seeded  # noqa: PLC0414  known by this name, too
 
 __all__ = [
     "INITIALIZERS",
@@ -250,7 +250,7 @@ class Scheme:
         return super().__reduce__() if self.recipe is None else (_remade, self.recipe)
 
 
-def describe(thing: Any) -> str:
+def written(thing: Any) -> str:
     """Name a function or class, with its arguments where they can be seen; write out a value.
 
     The text is the same in every process: it says nothing of where in memory something is.
@@ -263,13 +263,13 @@ def describe(thing: Any) -> str:
     if isinstance(thing, functools.partial):
         arguments = [_written(a) for a in thing.args]
         arguments += [f"{key}={_written(value)}" for key, value in thing.keywords.items()]
-        return f"{describe(thing.func)}({', '.join(arguments)})"
+        return f"{written(thing.func)}({', '.join(arguments)})"
     return thing if isinstance(thing, str) else _written(thing)
 
 
 def _written(value: Any) -> str:
     if isinstance(value, functools.partial):
-        return describe(value)
+        return written(value)
     if isinstance(name := getattr(value, "__name__", None), str):
         return name
     if type(value) is dict:
@@ -940,7 +940,7 @@ def _residual(
     def accepts(module: nn.Module) -> bool:
         return not isinstance(scheme, Scheme) or any(map(scheme.accepts, module.modules()))
 
-    settings = {"base": describe(base), **settings}
+    settings = {"base": written(base), **settings}
     if patterns is not None:
         settings["last"] = patterns[0] if len(patterns) == 1 else list(patterns)
     arguments = ", ".join(f"{key}={value!r}" for key, value in settings.items())

@@ -47,13 +47,22 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from initguide.checks import check_whole
-from initguide.initializers import Scheme, describe, initialize, seeded
-from initguide.stacking import cores, one_thread, plan
-from initguide.store import SETTINGS, Store
-from initguide.training import Dataset, OptimizerFactory, Run, Stop, train_many
+from initguide.arguments import check_whole
+from initguide.experiments.store import SETTINGS, Store
+from initguide.initializers import Scheme, initialize, written
+from initguide.randomness import seeded
+from initguide.training import (
+    Dataset,
+    OptimizerFactory,
+    Run,
+    Stop,
+    cores,
+    one_thread,
+    plan,
+    train_many,
+)
 
-__all__ = ["Failure", "Job", "WorkerWarning", "describe", "fingerprint", "run_jobs"]
+__all__ = ["Failure", "Job", "WorkerWarning", "fingerprint", "run_jobs", "written"]
 
 SchemeLike = str | Callable[[nn.Module], object]
 ExecutorLike = Executor | Callable[[], Executor]
@@ -174,7 +183,7 @@ class Failure(NamedTuple):
 
 
 class Keeping(NamedTuple):
-    """The store that is wanted; see `initguide.store.Store` for the three."""
+    """The store that is wanted; see `initguide.experiments.store.Store` for the three."""
 
     path: str | os.PathLike[str]
     about: Mapping[str, Any]
@@ -330,7 +339,7 @@ def _fingerprint(thing: Any) -> str:
         if attributes is None:
             raise TypeError(
                 f"what a {type(thing).__name__} holds cannot be told, so runs that depend on "
-                f"{describe(thing)} cannot be kept in a store ({error})"
+                f"{written(thing)} cannot be kept in a store ({error})"
             ) from error
         return f"{kind}{fingerprint(attributes)}"
     if isinstance(made, str):  # a name; what it wraps is among its attributes
@@ -725,7 +734,7 @@ def _check_picklable(jobs: Iterable[Job]) -> None:
                 elif what == "model":
                     remedy += ", or use functools.partial in place of a lambda"
                 raise TypeError(
-                    f"{what} {describe(part)} cannot be sent to another process ({error}); {remedy}"
+                    f"{what} {written(part)} cannot be sent to another process ({error}); {remedy}"
                 ) from error
 
 

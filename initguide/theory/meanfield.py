@@ -31,15 +31,12 @@ import numpy as np
 from scipy.optimize import brentq
 from torch import Tensor
 
-from initguide.activations import NODES, WEIGHTS, Activation, Array, NoMoment, Numbers, Phi
-from initguide.prediction import Prediction, Predictions, predict_variances
+from initguide.theory.activations import NODES, WEIGHTS, Activation, Array, NoMoment, Numbers, Phi
 
 __all__ = [
     "FiniteWidth",
     "FixedPoint",
     "Moments",
-    "Prediction",
-    "Predictions",
     "backward_gain",
     "chi",
     "correlation_map",
@@ -50,7 +47,6 @@ __all__ = [
     "fixed_points",
     "gain",
     "length_map",
-    "predict_variances",
     "residual_growth",
     "truncated_normal_moments",
 ]

@@ -748,7 +748,7 @@ def _load(place: _Place, valid_fraction: float, seed: int) -> FashionMNIST:
 
 
 def _load_sample(valid_fraction: float, seed: int) -> FashionMNIST:
-    with resources.as_file(resources.files("initguide.sample")) as folder:
+    with resources.as_file(resources.files("initguide.data.sample")) as folder:
         remedy = "It is a part of initguide: install the package again."
         return _load(_Place(folder, "the embedded sample", remedy, _SAMPLE), valid_fraction, seed)
 

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from initguide import compiled
-from initguide.checks import check_whole
-from initguide.initializers import seeded
-from initguide.stacking import (
+from initguide.arguments import check_whole
+from initguide.randomness import seeded
+from initguide.training import compiled
+from initguide.training.stacking import (
     NAMED,
     FusedSteps,
     Stack,
@@ -41,7 +41,7 @@ __all__ = [
     "Dataset",
     "Evaluation",
     "Run",
-    "Split",
+    "SplitLike",
     "Stop",
     "evaluate",
     "fit",
@@ -61,7 +61,7 @@ OPTIMIZERS: dict[str, OptimizerFactory] = {
 }
 
 
-class Split(Protocol):
+class SplitLike(Protocol):
     """Images (N, …) and labels (N,), such as `initguide.data.Split`."""
 
     @property
@@ -77,15 +77,15 @@ class Dataset(Protocol):
     """Three splits, such as what `initguide.fashion_mnist` returns."""
 
     @property
-    def train(self) -> Split:
+    def train(self) -> SplitLike:
         """What the model is trained on."""
 
     @property
-    def valid(self) -> Split:
+    def valid(self) -> SplitLike:
         """What schemes are compared on."""
 
     @property
-    def test(self) -> Split:
+    def test(self) -> SplitLike:
         """What the chosen one is reported on."""
 
 
@@ -161,7 +161,7 @@ class Run:
 
 
 def evaluate(
-    model: nn.Module, images: Split | Iterable[Batch], *, batch_size: int = 2000
+    model: nn.Module, images: SplitLike | Iterable[Batch], *, batch_size: int = 2000
 ) -> Evaluation:
     """Mean loss and accuracy in evaluation mode (dropout off); the mode is put back afterwards.
 
@@ -180,7 +180,9 @@ def evaluate(
     ValueError
         If there are no images.
     """
-    batches = _in_order(cast(Split, images), batch_size) if hasattr(images, "images") else images
+    batches = (
+        _in_order(cast(SplitLike, images), batch_size) if hasattr(images, "images") else images
+    )
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     device = device_of(model)
@@ -348,9 +350,9 @@ def train_many(
 ) -> list[Run]:
     """Train several models at once on one thread: what `train` does, in less time.
 
-    Models that compiled steps can train (`initguide.compiled`) are trained one after the other, and
-    get the numbers that `train` gives them. Others of the same shape share what there is to share,
-    see `initguide.stacking`: side by side, each gets the numbers that it gets alone, to the last
+    Models that compiled steps can train (see `compiled`) are trained one after the other, and get
+    the numbers that `train` gives them. Others of the same shape share what there is to share,
+    see `initguide.training`: side by side, each gets the numbers that it gets alone, to the last
     bit; stacked, the same to rounding. Models that share a seed see the same mini-batches in the
     same order, and the same dropout masks.
 
@@ -364,7 +366,7 @@ def train_many(
         S of each.
     way
         ``"compiled"``, ``"side by side"``, ``"stacked"`` or ``"alone"``; by default, what
-        `initguide.stacking.plan` says. Models that cannot be trained in that way are trained alone.
+        `initguide.training.plan` says. Models that cannot be trained in that way are trained alone.
 
     Returns
     -------
@@ -577,7 +579,7 @@ def _stack_trained(asked: Sequence[_Asked], common: _Common) -> list[Run]:
     return _timed(runs, start)
 
 
-def _evaluate_stack(stack: Stack, split: Split) -> list[Evaluation]:
+def _evaluate_stack(stack: Stack, split: SplitLike) -> list[Evaluation]:
     """As `evaluate` for each network of a stack."""
     count, device = len(stack), stack.device
     batch = max(1, min(2000, 2**18 // count))
@@ -807,7 +809,7 @@ class _WatchRandomness(TorchDispatchMode):
         return func(*args, **kwargs)
 
 
-def _in_order(split: Split, batch_size: int) -> Iterator[Batch]:
+def _in_order(split: SplitLike, batch_size: int) -> Iterator[Batch]:
     return zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True)
 
 

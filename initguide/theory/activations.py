@@ -18,7 +18,7 @@ import torch.nn.functional as F  # noqa: N812  torch's own idiom
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from initguide.generators import seeded
+from initguide.randomness import seeded
 
 __all__ = ["Activation", "NoMoment"]
 

@@ -1,7 +1,7 @@
 """Many networks of one shape, computed together.
 
 A small network leaves a processor idle: most of a training step is overhead. Where compiled steps
-can be had, they have none (`initguide.compiled`). For other networks, this module shares it in two
+can be had, they have none (`compiled`). For other networks, this module shares it in two
 ways, and `plan` says which suits a network:
 
 - **side by side**: the images of all networks go through the layers as one long batch. Layers with
@@ -35,10 +35,10 @@ from torch.func import functional_call
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
-from initguide import compiled
-from initguide.checks import check_whole
-from initguide.compiled import BETA_1, BETA_2, EPSILON, MOMENTUM, dropout_rule, is_hooked
-from initguide.generators import seeded
+from initguide.arguments import check_whole
+from initguide.randomness import seeded
+from initguide.training import compiled
+from initguide.training.compiled import BETA_1, BETA_2, EPSILON, MOMENTUM, dropout_rule, is_hooked
 
 __all__ = ["Fits", "Plan", "StackWarning", "fit_many", "plan", "quick_layers", "side_by_side"]
 
@@ -137,7 +137,7 @@ def _each(forwards: Sequence[Callable[[Tensor], Tensor]], x: Tensor) -> Tensor:
 class _Dropout:
     """Dropout whose masks come from generators.
 
-    16 random bits decide about a unit (`initguide.compiled.dropout_rule`), so one call of the
+    16 random bits decide about a unit (`initguide.training`), so one call of the
     generator serves four units.
     """
 
@@ -371,7 +371,7 @@ def plan(model: nn.Module, optimizer: object = "adam", *, compiling: bool = True
     """How to train many networks like this one.
 
     Networks on a GPU are stacked, as many as there are. On a CPU, networks of up to four million
-    parameters that compiled steps can train (`initguide.compiled.fits`) are trained by them, one
+    parameters that compiled steps can train (`initguide.training`) are trained by them, one
     after the other. Of the rest, fully connected networks whose layers have less than 15,000
     parameters on average are stacked, 20 to 256 at a time; those of up to a million parameters go
     side by side, by five. All others go alone: they keep a core busy. ``benchmarks/ways.py``

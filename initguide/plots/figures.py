@@ -28,10 +28,10 @@ from matplotlib.transforms import ScaledTranslation
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from initguide.checks import check_whole
+from initguide.arguments import check_whole
 from initguide.checkup import Checkup
-from initguide.comparison import METRICS, Comparison, Sweep
 from initguide.data import Split
+from initguide.experiments import METRICS, Comparison, Sweep
 from initguide.propagation import VALUES, Measurement, Record
 from initguide.training import Run
 
@@ -765,7 +765,7 @@ def plot_differences(
     reference
         The label that the others are compared with.
     metric
-        A name from `initguide.comparison.METRICS`.
+        A name from `initguide.experiments.METRICS`.
     confidence
         Of the intervals, in (0, 1).
     ax
@@ -949,7 +949,7 @@ def plot_map(
     x, y
         Settings that were varied; by default the first two that are left.
     metric
-        A name from `initguide.comparison.METRICS`.
+        A name from `initguide.experiments.METRICS`.
     where
         Setting -> value, for settings that are neither ``x`` nor ``y``.
     value_range

@@ -1,0 +1,5 @@
+"""The command line, `initguide`: one file a command, and the only rooms that print or exit."""
+
+from initguide.cli.commands import main
+
+__all__ = ["main"]

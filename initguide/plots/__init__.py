@@ -1,0 +1,41 @@
+"""Figures of results: results in, nothing computed."""
+
+from initguide.plots.figures import (
+    PALETTE,
+    STYLE,
+    alt_text,
+    color_of,
+    describe,
+    hist_dist,
+    plot_accuracy,
+    plot_checkup,
+    plot_differences,
+    plot_histogram,
+    plot_histograms,
+    plot_images,
+    plot_layers,
+    plot_losses,
+    plot_map,
+    plot_ridges,
+    subplots,
+)
+
+__all__ = [
+    "PALETTE",
+    "STYLE",
+    "alt_text",
+    "color_of",
+    "describe",
+    "hist_dist",
+    "plot_accuracy",
+    "plot_checkup",
+    "plot_differences",
+    "plot_histogram",
+    "plot_histograms",
+    "plot_images",
+    "plot_layers",
+    "plot_losses",
+    "plot_map",
+    "plot_ridges",
+    "subplots",
+]
