@@ -1,29 +1,45 @@
 """Mean-field theory of signals and gradients at the start: pure numbers.
 
-`initguide.prediction.predict_variances`, which applies it to a model, can be called from here, too.
+In the mean-field picture of a wide network (Poole et al. 2016, arXiv:1606.05340; Schoenholz et al.
+2017, arXiv:1611.01232), with weights of variance σ_w²/n, n the fan-in, and biases of variance
+σ_b², the pre-activations of a layer are normal with mean 0, and their variance q goes from layer
+to layer by
+
+    q' = σ_w² E[φ(√q z)²] + σ_b²,    z ~ N(0, 1).
+
+>>> import torch
+>>> round(gain(torch.relu), 6)
+1.414214
+>>> round(fixed_point(torch.tanh, sigma_w=1.5, sigma_b=0.1), 4)
+0.8133
+>>> round(chi(torch.tanh, sigma_w=1.5, sigma_b=0.1), 4)  # above 1: gradients explode
+1.1291
+
+``phi`` is any function that acts on each number of a tensor alone, such as `torch.tanh`,
+``torch.nn.ReLU()`` or a lambda; a name such as ``"tanh"`` will do for common ones. It is evaluated
+in float64. ``sigma_w`` and ``sigma_b`` are standard deviations, not variances. Numbers give
+numbers; arrays and tensors are broadcast against each other and give arrays.
+
+`initguide.prediction.predict_variances`, which applies theory to a model, can be called from here,
+too.
 """
 
 from importlib import import_module
 from typing import Any
 
-from initguide.theory.activations import Activation, Array, NoMoment
-from initguide.theory.meanfield import (
+from initguide.theory.activations import Activation
+from initguide.theory.correlations import chi, correlation_map
+from initguide.theory.criticality import critical_sigma_w, depth_scale
+from initguide.theory.gains import backward_gain, gain
+from initguide.theory.lengths import FixedPoint, fixed_point, fixed_points, length_map
+from initguide.theory.moments import (
     FiniteWidth,
-    FixedPoint,
     Moments,
-    backward_gain,
-    chi,
-    correlation_map,
-    critical_sigma_w,
-    depth_scale,
     finite_width_moments,
-    fixed_point,
-    fixed_points,
-    gain,
-    length_map,
     residual_growth,
     truncated_normal_moments,
 )
+from initguide.theory.quadrature import Array, NoMoment
 
 __all__ = [
     "Activation",
