@@ -452,14 +452,14 @@ def repository(tmp_path, monkeypatch):
     """A small repository with a package and one built page, which uses some of it."""
     for name, text in {
         "initguide/__init__.py": "",
-        "initguide/data.py": "x = 1",
+        "initguide/data/__init__.py": "x = 1",
         "initguide/initializers.py": "def f():\n    from initguide.tables import Table",
-        "initguide/training.py": "from initguide import compiled",
-        "initguide/compiled.py": "",
-        "initguide/connected.c": "",
+        "initguide/training/__init__.py": "from initguide.training.loop import train",
+        "initguide/training/loop.py": "",
+        "initguide/training/connected.c": "",
         "initguide/tables.py": "",
         "initguide/plots.py": "from initguide.tables import Table",
-        "initguide/sample/images.bin": "pixels",
+        "initguide/data/sample/images.bin": "pixels",
         "docs/conf.py": "",
         "docs/_ext/figures.py": "",
         "docs/_ext/figuredata.py": "",
@@ -500,7 +500,8 @@ def test_pages_run_again_when_something_they_measure_changed(repository):
         "initguide/__init__.py",
         "initguide/initializers.py",
         "initguide/tables.py",  # through initializers
-        "initguide/connected.c",  # through training, which uses compiled steps
+        "initguide/training/loop.py",  # a room of a wing that the page uses
+        "initguide/training/connected.c",  # and what lies beside it
         "docs/_ext/figures.py",
         "docs/conf.py",
         "examples/lesson/words.txt",  # beside the page
@@ -518,20 +519,20 @@ def test_pages_that_load_images_depend_on_the_sample(repository):
     for page in repository.rglob("plot_1.py"):
         page.write_text("from initguide.data import fashion_mnist")
     assert is_rebuilt(repository)
-    (repository / "initguide/sample/images.bin").write_text("other pixels")
+    (repository / "initguide/data/sample/images.bin").write_text("other pixels")
     assert is_rebuilt(repository)
 
 
 def test_pages_do_not_run_again_for_what_they_do_not_use(repository):
     """Another module, another page, prose, formulas and compiled files change no figure."""
     assert is_rebuilt(repository)
-    cache = repository / "initguide/__pycache__"
+    cache = repository / "initguide/training/__pycache__"
     cache.mkdir()
-    (cache / "data.cpython-311.pyc").write_text("")
+    (cache / "loop.cpython-311.pyc").write_text("")
     for name in (
         "initguide/plots.py",
         "initguide/new.py",
-        "initguide/sample/images.bin",
+        "initguide/data/sample/images.bin",
         "docs/index.rst",
         "docs/_ext/mathml.py",
         "examples/lesson/plot_2.py",
@@ -836,10 +837,10 @@ def test_sections_are_in_the_reading_order(tmp_path):
     assert extension("sections").names(tmp_path) == ["lesson", "architectures", "extra"]
 
 
-def test_every_module_has_a_page_in_the_reference():
-    """A module that is added is documented."""
+def test_every_wing_has_a_page_in_the_reference():
+    """A wing that is added is documented."""
     pages = {path.stem for path in (ROOT / "docs" / "api").glob("*.rst")} - {"index"}
-    assert pages == set(extension("uses").module_files())
+    assert pages == set(extension("uses").wings())
 
 
 # -- Two builds ------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """Links between the pages and the API reference, both ways, without lists to keep.
 
-``initguide.Net`` and ``initguide.models.Net`` are the same object; the reference documents it once,
-where it lives, and links by either name find it. A name between single backticks is a link where it
-can be, and code where it cannot. Each function and class ends with a gallery of the
-pages that use it.
+``initguide.Net``, ``initguide.models.Net`` and ``initguide.models.mlp.Net`` are the same object;
+the reference documents it once, at the face of its wing, and links by any name find it. A name
+between single backticks is a link where it can be, and code where it cannot. Each function and
+class ends with a gallery of the pages that use it.
 """
 
 import inspect
@@ -18,7 +18,8 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
-from uses import PACKAGE, home_of, module_files
+from sphinx.pycode import ModuleAnalyzer
+from uses import PACKAGE, home_of, wings
 
 import initguide
 
@@ -27,25 +28,50 @@ REPR = re.compile(r"= <\w(?:[^<>]|<[^<>]*>)*>")
 
 
 def is_internal(name: str) -> bool:
-    """Whether a name exists in one of the modules but is not among its public names."""
-    module, _, attribute = name.rpartition(".")
-    if not module.startswith("initguide."):
+    """Whether a name exists in one of the rooms but is not among the public names of its wing."""
+    room, _, attribute = name.rpartition(".")
+    if not room.startswith("initguide."):
         return False
-    names = vars(sys.modules.get(module, initguide))
-    return attribute in names and attribute not in names.get("__all__", names)
+    face = sys.modules[".".join(room.split(".")[:2])]
+    return attribute in vars(sys.modules.get(room, face)) and attribute not in face.__all__
+
+
+def _faces() -> dict[str, Any]:
+    """The package and its wings, by their names."""
+    return {"initguide": initguide} | {
+        f"initguide.{wing}": import_module(f"initguide.{wing}") for wing in wings()
+    }
+
+
+def _room_of(face: Any, name: str) -> Any:
+    """The room of a wing in which a public name is written."""
+    known = getattr(getattr(face, name), "__module__", None)
+    if known in sys.modules:
+        return sys.modules[known]
+    # A constant does not know: it is the first room that has it, in the order of the imports.
+    rooms = [m for n, m in list(sys.modules.items()) if n.startswith(f"{face.__name__}.")]
+    return next((room for room in rooms if name in _attribute_docs(room.__name__)), face)
+
+
+def _attribute_docs(module: str) -> dict[str, list[str]]:
+    """The strings below the constants of a module: name -> lines."""
+    docs = ModuleAnalyzer.for_module(module).find_attr_docs()
+    return {name: lines for (owner, name), lines in docs.items() if not owner}
 
 
 def add_aliases(_app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Let the names that the package and its modules re-export lead to the objects' pages."""
+    """Let the names that the package re-exports, and those in rooms, lead to the objects' pages."""
     objects = env.domains.python_domain.objects
-    modules = {f"initguide.{name}": import_module(f"initguide.{name}") for name in module_files()}
-    for module, content in {"initguide": initguide, **modules}.items():
-        for name in getattr(content, "__all__", ()):
-            home = home_of(f"{module}.{name}")
+    for module, face in _faces().items():
+        for name in getattr(face, "__all__", ()):
+            said = f"{module}.{name}"
+            home = home_of(said) or said
+            room = getattr(getattr(face, name), "__module__", None) or module
             for known, entry in list(objects.items()):
-                if home and (known == home or known.startswith(f"{home}.")):
-                    alias = f"{module}.{name}{known.removeprefix(home)}"
-                    objects.setdefault(alias, entry._replace(aliased=True))
+                if known == home or known.startswith(f"{home}."):
+                    for alias in {said, f"{room}.{name}"} - {home}:
+                        member = f"{alias}{known.removeprefix(home)}"
+                        objects.setdefault(member, entry._replace(aliased=True))
     return []
 
 
@@ -58,6 +84,27 @@ def leave_as_text(
     if node["reftype"] == "obj" or (node["reftype"] == "class" and is_internal(node["reftarget"])):
         return contnode
     return None
+
+
+def document_constant(_app: Sphinx, what: str, name: str, _obj: Any, *_rest: Any) -> bool | None:
+    """Show a constant that a face hands on: autodoc looks for its description in the face."""
+    return False if what == "module" and _description(name) else None
+
+
+def describe_constant(
+    _app: Sphinx, what: str, name: str, _obj: Any, _options: Any, lines: list[str]
+) -> None:
+    """Fetch a constant's description from the room in which it is written."""
+    if what == "data" and (found := _description(name)):
+        lines[:] = found
+
+
+def _description(name: str) -> list[str] | None:
+    module, _, attribute = name.rpartition(".")
+    face = sys.modules.get(module)
+    if face is None or attribute not in getattr(face, "__all__", ()):
+        return None
+    return _attribute_docs(_room_of(face, attribute).__name__).get(attribute)
 
 
 def is_tuple_field(_app: Sphinx, _what: str, _name: str, obj: Any, *_rest: Any) -> bool | None:
@@ -100,16 +147,16 @@ def list_pages(
     app: Sphinx, what: str, name: str, obj: Any, _options: Any, lines: list[str]
 ) -> None:
     """End the description of a function, class or constant with the pages that use it."""
-    for file in PACKAGE.glob("*.py"):  # what is where, and by which names
+    for file in PACKAGE.rglob("*.py"):  # what is where, and by which names
         app.env.note_dependency(str(file))
     if what not in {"class", "data", "function"}:
         return
     short = name.rpartition(".")[2]
     names = [name]
-    for module in ("initguide", *(f"initguide.{file}" for file in module_files())):
-        content = import_module(module)
-        if short in getattr(content, "__all__", ()) and getattr(content, short) is obj:
+    for module, face in _faces().items():
+        if short in getattr(face, "__all__", ()) and getattr(face, short) is obj:
             names.append(f"{module}.{short}")
+    names.append(f"{getattr(obj, '__module__', 'initguide')}.{short}")
     names = list(dict.fromkeys(names))
     known = _pages_that_use(app)
     shown = app.env.metadata[app.env.docname].setdefault(SHOWN, {})
@@ -134,9 +181,11 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("env-get-outdated", outdated)
     app.connect("env-updated", add_aliases)
     app.connect("missing-reference", leave_as_text)
+    app.connect("autodoc-skip-member", document_constant)
     app.connect("autodoc-skip-member", is_tuple_field)
     app.connect("object-description-transform", hide_long_value)
     app.connect("autodoc-process-signature", shorten_signature)
+    app.connect("autodoc-process-docstring", describe_constant, priority=50)
     app.connect("autodoc-process-docstring", protect_first_line, priority=100)
     app.connect("autodoc-process-docstring", list_pages, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

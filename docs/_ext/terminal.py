@@ -25,7 +25,7 @@ class Terminal(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Show the output; a command that fails is a warning."""
-        for file in PACKAGE.glob("*.py"):
+        for file in PACKAGE.rglob("*.py"):
             self.env.note_dependency(str(file))
         words = shlex.split(self.arguments[0])
         environment = {**os.environ, "COLUMNS": "84", "NO_COLOR": "1"}

@@ -1,4 +1,9 @@
-"""What a page uses of the package, read from its source."""
+"""What a page uses of the package, read from its source.
+
+The package is a house of wings: ``initguide.training`` is a folder of rooms (or one file), whose
+``__init__.py`` hands on the public names. A name's home is its wing, whatever room it is
+written in.
+"""
 
 import ast
 from functools import cache
@@ -55,16 +60,20 @@ def _names_used(text: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def module_files() -> dict[str, Path]:
-    """Name of each public module of the package -> its file."""
-    files = (file for file in PACKAGE.glob("*.py") if not file.name.startswith("_"))
-    return {file.stem: file for file in sorted(files)}
+def wings() -> dict[str, Path]:
+    """Name of each wing of the package -> its folder, or its file if it is one room."""
+    return {
+        path.stem: path
+        for path in sorted(PACKAGE.iterdir())
+        if (path.suffix == ".py" or (path / "__init__.py").exists())
+        and not path.name.startswith("_")
+    }
 
 
 def home_of(name: str) -> str | None:
-    """Where an object was written: ``initguide.models.Net`` for ``initguide.Net``.
+    """Where an object is at home: ``initguide.models.Net`` for ``initguide.Net``.
 
-    None for a name that lives where it says, and for what is not of the package.
+    None for a name that is at home where it says, and for what is not of the package.
     """
     package, *path = name.split(".")
     if package != "initguide" or not path:
@@ -79,37 +88,39 @@ def home_of(name: str) -> str | None:
             break
     else:
         return None
-    home = getattr(target, "__module__", "")
+    home = ".".join(getattr(target, "__module__", "").split(".")[:2])
     if not home.startswith("initguide."):  # a constant does not know where it was written
-        homes = (import_module(f"initguide.{module}") for module in module_files())
-        home = next((m.__name__ for m in homes if vars(m).get(rest[0]) is target), said)
+        faces = (import_module(f"initguide.{wing}") for wing in wings())
+        home = next((face.__name__ for face in faces if vars(face).get(rest[0]) is target), said)
     return None if home == said else ".".join([home, *rest])
 
 
-def _modules(names: set[str]) -> set[str]:
-    """Modules of the package in which some dotted names live."""
-    known = module_files()
+def _wings_of(names: set[str]) -> set[str]:
+    """Wings of the package in which some dotted names are at home."""
+    known = wings()
     parts = ((home_of(name) or name).split(".")[1:2] for name in names)
     return {part[0] for part in parts if part and part[0] in known}
+
+
+def _files_in(wing: Path) -> list[Path]:
+    """All files of a wing: its rooms and what lies beside them, such as images and C."""
+    if wing.is_file():
+        return [wing]
+    return [path for path in wing.rglob("*") if path.is_file() and path.suffix != ".pyc"]
 
 
 def files_used(script: Path) -> list[Path]:
     """Files of the package that a script's results may depend on.
 
-    These are the modules in which the names that it mentions live, those that they import in turn,
-    the package's own file, and what belongs to them: the embedded sample to the data set, the C
-    file to compiled steps.
+    These are the wings in which the names that it mentions are at home, whole, since a wing's face
+    imports all its rooms; those wings that they import in turn; and the package's own face.
     """
-    known = module_files()
+    known = wings()
     seen: set[str] = set()
-    waiting = _modules(names_used(script))
+    waiting = _wings_of(names_used(script))
     while waiting:
-        module = waiting.pop()
-        seen.add(module)
-        waiting |= _modules(names_used(known[module])) - seen
-    files = [PACKAGE / "__init__.py", *(known[module] for module in seen)]
-    if "data" in seen:
-        files += [path for path in (PACKAGE / "sample").iterdir() if path.is_file()]
-    if "compiled" in seen:
-        files += PACKAGE.glob("*.c")
-    return sorted(files)
+        wing = waiting.pop()
+        seen.add(wing)
+        rooms = (path for path in _files_in(known[wing]) if path.suffix == ".py")
+        waiting |= _wings_of(set().union(*map(names_used, rooms))) - seen
+    return sorted({PACKAGE / "__init__.py", *(f for wing in seen for f in _files_in(known[wing]))})

@@ -37,7 +37,7 @@ from torch import nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
 import initguide
-from initguide import comparison, plots
+from initguide import experiments, plots
 
 data = initguide.fashion_mnist().subset(train=1500, valid=500, test=500)
 mean, std = data.train.images.mean(), data.train.images.std()
@@ -281,7 +281,7 @@ def exponents(values, kept):
 
 def with_interval(values, digits=2):
     """Mean and 95 % interval over seeds, as text."""
-    middle, (low, high) = comparison.mean_interval(values)
+    middle, (low, high) = experiments.mean_interval(values)
     text = f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
     return text.replace("-", "−")
 

@@ -32,7 +32,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import initguide
-from initguide import comparison, plots, theory
+from initguide import experiments, plots, theory
 
 
 class Classifier(nn.Module):
@@ -278,7 +278,7 @@ rows |= {label: bytes_.values(label) for label in bytes_.labels}
 rows |= {label: result.values(label) for label in back}
 rows[f"fault in {names[4]} put back"] = rows["4 mended"]  # the same network
 gaps = {
-    label: comparison.mean_interval(values - rows["all mended"])
+    label: experiments.mean_interval(values - rows["all mended"])
     for label, values in rows.items()
 }
 gaps["all mended"] = (math.nan, (math.nan, math.nan))  # not behind itself

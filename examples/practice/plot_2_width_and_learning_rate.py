@@ -41,7 +41,7 @@ import torch
 from torch import nn
 
 import initguide
-from initguide import comparison, plots, training
+from initguide import experiments, plots, training
 
 BASE, RATE = 64, 1e-4
 data = initguide.fashion_mnist().subset(train=4000, valid=1000, test=1000)
@@ -205,7 +205,7 @@ plots.describe(
 def slope(found, layer, last=0):
     """Fitted exponent of the width and its interval over seeds, for the last so many widths."""
     x, rows = np.log(widths)[-last:], np.log(found[-last:, :, 0, layer])
-    return comparison.mean_interval(np.polyfit(x, rows, 1)[0])
+    return experiments.mean_interval(np.polyfit(x, rows, 1)[0])
 
 
 table = {
@@ -314,7 +314,7 @@ for (label, expected), color, mark in zip(
     optima = np.array(
         [[optimum(row) for row in found[label, n].T] for n in trained_widths]
     )
-    exponents[label] = comparison.mean_interval(
+    exponents[label] = experiments.mean_interval(
         np.polyfit(np.log2(trained_widths), optima, 1)[0]
     )
     ax.plot(
@@ -372,7 +372,7 @@ for label in ways:
     wide = found[label, 1024]
     moved_over = wide[rates.index(best[label, 64])]
     own = tuned(wide)
-    price, interval = comparison.mean_interval(moved_over - own)
+    price, interval = experiments.mean_interval(moved_over - own)
     if interval is None or price == 0:
         price_in_words = "the same rate"
     else:
@@ -389,7 +389,7 @@ initguide.Table(
 )
 
 # %%
-gap, (low, high) = comparison.mean_interval(
+gap, (low, high) = experiments.mean_interval(
     tuned(found["muP", 1024]) - tuned(found["standard", 1024])
 )
 print(

@@ -34,7 +34,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import initguide
-from initguide import comparison, plots, training
+from initguide import experiments, plots, training
 
 STEPS, BATCH, SEEDS = 100, 40, 3
 SCALES = np.geomspace(0.01, 100, 17)
@@ -199,7 +199,7 @@ def sharpness(net, seed=0, iterations=40):
 
 def in_words(numbers, digits=".2g"):
     """Geometric mean and 95 % interval over seeds."""
-    middle, interval = comparison.mean_interval(np.log(numbers))
+    middle, interval = experiments.mean_interval(np.log(numbers))
     text = f"{np.exp(middle):{digits}}"
     if interval and interval[1] > interval[0]:
         low, high = np.exp(interval)
@@ -354,7 +354,7 @@ for name in RATES:
     twins = learnt(name, scale=list(places.values()))
     column = []
     for one, other in zip(schemes, twins, strict=True):
-        gap, (low, high) = comparison.mean_interval(100 * (one - other))
+        gap, (low, high) = experiments.mean_interval(100 * (one - other))
         column.append(f"{gap:+.1f} ({low:+.1f} to {high:+.1f})")
     table["SGD" if name == "sgd" else "Adam"] = column
 initguide.Table(

@@ -41,7 +41,7 @@ import numpy as np
 from torch import nn
 
 import initguide
-from initguide import comparison, plots, theory
+from initguide import experiments, plots, theory
 
 DEPTHS = [2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 18, 21, 24, 28, 32, 36, 40, 45, 50]
 SIGMAS = {"tanh": np.linspace(0.5, 2.97, 20), "relu": np.linspace(0.8, 2.32, 20)}
@@ -208,7 +208,7 @@ def limits(result):
 
 def in_words(numbers):
     """Mean and 95 % interval over seeds."""
-    mean, interval = comparison.mean_interval(numbers)
+    mean, interval = experiments.mean_interval(numbers)
     return (
         f"{mean:.1f} ({interval[0]:.1f} to {interval[1]:.1f})" if interval else "–"
     )

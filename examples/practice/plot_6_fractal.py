@@ -42,7 +42,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from torch import nn
 
 import initguide
-from initguide import comparison, plots
+from initguide import experiments, plots
 from initguide.training import fit_many
 
 STEPS = 200
@@ -407,7 +407,7 @@ table = {"what": [], "1 to 2": [], "2 to 4": [], "4 to 8": [], "fitted": []}
 dimensions = {}
 for name, maps in shapes.items():
     found = np.array([slopes(pixels) for pixels in maps])
-    mean, (low, high) = comparison.mean_interval(found[:, -1])
+    mean, (low, high) = experiments.mean_interval(found[:, -1])
     dimensions[name] = found[:, -1]
     cells = (name, *found[:, :3].mean(0), f"{mean:.2f} ({low:.2f} to {high:.2f})")
     for column, cell in zip(table.values(), cells, strict=True):

@@ -314,4 +314,4 @@ print(again.remark.replace(str(store), store.name))
 # - With ``store=``, a killed sweep goes on where it was, and nothing that had ended is lost.
 #
 # How many seeds such a sweep needs is worked out in :doc:`plot_7_how_many_seeds`. What else a store
-# can do is told in :mod:`initguide.experiments.store`.
+# can do is told in :mod:`initguide.experiments`.

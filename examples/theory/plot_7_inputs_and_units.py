@@ -29,7 +29,7 @@ import torch
 from scipy import stats
 
 import initguide
-from initguide import comparison, plots, propagation, theory, training
+from initguide import experiments, plots, propagation, theory, training
 from initguide import initializers as init
 
 data = initguide.fashion_mnist()
@@ -131,7 +131,7 @@ plots.describe(
 # rate, and 0 to 255 at a third of the smallest one:
 
 for name in ("centred", "standardized"):
-    gap, (low, high) = comparison.mean_interval(best[name] - best["0 to 1"])
+    gap, (low, high) = experiments.mean_interval(best[name] - best["0 to 1"])
     print(
         f"{name} − 0 to 1: {gap:+.3f} nats, 95 % interval {low:+.3f} to {high:+.3f}"
     )

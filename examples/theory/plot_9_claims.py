@@ -35,7 +35,7 @@ import torch
 from torch import nn
 
 import initguide
-from initguide import comparison, plots, theory
+from initguide import experiments, plots, theory
 from initguide import initializers as init
 
 BETTER, SAME, NOT_WORSE = (1, math.inf), (-1, 1), (-1, math.inf)  # in points
@@ -78,7 +78,7 @@ judged = {}
 def record(number, *measured):
     """Judge a claim from one array of numbers, one a seed, for each of its settings."""
     _, claimed, settings = CLAIMS[number]
-    judged[number] = comparison.judge(
+    judged[number] = experiments.judge(
         dict.fromkeys(settings, claimed), dict(zip(settings, measured, strict=True))
     )
     print(judged[number])
@@ -569,7 +569,7 @@ initguide.Table(
 #          result = trained({"truncated": Truncated(), "He": he}, lesson_net, seeds=5)
 #          claimed = {"depth is 2": BETTER}
 #          measured = {"depth is 2": points(result, "truncated", "He")}
-#          print(comparison.judge(claimed, measured))
+#          print(experiments.judge(claimed, measured))
 #
 # What we learnt
 # --------------
