@@ -43,20 +43,24 @@ def _faces() -> dict[str, Any]:
     }
 
 
-def _room_of(face: Any, name: str) -> Any:
-    """The room of a wing in which a public name is written."""
-    known = getattr(getattr(face, name), "__module__", None)
-    if known in sys.modules:
-        return sys.modules[known]
-    # A constant does not know: it is the first room that has it, in the order of the imports.
-    rooms = [m for n, m in list(sys.modules.items()) if n.startswith(f"{face.__name__}.")]
-    return next((room for room in rooms if name in _attribute_docs(room.__name__)), face)
+def describe_constants(_app: Sphinx) -> None:
+    """Let autodoc find at a face the descriptions of constants, which stand in the rooms.
+
+    A function or a class knows where it was written; a constant does not.
+    """
+    for face in _faces().values():
+        known = _attribute_docs(face.__name__)
+        for room in [name for name in sys.modules if name.startswith(f"{face.__name__}.")]:
+            for (owner, name), lines in _attribute_docs(room).items():
+                if not owner and name in getattr(face, "__all__", ()):
+                    known.setdefault((owner, name), lines)
 
 
-def _attribute_docs(module: str) -> dict[str, list[str]]:
-    """The strings below the constants of a module: name -> lines."""
-    docs = ModuleAnalyzer.for_module(module).find_attr_docs()
-    return {name: lines for (owner, name), lines in docs.items() if not owner}
+def _attribute_docs(module: str) -> dict[tuple[str, str], list[str]]:
+    """The strings below a module's constants; autodoc reads the same dictionary."""
+    analyzer = ModuleAnalyzer.for_module(module)
+    analyzer.analyze()
+    return analyzer.attr_docs
 
 
 def add_aliases(_app: Sphinx, env: BuildEnvironment) -> list[str]:
@@ -84,27 +88,6 @@ def leave_as_text(
     if node["reftype"] == "obj" or (node["reftype"] == "class" and is_internal(node["reftarget"])):
         return contnode
     return None
-
-
-def document_constant(_app: Sphinx, what: str, name: str, _obj: Any, *_rest: Any) -> bool | None:
-    """Show a constant that a face hands on: autodoc looks for its description in the face."""
-    return False if what == "module" and _description(name) else None
-
-
-def describe_constant(
-    _app: Sphinx, what: str, name: str, _obj: Any, _options: Any, lines: list[str]
-) -> None:
-    """Fetch a constant's description from the room in which it is written."""
-    if what == "data" and (found := _description(name)):
-        lines[:] = found
-
-
-def _description(name: str) -> list[str] | None:
-    module, _, attribute = name.rpartition(".")
-    face = sys.modules.get(module)
-    if face is None or attribute not in getattr(face, "__all__", ()):
-        return None
-    return _attribute_docs(_room_of(face, attribute).__name__).get(attribute)
 
 
 def is_tuple_field(_app: Sphinx, _what: str, _name: str, obj: Any, *_rest: Any) -> bool | None:
@@ -178,14 +161,13 @@ def outdated(app: Sphinx, env: BuildEnvironment, *_sets: set[str]) -> list[str]:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect both directions; galleries are added after napoleon has read the docstring."""
+    app.connect("builder-inited", describe_constants)
     app.connect("env-get-outdated", outdated)
     app.connect("env-updated", add_aliases)
     app.connect("missing-reference", leave_as_text)
-    app.connect("autodoc-skip-member", document_constant)
     app.connect("autodoc-skip-member", is_tuple_field)
     app.connect("object-description-transform", hide_long_value)
     app.connect("autodoc-process-signature", shorten_signature)
-    app.connect("autodoc-process-docstring", describe_constant, priority=50)
     app.connect("autodoc-process-docstring", protect_first_line, priority=100)
     app.connect("autodoc-process-docstring", list_pages, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
