@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("sphinx_gallery", reason="the group `docs` is not installed")
 from sphinx_gallery.gen_gallery import DEFAULT_GALLERY_CONF
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "docs" / "_ext"))
 import downloads  # noqa: E402  one of the site's extensions
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[1] / "tests_site"))
+sys.path.append(str(Path(__file__).parents[2] / "tests_site"))
 linkcheck = importlib.import_module("linkcheck")
 links = importlib.import_module("links")
 
