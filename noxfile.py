@@ -50,7 +50,10 @@ def typecheck(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests and the docstrings' examples on all cores."""
     install(session, "test", "docs")  # the site's extensions are tested too
-    session.run("pytest", "-n", "auto", "--dist", "worksteal", *session.posargs)
+    # Each worker has a core. Interpreters that a test starts would take as many threads as there
+    # are cores, each, and wait for one another: four pages then take minutes in place of seconds.
+    threads = {"OMP_NUM_THREADS": "1"}
+    session.run("pytest", "-n", "auto", "--dist", "worksteal", *session.posargs, env=threads)
 
 
 @nox.session

@@ -8,7 +8,9 @@ notebook is published with raw reStructuredText in it.
 
 A notebook and the site show what a cell ends with, and every figure. A script that somebody
 downloads does neither by itself; so in the copy for the reader a cell's last expression is printed
-if it is not a drawing, and the last line shows the figures.
+if it is not a drawing, and the last line shows the figures. Both start by taking one thread, as the
+site does: PyTorch's default of all cores makes the many small products of a page slow, and two such
+processes side by side ten to thirty times slower still.
 """
 
 import ast
@@ -39,6 +41,12 @@ from sphinx_gallery.py_source_parser import (
 BIBLIOGRAPHY = Path(__file__).parents[1] / "references.bib"
 ADMONITIONS = ("note", "tip", "hint", "important", "warning", "seealso")
 DRAWING = ("plots.", "plt.", "ax.", "axes", "fig", "initguide.plots.")
+ONE_THREAD = """\
+import torch
+
+# Small products are fastest on one thread; comparisons and sweeps use all cores by themselves.
+torch.set_num_threads(1)
+"""
 SHOW = """
 
 import matplotlib.pyplot as plt  # noqa: E402  where it is needed
@@ -235,14 +243,16 @@ def leftovers(markdown: str) -> list[str]:
 
 def first_cell(repository: str) -> str:
     """Code that a notebook starts with: it installs the package where it is missing."""
-    if not repository:
-        return "# This notebook needs the package initguide: run `pip install .` in a clone of it."
-    return (
-        "# Install the package where it is missing, as in a hosted notebook.\n"
-        "import importlib.util\n\n"
-        'if importlib.util.find_spec("initguide") is None:\n'
-        f"    %pip install --quiet git+https://github.com/{repository}"
-    )
+    if repository:
+        install = (
+            "# Install the package where it is missing, as in a hosted notebook.\n"
+            "import importlib.util\n\n"
+            'if importlib.util.find_spec("initguide") is None:\n'
+            f"    %pip install --quiet git+https://github.com/{repository}"
+        )
+    else:
+        install = "# This notebook needs the package initguide: `pip install .` in a clone of it."
+    return f"{install}\n\n{ONE_THREAD}".rstrip()
 
 
 def notebook_of(script: Path, gallery_conf: dict[str, Any], site: str = "") -> dict[str, Any]:
@@ -281,6 +291,7 @@ def script_of(text: str) -> str:
     lines = text.splitlines(keepends=True)
     cells = [i for i, line in enumerate(lines) if line.startswith("# %%")] + [len(lines)]
     body = ast.parse(text).body
+    introduction = body[0].end_lineno if ast.get_docstring(ast.Module(body, [])) else 0
     for start, end in reversed(list(zip([0, *cells], cells, strict=False))):
         inside = [node for node in body if start < node.lineno <= end]
         last = inside[-1] if inside else None
@@ -289,6 +300,7 @@ def script_of(text: str) -> str:
             shown = ast.get_source_segment(text, last.value)
             rest = lines[rows][-1].encode()[last.value.end_col_offset :].decode()
             lines[rows] = [f"print({shown}){rest}"]
+    lines.insert(introduction or 0, f"\n{ONE_THREAD}")
     script = "".join(lines).rstrip("\n") + SHOW
     compile(script, "a script for readers", "exec")
     return script

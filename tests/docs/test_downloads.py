@@ -134,7 +134,8 @@ def test_script_prints_its_tables_and_shows_its_figures():
     assert "plots.plot_losses(\n    x\n)\n" in script
     assert "print(result.select(\n    1\n))\n" in script
     assert "for i in x:\n    i\nprint(x)\n" in script
-    assert script.startswith('"""\nTitle')
+    assert script.startswith('"""\nTitle\n=====\n"""\n\nimport torch\n')
+    assert script.index("torch.set_num_threads(1)") < script.index("x = 1")
     assert script.endswith("\nplt.show()\n")
     assert script.count("print(") == 4
 
