@@ -1,0 +1,20 @@
+"""Dropout, of units and of channels."""
+
+from dataclasses import replace
+
+from initguide.prediction.belief import Belief
+from initguide.prediction.protocol import Call, rule
+
+
+@rule(
+    *("dropout", "dropout_", "dropout1d", "dropout2d", "dropout3d", "feature_dropout"),
+    takes=("input", "p", "training"),
+)
+def dropout(call: Call) -> Belief:
+    """A share 1 - p is kept, and multiplied by 1 / (1 - p): the mean square grows by that."""
+    belief, rate = call.known(call["input"]), call.get("p", 0.5)
+    on = call.get("training", call.get("train", True))  # the name of torch.dropout
+    if not on or rate == 0:
+        return belief
+    second = belief.second / (1 - rate) if rate < 1 else 0 * belief.second
+    return replace(belief, second=second, normal=False, measured=False)
