@@ -3,7 +3,9 @@
 Words after `--` are passed on: `nox -s tests -- -k zeros -x`.
 """
 
+import re
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import nox
@@ -138,6 +140,48 @@ def lock(session: nox.Session) -> None:
         "# Written by `nox -s lock`: what the site is built with, as constraints for installing.\n"
     )
     Path(LOCK).write_text(notice + Path(LOCK).read_text(encoding="utf-8"), encoding="utf-8")
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Cut a release: `-- 0.2.0` sets the version and dates the changelog, then builds and checks.
+
+    Nothing is committed, tagged or uploaded: read the diff, commit it as "Release 0.2.0", tag that
+    `v0.2.0` and push the tag; a workflow publishes what the tag builds. `-- --check 0.2.0` only builds, and
+    fails if the files do not say that version.
+    """
+    words = list(session.posargs)
+    check = "--check" in words
+    if check:
+        words.remove("--check")
+    if len(words) != 1 or not re.fullmatch(r"\d+\.\d+\.\d+((a|b|rc)\d+)?", words[0]):
+        session.error("say which version: nox -s release -- 0.2.0")
+    (version,) = words
+    for name, pattern, new in (
+        ("pyproject.toml", r'(?m)^version = "[^"]+"$', f'version = "{version}"'),
+        ("initguide/__init__.py", r'(?m)^__version__ = "[^"]+"$', f'__version__ = "{version}"'),
+        ("CITATION.cff", r"(?m)^version: .+$", f"version: {version}"),
+        (
+            "CHANGELOG.md",
+            r"(?m)^## \[Unreleased\]$",
+            f"## [Unreleased]\n\n## [{version}] - {datetime.now(tz=UTC):%Y-%m-%d}",
+        ),
+    ):
+        text = Path(name).read_text(encoding="utf-8")
+        if check:
+            said = f"## [{version}]" if name == "CHANGELOG.md" else new
+            if said not in text:
+                session.error(
+                    f"{name} does not say {said!r}; run nox -s release -- {version} first"
+                )
+        elif not re.search(pattern, text):
+            session.error(f"{name} has no line that matches {pattern}; mend it by hand")
+        else:
+            Path(name).write_text(re.sub(pattern, new, text, count=1), encoding="utf-8")
+    session.install("build>=1.3", "twine>=6.2")
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build")
+    session.run("twine", "check", "--strict", *map(str, sorted(Path("dist").iterdir())))
 
 
 # The benchmarks that docs/speed.rst shows; the others of benchmarks/ have to be named.

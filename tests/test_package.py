@@ -71,11 +71,13 @@ def test_star_import():
 
 
 def test_version():
-    """The version is written in two places, and both say the same."""
+    """The version is written in three places, and all say the same."""
     path = ROOT.parent / "pyproject.toml"
     if not path.exists():
         pytest.skip("the package is installed without its repository")
     assert tomllib.loads(path.read_text())["project"]["version"] == initguide.__version__
+    citation = path.with_name("CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {initguide.__version__}\n" in citation
 
 
 def test_is_typed():
