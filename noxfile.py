@@ -37,7 +37,14 @@ def lint(session: nox.Session) -> None:
     session.run("lint-imports")
     session.run("validate-pyproject", "pyproject.toml")
     workflows = sorted(map(str, Path(".github/workflows").glob("*.yml")))
-    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+    forms = sorted(map(str, Path(".github/ISSUE_TEMPLATE").glob("*.yml")))
+    for schema, files in {
+        "github-workflows": workflows,
+        "github-issue-config": [form for form in forms if form.endswith("config.yml")],
+        "github-issue-forms": [form for form in forms if not form.endswith("config.yml")],
+        "citation-file-format": ["CITATION.cff"],
+    }.items():
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *files)
     session.run("zizmor", "--offline", "--quiet", "--pedantic", *workflows)
 
 
@@ -147,8 +154,8 @@ def release(session: nox.Session) -> None:
     """Cut a release: `-- 0.2.0` sets the version and dates the changelog, then builds and checks.
 
     Nothing is committed, tagged or uploaded: read the diff, commit it as "Release 0.2.0", tag that
-    `v0.2.0` and push the tag; a workflow publishes what the tag builds. `-- --check 0.2.0` only builds, and
-    fails if the files do not say that version.
+    `v0.2.0` and push the tag; a workflow publishes what the tag builds. `-- --check 0.2.0` only
+    builds, and fails if the files do not say that version.
     """
     words = list(session.posargs)
     check = "--check" in words

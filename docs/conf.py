@@ -45,6 +45,7 @@ extensions = [
     "descriptions",
     "downloads",
     "figures",
+    "house",
     "mathml",
     "outdated",
     "pages",
