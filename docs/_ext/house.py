@@ -1,8 +1,8 @@
 """``.. house::``, the map of the package: its wings from the roof down, and who imports whom.
 
 Nothing here is kept by hand. The floors are those of ``[tool.importlinter]`` in pyproject.toml,
-which lint holds the code against; the imports are read from the code; and the words are the first lines
-of the wings' docstrings.
+which lint holds the code against; the imports are read from the code; and the words are the first
+lines of the wings' docstrings.
 """
 
 import ast
@@ -16,6 +16,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from uses import PACKAGE, wings
 
+MAP = "<!-- On the site, the map is drawn here. -->"
 STEP = 26  # pixels between two floors
 LEFT = 120  # where the names end
 WIDTH = 340
@@ -104,15 +105,16 @@ class House(SphinxDirective):
         return [nodes.raw("", picture(order, imports()), format="html"), listed]
 
 
-def mark(_app: Sphinx, _path: Path, _page: str, content: list[str]) -> None:
-    """Put the map where CONTRIBUTING.md, which is also read elsewhere, has a comment for it."""
-    content[0] = content[0].replace(
-        "<!-- On the site, the map is drawn here. -->", "```{house}\n```"
-    )
+def fetch(app: Sphinx, page: str, content: list[str]) -> None:
+    """Let the page for contributors be CONTRIBUTING.md, with the map where a comment is."""
+    if page == "contributing":
+        source = PACKAGE.parent / "CONTRIBUTING.md"
+        app.env.note_dependency(str(source))
+        content[0] = source.read_text(encoding="utf-8").replace(MAP, "```{house}\n```")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the directive, and look at what pages include."""
+    """Register the directive, and what stands on the page for contributors."""
     app.add_directive("house", House)
-    app.connect("include-read", mark)
+    app.connect("source-read", fetch)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
