@@ -37,6 +37,9 @@ class Table:
         said. ``None`` and NaN are written as "–".
     marked
         Numbers of the rows to be highlighted, counted from 0.
+    width
+        Text lines longer than this have the middle cut out of their words, down to ten letters a
+        column. ``None`` leaves lines as long as they are.
 
     Raises
     ------
@@ -61,6 +64,7 @@ class Table:
     note: str = ""
     formats: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     marked: Collection[int] = ()
+    width: int | None = None
 
     def __post_init__(self) -> None:
         if not self.columns:
@@ -94,10 +98,16 @@ class Table:
         lines = [list(self.columns), *self._cells()]
         widths = [max(len(line[i]) for line in lines) for i in range(len(self.columns))]
         numeric = self._is_numeric()
+        for i, is_number in enumerate(numeric):
+            if self.width is not None and not is_number:  # a cut number would be another number
+                over = max(0, sum(widths) + 2 * (len(widths) - 1) - self.width)
+                widths[i] -= min(over, max(0, widths[i] - 10))
 
         def joined(line: list[str]) -> str:
             cells = zip(line, widths, numeric, strict=True)
-            return "  ".join(c.rjust(w) if n else c.ljust(w) for c, w, n in cells).rstrip()
+            return "  ".join(
+                c.rjust(w) if n else _shortened(c, w).ljust(w) for c, w, n in cells
+            ).rstrip()
 
         header, *body = map(joined, lines)
         rule = "─" * max(map(len, (header, *body)))
@@ -165,6 +175,14 @@ def _is_missing(value: Any) -> bool:
 def _is_word(value: str) -> bool:
     """Whether a text is more than a number, a range of numbers or a placeholder."""
     return any(character.isalpha() for character in value.replace("e+", "").replace("e-", ""))
+
+
+def _shortened(text: str, width: int) -> str:
+    """Cut the middle out of a text that is too long: names differ at their ends."""
+    if len(text) <= width:
+        return text
+    end = (width - 1) // 2
+    return f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
 
 
 def _text(value: Any, spec: Any) -> str:

@@ -1,16 +1,13 @@
 """What a batch does on its way through any module, measured."""
 
-from initguide.propagation.watch import (
-    FLAT,
-    SAME,
-    VALUES,
-    Histogram,
-    Loss,
-    Measurement,
-    ParameterRecord,
-    Record,
-    measure,
-)
+from initguide.propagation.activations import FLAT
+from initguide.propagation.histograms import Histogram
+from initguide.propagation.losses import Loss
+from initguide.propagation.measurement import Measurement
+from initguide.propagation.parameters import ParameterRecord
+from initguide.propagation.passes import measure
+from initguide.propagation.records import VALUES, Record
+from initguide.propagation.units import SAME
 
 __all__ = [
     "FLAT",

@@ -1,0 +1,103 @@
+"""What one parameter was in the pass, and what gradient it got."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvTransposeNd
+
+from initguide.propagation.moments import moments_of
+from initguide.propagation.units import shared_fraction, unit_sums
+
+__all__ = ["ParameterRecord", "parameter_record"]
+
+
+@dataclass(frozen=True, eq=False)
+class ParameterRecord:
+    """What one parameter was in the pass.
+
+    Attributes
+    ----------
+    name
+        As in ``model.named_parameters()``; the first one of a tensor with several names.
+    layer
+        The module that it belongs to, named as in a `Record`.
+    shape
+        Of the parameter.
+    trained
+        Whether it has ``requires_grad``.
+    second_moment
+        Mean square of its values.
+    grad_second_moment
+        Mean square of the gradient of the loss; NaN if it is not trained or took no part.
+    units
+        How many units it gives weights to: rows of a matrix or of convolution kernels, columns of
+        an embedding. 0 for biases and the like, and where the shape does not tell.
+    shared
+        In [0, 1]: how much of the mean square is the mean over the units, which all of them share:
+        1 if all units have the same weights, 1 / units for independent ones around 0. NaN without
+        units.
+    distinct, grad_distinct
+        How many different units there are, and how many different gradients these get, told apart
+        as in `SAME`. NaN without units.
+    """
+
+    name: str
+    layer: str
+    shape: tuple[int, ...]
+    trained: bool
+    second_moment: float
+    grad_second_moment: float
+    units: int
+    shared: float
+    distinct: float
+    grad_distinct: float
+
+
+def parameter_record(
+    model: nn.Module, name: str, tensor: nn.Parameter, gradient: Tensor | None
+) -> ParameterRecord:
+    """Look at one parameter of a model and at its gradient, if it has one."""
+    path = name.split(".")
+    # What torch.nn.utils.parametrize computes a weight from belongs to the layer that uses it:
+    # "fc.parametrizations.weight.original0" is a parameter of "fc".
+    last = path.index("parametrizations") if "parametrizations" in path else -1
+    owner = ".".join(path[:last])
+    axis = _unit_axis(model.get_submodule(owner), tensor)
+    second, distinct = _size_and_units(tensor, axis)
+    grad_second, grad_distinct = _size_and_units(gradient, axis)
+    return ParameterRecord(
+        name=name,
+        layer=owner or type(model).__name__,
+        shape=tuple(tensor.shape),
+        trained=tensor.requires_grad,
+        second_moment=second,
+        grad_second_moment=grad_second,
+        units=tensor.shape[axis] if axis is not None else 0,
+        shared=shared_fraction(tensor, axis) if axis is not None and tensor.numel() else math.nan,
+        distinct=distinct,
+        grad_distinct=grad_distinct,
+    )
+
+
+def _unit_axis(module: nn.Module, parameter: nn.Parameter) -> int | None:
+    """Which axis of a parameter counts the units that it gives weights to; None for biases."""
+    if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+        return 1
+    if parameter.ndim <= 1:
+        return None
+    if isinstance(module, _ConvTransposeNd):
+        return 1 if module.groups == 1 else None  # the units of a group are not told by the shape
+    return 0
+
+
+def _size_and_units(values: Tensor | None, axis: int | None) -> tuple[float, float]:
+    """Mean square, and how many units differ; NaN where there is nothing to tell them by."""
+    if values is None or not values.numel():
+        return math.nan, math.nan
+    dense = values if values.layout == torch.strided else values.to_dense()
+    if axis is None:
+        return moments_of([dense]).mean_square(), math.nan
+    units = unit_sums(dense, axis)
+    return units.moments.mean_square(), float(units.distinct())
