@@ -1,7 +1,10 @@
 """Run somebody's model without leaving a trace: what came, what may be run, and putting it back.
 
-What follows a model (`initguide.prediction`) and what watches it (`initguide.propagation`) both
-start here.
+The model is run as it is and not a copy of it: `copy.deepcopy` doubles the memory, and fails for
+modules that hold what cannot be copied. So what a pass may change is put back afterwards.
+
+`initguide.prediction`, which follows a model layer by layer, and `initguide.propagation`, which
+watches a pass, both start here.
 """
 
 import contextlib
@@ -59,7 +62,26 @@ def check_kind(model: Any) -> None:
 
 
 def arguments_of(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Turn the inputs into positional and keyword arguments."""
+    """Turn the inputs into positional and keyword arguments.
+
+    Parameters
+    ----------
+    inputs
+        A tensor (or list), which is the only argument; a tuple of positional arguments; or a
+        dictionary of keyword arguments.
+
+    Raises
+    ------
+    TypeError
+        If it is none of these.
+    ValueError
+        If there is no number in it.
+
+    Examples
+    --------
+    >>> arguments_of({"src": torch.ones(2)})
+    ((), {'src': tensor([1., 1.])})
+    """
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}
     if isinstance(inputs, Mapping):
@@ -87,7 +109,13 @@ def arguments_of(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 def describe_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-    """Say what came, such as ``(100, 1, 28, 28) float32``."""
+    """Say what came, in a few words.
+
+    Examples
+    --------
+    >>> describe_arguments((torch.ones(100, 784),), {"mask": None})
+    '(100, 784) float32, mask=NoneType'
+    """
 
     def one(value: Any) -> str:
         if isinstance(value, Tensor):
@@ -105,7 +133,10 @@ def run_model(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], s
     try:
         return model(*args, **kwargs)
     except Exception as error:
-        if type(error) is RuntimeError:  # torch's own: say in the message itself what came
+        # A RuntimeError is torch's own, about shapes mostly: say in the message itself what came.
+        # All others are the model's own, which somebody may want to catch: they stay as they are,
+        # with a note that is printed below the traceback.
+        if type(error) is RuntimeError:
             raise RuntimeError(f"{error}\nThis came from the forward pass of {source}") from error
         error.add_note(f"in the forward pass of {source}")
         raise
@@ -117,9 +148,13 @@ def left_alone(model: nn.Module) -> Iterator[None]:
 
     Also the weights of modules with a ``max_norm``, which the forward pass edits. Copies of all
     weights would be too much: if others are edited in place, a warning says which.
+
+    Torch's generators are not among them; `initguide.randomness.seeded` sets and restores those.
     """
     modules = list(model.modules())
     own = [dict(vars(module)) for module in modules]
+    # The dictionaries in which a module holds its parts are themselves attributes, changed in place
+    # when a part is replaced (`self.buffer = self.buffer + 1`): their contents are noted, too.
     parts = ("_parameters", "_buffers", "_modules")
     held = [{part: dict(vars(module)[part]) for part in parts} for module in modules]
     edited = [p for m in modules if _renormalizes(m) for p in m.parameters(recurse=False)]
@@ -138,7 +173,7 @@ def left_alone(model: nn.Module) -> Iterator[None]:
         np.random.set_state(generators[1])  # noqa: NPY002
         with torch.no_grad():
             for tensor, before in kept:
-                if not torch.equal(tensor, before):
+                if not torch.equal(tensor, before):  # copying would count as a change in place
                     tensor.copy_(before)
         for module, attributes, contents in zip(modules, own, held, strict=True):
             for part, content in contents.items():
@@ -154,10 +189,12 @@ def left_alone(model: nn.Module) -> Iterator[None]:
 
 
 def _renormalizes(module: nn.Module) -> bool:
+    """Whether a module shortens its weights as it runs, as an embedding with ``max_norm`` does."""
     return getattr(module, "max_norm", None) is not None
 
 
 def _restore(current: dict[str, Any], before: Mapping[str, Any]) -> None:
+    """Put the contents of a dictionary back, in their order, into the same dictionary."""
     if list(current) == list(before) and all(current[key] is before[key] for key in before):
         return
     current.clear()

@@ -141,3 +141,15 @@ def test_refused(columns, options, message):
     """Messages say what came and what there is."""
     with pytest.raises(ValueError, match=message):
         Table(columns, caption="c", **options)
+
+
+def test_long_words_give_way_to_a_width():
+    """Lines are cut to a width in the middle of words, down to ten letters; numbers never are."""
+    columns = {"layer": ["encoder.layers.11.attention.output"], "kind": ["Linear"], "n": [123456]}
+    lines = str(Table(columns, caption="Layers", width=40)).splitlines()
+    assert max(map(len, lines)) == 40
+    assert lines[4].startswith("encoder.")
+    assert lines[4].endswith(".output  Linear  123,456")
+    assert "encoder.layers.11.attention.output" in str(Table(columns, caption="Layers"))
+    narrow = str(Table(columns, caption="Layers", width=5)).splitlines()
+    assert narrow[4] == "encod…tput  Linear  123,456"
