@@ -113,7 +113,17 @@ _Compute = Callable[[Call], Belief]
 
 @dataclass(frozen=True)
 class Rule:
-    """A registered function, and what the torch functions that it serves take."""
+    """A registered function.
+
+    Attributes
+    ----------
+    compute
+        What makes a belief of a call.
+    takes
+        Names of the arguments of the torch functions that it serves, in order.
+    layer
+        Whether its results are recorded as those of a layer.
+    """
 
     compute: _Compute
     takes: tuple[str, ...] = ("input",)

@@ -6,5 +6,5 @@ reason(
     "it depends on how the things that it mixes correlate",
     *("matmul", "__matmul__", "bmm", "mm", "einsum", "addmm", "baddbmm", "softmax", "log_softmax"),
     *("scaled_dot_product_attention", "multi_head_attention_forward"),
-    *("lstm", "gru", "rnn_tanh"),
+    *("lstm", "gru", "rnn_tanh", "rnn_relu"),
 )

@@ -12,7 +12,10 @@ from initguide.prediction.protocol import Call, rule
 _TWO = ("input", "other")
 
 
-@rule("mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__", takes=_TWO)
+@rule(
+    *("mul", "mul_", "multiply", "multiply_", "__mul__", "__rmul__", "__imul__"),
+    takes=_TWO,
+)
 def multiply(call: Call) -> Belief:
     """A · B, of which one is an activation and the other is not."""
     a, b = call["input"], call["other"]
@@ -24,7 +27,8 @@ def multiply(call: Call) -> Belief:
     return call.known(x).scaled(float(factor))
 
 
-@rule("div", "divide", "true_divide", "__truediv__", takes=_TWO)
+# What h /= 2 calls is div_.
+@rule("div", "div_", "divide", "divide_", "true_divide", "true_divide_", "__truediv__", takes=_TWO)
 def divide(call: Call) -> Belief:
     """A / B, where B is no activation."""
     x, divisor = call["input"], call["other"]
@@ -37,7 +41,7 @@ def divide(call: Call) -> Belief:
     return call.known(x).scaled(1 / divisor)
 
 
-@rule("neg", "neg_", "__neg__", "negative")
+@rule("neg", "neg_", "__neg__", "negative", "negative_")
 def negate(call: Call) -> Belief:
     """-A."""
     return call.known(call["input"]).scaled(-1)

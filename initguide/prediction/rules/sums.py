@@ -18,7 +18,7 @@ def add(call: Call) -> Belief:
     return _sum(call, call["input"], call["other"], call.get("alpha", 1))
 
 
-@rule("sub", "sub_", "subtract", "__sub__", "__isub__", takes=_TWO)
+@rule("sub", "sub_", "subtract", "subtract_", "__sub__", "__isub__", takes=_TWO)
 def subtract(call: Call) -> Belief:
     """A - α B."""
     return _sum(call, call["input"], call["other"], -call.get("alpha", 1))
