@@ -43,7 +43,8 @@ class Belief:
     basis
         Where the prediction starts: the inputs, or what was measured last, and why.
     measured
-        Whether ``second`` was measured on this very tensor; then each input's share is known, too.
+        Whether ``second`` was measured on this very tensor, so that single inputs and positions may
+        be looked at, too, and not only their shares.
     """
 
     second: Array

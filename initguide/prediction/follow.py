@@ -4,6 +4,11 @@ Two views of the pass are put together. torch's function mode shows each functio
 arguments, but not on whose behalf it is called; hooks show which module is at work, but not what it
 does inside. So functions are followed by the mode, and the hooks name the layers and find those for
 which no function had a rule.
+
+For each function the follower looks up its rule (`initguide.prediction.protocol`), asks it for a
+`Belief` about the result, and notes that in its `Knowledge` of the pass. Where a rule declines, the
+result is measured instead, and what follows starts afresh: a model with one odd step has one gap in
+its predictions, and not a gap from there to its end.
 """
 
 import contextlib

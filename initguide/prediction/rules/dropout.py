@@ -16,5 +16,6 @@ def dropout(call: Call) -> Belief:
     on = call.get("training", call.get("train", True))  # the name of torch.dropout
     if not on or rate == 0:
         return belief
+    # Not normal any more: a share of it is exactly 0. The signs stay with the weights (heads).
     second = belief.second / (1 - rate) if rate < 1 else 0 * belief.second
     return replace(belief, second=second, normal=False, measured=False)

@@ -37,11 +37,12 @@ def _activated(
     belief = call.known(x)
     if tensors_in([rest, settings]) or call.out.shape != x.shape:
         raise Gap("no rule for it")
-    if belief.measured and belief.basis != INPUTS:
+    if belief.measured and belief.basis != INPUTS:  # pooled, mixed: its distribution is unknown
         raise Gap  # for the same reason as before
     if not belief.normal or math.isnan(belief.mean):
         raise Gap("its input is not normal")
     groups = call.knowledge.groups
+    # A mean within rounding of 0 is 0, so that the integrals are shared with other layers.
     mean = belief.mean if belief.mean**2 > 1e-8 * belief.second.min() else 0.0
     try:
         moment = _moment(call, phi, rest, settings, mean)

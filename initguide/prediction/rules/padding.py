@@ -17,5 +17,5 @@ def pad(call: Call) -> Belief:
         return replace(belief, second=belief.second * share, measured=False)
     if belief is None or mode != "constant" or call.get("value"):
         raise Gap("what is padded with may differ from the rest")
-    share = x.numel() / call.out.numel()
+    share = x.numel() / call.out.numel()  # not normal any more: the rest is exactly 0
     return replace(belief, second=belief.second * share, normal=False, measured=False)

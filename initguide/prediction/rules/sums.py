@@ -32,7 +32,7 @@ def subtract_from(call: Call) -> Belief:
 
 def _sum(call: Call, a: Any, b: Any, factor: float) -> Belief:
     """What holds for a + factor · b."""
-    if a is b:
+    if a is b:  # nothing is more correlated with x than x, but the factor is known
         return call.known(a).scaled(1 + factor)
     if not isinstance(b, Tensor):
         return _shifted(call.known(a), factor * b)
@@ -43,6 +43,7 @@ def _sum(call: Call, a: Any, b: Any, factor: float) -> Belief:
     # One of them flips its sign by itself, so that E[one · two] = 0: see `Belief`.
     if not (apart(one, two) or apart(two, one)):
         raise Gap("the summands may be correlated")
+    # The sum flips its sign if both summands do, so with all weights of both.
     heads = None if one.heads is None or two.heads is None else one.heads | two.heads
     return Belief(
         one.second + two.second,
@@ -58,5 +59,6 @@ def _shifted(belief: Belief, number: float) -> Belief:
     """E[(x + c)²] = E[x²] + 2 c E[x] + c²."""
     if math.isnan(belief.mean):
         raise Gap("the mean of what a number is added to is unknown")
+    # x + c flips no sign: hence no heads.
     second = belief.second + 2 * number * belief.mean + number**2
     return replace(belief, second=second, mean=belief.mean + number, heads=None, measured=False)
