@@ -66,6 +66,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Plant faults in the package, and count those noticed: `-- --count 60 --seed 0`."""
+    install(session, "test", "docs", "mutants")
+    session.run("python", "tests/mutants.py", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the site into docs/_build/html; every page runs, and any warning fails.
 
