@@ -97,7 +97,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "auto_examples",
     "nested_sections": True,
     "subsection_order": sections.order(DOCS.parent / "examples"),
-    "within_subsection_order": "FileNameSortKey",  # plot_1_..., plot_2_..., in the reading order
+    "within_subsection_order": "sections.PageOrder",  # plot_1_..., plot_2_..., … plot_10_...
     "filename_pattern": figures.EVERY_PAGE,
     "image_scrapers": ("figures.scrape",),
     "reset_modules": ("matplotlib", "resets.reset_torch"),

@@ -27,6 +27,18 @@ def order(examples: Path) -> ExplicitOrder:
     return ExplicitOrder([f"../examples/{name}" for name in names(examples)] or ["*"])
 
 
+class PageOrder:
+    """Sort key of the pages of a section: their numbers, as numbers, so that 10 comes after 9."""
+
+    def __init__(self, _folder: str) -> None:
+        pass
+
+    def __call__(self, filename: str) -> tuple[int, str]:
+        """Return the number, and the name for pages without one."""
+        number = filename.split("_")[1] if filename.count("_") > 1 else ""
+        return (int(number) if number.isdigit() else 0, filename)
+
+
 class SectionsToctree(TocTree):
     """``.. sections-toctree::``, a toctree with the index page of every section."""
 

@@ -196,7 +196,7 @@ initguide.Table(
 # start grows by about seven orders of magnitude in both directions, all others by little. The
 # predictions tell them apart and run along the bands; over so many doublings, six draws of narrow
 # layers end within a factor of a few of the prediction (:doc:`finite width
-# </auto_examples/theory/plot_8_finite_width>` says why). PyTorch's default has a small stem; its
+# </auto_examples/theory/plot_9_finite_width>` says why). PyTorch's default has a small stem; its
 # growth is largely that of the biases.
 #
 # With branches of zeros, all layers but the last of each branch wait: as long as the last one is

@@ -561,6 +561,6 @@ initguide.Table(
 #   scale anyway, look after the last layer, and tune the rate.**
 #
 # Attention has a normalization before or behind each branch, and both are in use:
-# :doc:`transformers </auto_examples/architectures/plot_4_transformers>`. The pages before:
+# :doc:`transformers </auto_examples/architectures/plot_5_transformers>`. The pages before:
 # :doc:`convolutions </auto_examples/architectures/plot_1_convolutions>` and
 # :doc:`residual networks </auto_examples/architectures/plot_2_residual>`.

@@ -155,7 +155,7 @@ report
 # ------------------
 # A :term:`bias` of −3 in front of ReLU was meant to let strong features pass only. With inputs of
 # size 1 none is so strong: all units of ``project`` give 0 for every image of the batch, and no
-# gradient passes (see :doc:`dead units </auto_examples/theory/plot_7_inputs_and_units>`).
+# gradient passes (see :doc:`dead units </auto_examples/theory/plot_7_inputs>`).
 
 inputs = follow(report.findings[0], model, inputs)
 report = initguide.check_init(model, inputs, labels)
@@ -257,7 +257,7 @@ plots.plot_layers(
 # Bands: all five networks. Hollow markers: predicted, from the weights and the inputs. Of ``conv2``
 # as written theory says nothing, for equal weights are not random, and starts anew behind it. The
 # five mended networks differ among each other, as :doc:`narrow networks do
-# </auto_examples/theory/plot_8_finite_width>`, and none of them loses the signal.
+# </auto_examples/theory/plot_9_finite_width>`, and none of them loses the signal.
 #
 # Which mends pay?
 # ----------------

@@ -446,4 +446,4 @@ print(
 #
 # When no formula is at hand, :doc:`the data can decide
 # </auto_examples/practice/plot_3_let_the_data_decide>`. What a finite width does to signals before
-# the first step is measured in :doc:`/auto_examples/theory/plot_8_finite_width`.
+# the first step is measured in :doc:`/auto_examples/theory/plot_9_finite_width`.

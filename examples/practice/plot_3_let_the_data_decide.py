@@ -345,7 +345,7 @@ initguide.Table(
 #   corrects both, as the line below shows. For the gated network that paid a little. For maxout
 #   little is to be seen of it in the loss: eight layers forgive much.
 # - *bytes*: LSUV takes the wrong scale of the inputs out. (So does :doc:`standardizing them
-#   </auto_examples/theory/plot_7_inputs_and_units>`.)
+#   </auto_examples/theory/plot_7_inputs>`.)
 
 for label in ("gated", "maxout"):
     net = cases[f"{label}, 8 layers"][0]()

@@ -503,4 +503,4 @@ initguide.Table(
 #
 # Where between the borders networks learn *well* is shown by :doc:`the maps for Fashion-MNIST
 # </auto_examples/practice/plot_4_scale_and_learning_rate>`. Whether a difference is more than
-# chance is the question of :doc:`/auto_examples/practice/plot_7_how_many_seeds`.
+# chance is the question of :doc:`/auto_examples/practice/plot_8_how_many_seeds`.

@@ -248,7 +248,7 @@ plots.plot_losses(results[0], smooth=5)
 
 # %%
 # The losses of the deep tanh network part early, and the band of the Gaussian weights is wider:
-# some draws start worse than others. (:doc:`/auto_examples/theory/plot_8_finite_width` follows
+# some draws start worse than others. (:doc:`/auto_examples/theory/plot_9_finite_width` follows
 # that up.)
 #
 # .. admonition:: Try it
@@ -275,5 +275,5 @@ plots.plot_losses(results[0], smooth=5)
 #
 # What can go wrong with single units and with the inputs is next:
 # :doc:`inputs, biases, dead and saturated units
-# </auto_examples/theory/plot_7_inputs_and_units>`. The scheme is one of those that
+# </auto_examples/theory/plot_7_inputs>`. The scheme is one of those that
 # :doc:`the lesson </auto_examples/lesson/plot_7_choose>` compares on a network of three layers.

@@ -63,6 +63,13 @@ def test_sections_are_in_the_reading_order(tmp_path):
     assert extension("sections").names(tmp_path) == ["lesson", "architectures", "extra"]
 
 
+def test_pages_are_in_the_order_of_their_numbers():
+    """Ten comes after nine, not after one."""
+    names = ["plot_10_b.py", "plot_1_c.py", "plot_9_a.py", "plot_start.py"]
+    key = extension("sections").PageOrder("examples/lesson")
+    assert sorted(names, key=key) == ["plot_start.py", "plot_1_c.py", "plot_9_a.py", "plot_10_b.py"]
+
+
 def test_every_wing_has_a_page_in_the_reference():
     """A wing that is added is documented."""
     pages = {path.stem for path in (ROOT / "docs" / "api").glob("*.rst")} - {"index"}

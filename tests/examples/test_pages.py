@@ -23,7 +23,7 @@ sys.path.append(str(ROOT / "docs" / "_ext"))
 import downloads  # noqa: E402  one of the site's extensions
 
 # Run as notebooks, too: tables and figures, folded solutions, a process that is started and killed.
-NOTEBOOKS = ("plot_start_here", "plot_3_uniform", "plot_8_a_sweep_on_a_cluster")
+NOTEBOOKS = ("plot_start_here", "plot_3_uniform", "plot_10_a_sweep_on_a_cluster")
 
 EXAMPLES = ROOT / "examples"
 PAGES = sorted(EXAMPLES.rglob("plot_*.py"))

@@ -15,7 +15,7 @@ import pytest
 import initguide
 
 ROOT = Path(__file__).parents[3]
-PAGE = ROOT / "examples" / "practice" / "plot_8_a_sweep_on_a_cluster.py"
+PAGE = ROOT / "examples" / "practice" / "plot_10_a_sweep_on_a_cluster.py"
 GRID = {"scheme": ["general_rule", "he_normal"], "hidden_1": [16, 64]}
 
 

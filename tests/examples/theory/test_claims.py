@@ -20,7 +20,7 @@ from initguide import initializers as init
 from initguide import theory
 from initguide.experiments import judge, mean_interval
 
-PAGE = Path(__file__).parents[3] / "examples" / "theory" / "plot_9_claims.py"
+PAGE = Path(__file__).parents[3] / "examples" / "theory" / "plot_10_claims.py"
 
 
 def claims():

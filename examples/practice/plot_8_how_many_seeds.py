@@ -1,5 +1,5 @@
 """
-7. How many seeds?
+8. How many seeds?
 ==================
 
 Train the same network again with another seed, and its accuracy moves. Two schemes differ, too,
@@ -461,5 +461,5 @@ initguide.Table(
 #
 # So before you compare: decide which difference would matter to you, run a few seeds, compute how
 # many it takes, and if that is too many, say that you cannot tell. To have many runs done at once,
-# on several machines, and to lose none of them, read :doc:`plot_8_a_sweep_on_a_cluster`. How the
+# on several machines, and to lose none of them, read :doc:`plot_10_a_sweep_on_a_cluster`. How the
 # intervals on this site are made is told in :doc:`/numbers`.

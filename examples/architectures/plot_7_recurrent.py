@@ -1,5 +1,5 @@
 """
-5. Recurrent networks
+7. Recurrent networks
 =====================
 
 A recurrent network multiplies its state by one and the same matrix at every step. What does that do

@@ -1,5 +1,5 @@
 """
-8. Finite width
+9. Finite width
 ===============
 
 The rules for weights speak of averages over all networks that could have been drawn. What does the
@@ -333,5 +333,5 @@ for target in (2.0, 1.0, 0.5, 0.2):
 #   from itself. Compare over several seeds, pair them, and look at the interval.
 #
 # Next, what people say about initialization, one by one:
-# :doc:`Claims, tested </auto_examples/theory/plot_9_claims>`. How this site makes its comparisons:
+# :doc:`Claims, tested </auto_examples/theory/plot_10_claims>`. How this site makes its comparisons:
 # :doc:`the lesson's last page </auto_examples/lesson/plot_7_choose>`.

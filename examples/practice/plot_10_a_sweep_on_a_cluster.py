@@ -1,6 +1,6 @@
 """
-8. A sweep on a cluster
-=======================
+10. A sweep on a cluster
+========================
 
 A comparison that is worth something takes many runs, and many runs take more than one core, and
 patience. This page makes one sweep on one core, on all cores and on a cluster of worker processes,
@@ -313,5 +313,5 @@ print(again.remark.replace(str(store), store.name))
 # - A Dask cluster takes a scheduler and some workers. On one machine, threads do without its start.
 # - With ``store=``, a killed sweep goes on where it was, and nothing that had ended is lost.
 #
-# How many seeds such a sweep needs is worked out in :doc:`plot_7_how_many_seeds`. What else a store
+# How many seeds such a sweep needs is worked out in :doc:`plot_8_how_many_seeds`. What else a store
 # can do is told in :mod:`initguide.experiments`.

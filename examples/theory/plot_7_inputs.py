@@ -451,5 +451,5 @@ for gain in (0, 3, 30):
 # - The last layer sets the first loss. Far above ln 10 is a warning; the lowest is not the best.
 #
 # How much of all this depends on the seed?
-# :doc:`Finite width </auto_examples/theory/plot_8_finite_width>`. What random biases do in
+# :doc:`Finite width </auto_examples/theory/plot_9_finite_width>`. What random biases do in
 # PyTorch's default: :doc:`page 6 of the lesson </auto_examples/lesson/plot_6_automatic>`.

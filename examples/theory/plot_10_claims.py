@@ -1,6 +1,6 @@
 """
-9. Claims, tested
-=================
+10. Claims, tested
+==================
 
 People say many things about how to initialize a network. Which of them are true? This page takes
 fifteen, names who says them, writes down what each predicts before anything is measured, and lets a
@@ -349,7 +349,7 @@ record(9, points(shallow, "He, biases 0.1", "He"))
 
 # %%
 # Read the interval, too: it says how large an effect these runs leave room for.
-# :doc:`plot_7_inputs_and_units` looks at the units themselves.
+# :doc:`plot_7_inputs` looks at the units themselves.
 #
 # 10. Orthogonal beats Gaussian in deep networks
 # ----------------------------------------------
@@ -438,7 +438,7 @@ print(f"predicted at this width: {spread:.2f}")
 
 # %%
 # It is a statement about the mean. A single network of finite :term:`width` may be well off, see
-# :doc:`plot_8_finite_width`.
+# :doc:`plot_9_finite_width`.
 #
 # 15. Inputs should be centred and scaled
 # ---------------------------------------

@@ -1,5 +1,5 @@
 """
-4. Transformers
+5. Transformers
 ===============
 
 A transformer is started by four customs: small normal weights, embeddings as small, a smaller last
@@ -608,4 +608,4 @@ initguide.Table(
 #   depth, use ``init.residual_scaled(…, last=[…])``; at six blocks, training did not ask for it.
 #
 # Another network that applies the same weights again and again, at every step in time:
-# :doc:`recurrent networks </auto_examples/architectures/plot_5_recurrent>`.
+# :doc:`recurrent networks </auto_examples/architectures/plot_7_recurrent>`.
