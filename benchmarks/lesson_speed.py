@@ -28,7 +28,7 @@ from torchvision import datasets, transforms
 
 import initguide
 from initguide import Table
-from initguide.training import compiled, cores, evaluate, quick_layers, train_many
+from initguide.training import cores, engine, evaluate, quick_layers, train_many
 
 SHAPES = [(784, 256), (256, 128), (128, 10)]
 BATCH_SIZE = 100
@@ -94,7 +94,7 @@ def ours(data: initguide.data.FashionMNIST, runs: int) -> timing.Numbers:
     """Train the same number of networks by `initguide.compare_init_weights`."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as empty, mock.patch.dict(os.environ, XDG_CACHE_HOME=empty):
-        works = compiled.works()  # compiles, as in the first process on a machine
+        works = engine.works()  # compiles, as in the first process on a machine
     compiling = {"compiling": time.perf_counter() - began} if works else {}
     began = time.perf_counter()
     result = initguide.compare_init_weights(["default"], data, epochs=EPOCHS, seeds=runs)
@@ -471,7 +471,7 @@ def main() -> None:
     name = "initguide without a compiler"
     environments[f"{name}, {runs}"] = {"INITGUIDE_CC": "off"}
     add(name, ours, runs)
-    if options.part or compiled.works():  # a part that is measured compiles by itself
+    if options.part or engine.works():  # a part that is measured compiles by itself
         for count in ones:
             add("initguide", ours, count)
     else:

@@ -25,7 +25,7 @@ from torch import nn
 import initguide
 from initguide import Table
 from initguide.randomness import seeded
-from initguide.training import compiled, cores, stacking, train_many
+from initguide.training import cores, engine, fit_many, plan, planning, train_many
 
 # Units of the first hidden layer -> runs
 HIDDEN = {8: 512, 16: 320, 32: 160, 64: 80, 128: 40, 256: 40, 512: 20, 1024: 10, 2048: 4}
@@ -66,9 +66,9 @@ def many(pool: Executor, way: str, hidden: int, runs: int) -> float:
     count = sum(p.numel() for p in network(hidden).parameters())
     sizes = {
         "alone": 1,
-        "side by side": stacking.ABREAST,
-        "stacked": stacking.stack_size(count),
-        "compiled": stacking.group_size(count),
+        "side by side": planning.ABREAST,
+        "stacked": planning.stack_size(count),
+        "compiled": planning.group_size(count),
     }
     groups = math.ceil(math.ceil(runs / sizes[way]) / cores()) * cores()
     ends = [runs * k // groups for k in range(groups + 1)]
@@ -146,7 +146,7 @@ def tiny_stacked(networks: int) -> timing.Numbers:
     }
     rates = torch.logspace(-3, -1, networks)
     began = time.perf_counter()
-    fits = stacking.fit_many(
+    fits = fit_many(
         model, parameters, inputs, targets, steps=STEPS, learning_rate=rates, loss=F.mse_loss
     )
     seconds = time.perf_counter() - began
@@ -213,7 +213,7 @@ def main() -> None:
     sizes = {8: 4, 256: 4} if options.quick else HIDDEN
     tiny = dict(zip(TINY_WAYS, (4, 64) if options.quick else (128, TINY), strict=True))
     networks = {hidden: network(hidden) for hidden in sizes}
-    if not compiled.works():
+    if not engine.works():
         print("There is no C compiler, so what it brings is left out")
         del WAYS["compiled"]
     timing.run(
@@ -229,9 +229,9 @@ def main() -> None:
         settings={
             "runs": sizes,
             "parameters": {h: sum(p.numel() for p in n.parameters()) for h, n in networks.items()},
-            "chosen": {hidden: stacking.plan(net).way for hidden, net in networks.items()},
+            "chosen": {hidden: plan(net).way for hidden, net in networks.items()},
             "without a compiler": {
-                hidden: stacking.plan(net, compiling=False).way for hidden, net in networks.items()
+                hidden: plan(net, compiling=False).way for hidden, net in networks.items()
             },
             "tiny": tiny,
         },

@@ -22,6 +22,7 @@ from torch import nn
 
 import initguide
 from initguide import initializers as init
+from initguide import training
 from initguide.experiments import (
     METRICS,
     Comparison,
@@ -31,7 +32,6 @@ from initguide.experiments import (
     mean_interval,
 )
 from initguide.training import Run, train
-from initguide.training import loop as training
 
 
 @pytest.fixture(scope="module")

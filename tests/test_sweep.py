@@ -45,7 +45,7 @@ from initguide.experiments import (
     written,
 )
 from initguide.experiments.store import read
-from initguide.training import stacking
+from initguide.training import Plan
 
 HOME = str(Path(initguide.__file__).parents[1])
 Tiny = functools.partial(initguide.Net, 4, 4)  # a tiny network that any process can make
@@ -930,7 +930,7 @@ def test_a_store_that_cannot_be_written(swept, tmp_path, monkeypatch):
         real(self, rows)
 
     monkeypatch.setattr(jobs.Store, "add", full)
-    monkeypatch.setattr(jobs, "plan", lambda *_: stacking.Plan("alone", 1))
+    monkeypatch.setattr(jobs, "plan", lambda *_: Plan("alone", 1))
     with pytest.raises(OSError, match="the disk is full; what was stored before is intact"):
         swept({"scale": [1, 2, 3, 4]}, store=path, workers=1)
     monkeypatch.undo()

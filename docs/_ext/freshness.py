@@ -41,13 +41,13 @@ def dependencies(root: Path, page: Path) -> list[Path]:
 def surroundings() -> list[str]:
     """The interpreter, the libraries, the data source and the way of training, in words."""
     from initguide.data import fashion_mnist  # noqa: PLC0415  loads the images
-    from initguide.training import compiled  # noqa: PLC0415  loads torch
+    from initguide.training import engine  # noqa: PLC0415  loads torch
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the pages themselves say when they use the sample
         source = fashion_mnist().source
     libraries = [f"{name} {version(name)}" for name in LIBRARIES]
-    steps = "compiled steps" if compiled.works() else "no compiler"
+    steps = "compiled steps" if engine.works() else "no compiler"
     return [f"Python {platform.python_version()}", *libraries, source, steps]
 
 

@@ -1,33 +1,58 @@
-"""One training protocol, several ways to carry it out."""
+"""One training protocol, several ways to carry it out.
 
-from initguide.training.loop import (
-    Batch,
-    Dataset,
-    Evaluation,
-    OptimizerFactory,
-    Run,
-    SplitLike,
-    Stop,
-    check_optimizer,
-    check_settings,
-    evaluate,
-    fit,
-    make_optimizer,
-    train,
-    train_many,
-    uses_global_generator,
-)
-from initguide.training.stacking import (
-    Fits,
-    Plan,
-    StackWarning,
-    cores,
-    fit_many,
-    one_thread,
-    plan,
-    quick_layers,
-    side_by_side,
-)
+`train` trains one network, `train_many` several that start from different weights, on the same data
+and by the same protocol. A small network leaves a processor idle: most of a training step is
+overhead. So there are four ways to do the steps, and `plan` says which suits a network:
+
+- **compiled**: steps of fully connected ReLU networks, written in C. They go over the memory far
+  less often than PyTorch's, and need no Python. The numbers are the same to rounding.
+- **side by side**: the images of all networks go through the layers as one long batch. Layers with
+  parameters work on each network's part by itself; all else is done once. Each network gets the
+  same numbers, to the last bit, as if it were alone.
+- **stacked**: the weights of all networks lie in one tensor a layer, and `torch.func.vmap` turns
+  every product into one product of stacks. For tiny networks by the thousand, and for GPUs. The
+  numbers are the same to rounding.
+- **alone**: one network after the other.
+
+`initguide.sweep` and `initguide.compare_init_weights` use them by themselves. `fit_many` is for
+networks of any kind, each with its own weights, learning rate and order of the data. `fit` is the
+plain loop over somebody's own mini-batches.
+
+Nothing has to be installed or called for compiled steps. `train` and all that is built on it use
+them where
+
+- the machine has a C compiler: ``cc``, ``gcc`` or ``clang``, or the one named by the environment
+  variable ``INITGUIDE_CC``. With ``INITGUIDE_CC=off``, nothing is compiled. The variable is read
+  once in a process, at the first training;
+- it runs Linux or macOS on a processor with AVX2 or AVX-512, as those of PCs and servers have (on
+  others, nobody has measured yet whether it pays);
+- what was compiled gives what PyTorch gives, for a small network that is tried first;
+- the network is a plain one of fully connected layers and ReLU (`initguide.models.Net`, or what
+  `initguide.models.mlp` makes, with no hook and nothing frozen) of less than four million
+  parameters, a mini-batch has at most 4096 images, and the optimizer is named (``"adam"``,
+  ``"sgd"`` or ``"momentum"``).
+
+Everything else is trained by PyTorch, as is everything where there is no compiler; `plan` tells
+which it is.
+
+Compiling takes half a second, once. The result, some 40 kB for each compiler and each version of
+the C file, is kept in ``initguide/compiled`` in ``$XDG_CACHE_HOME`` (``~/.cache``), and can be
+deleted at any time. The compiler is still asked in each process what it would compile for. Where
+nothing can be kept, each process compiles.
+"""
+
+from initguide.training.fitting import fit
+from initguide.training.generators import uses_global_generator
+from initguide.training.loop import train, train_many
+from initguide.training.many import Fits, fit_many
+from initguide.training.optimizers import OptimizerFactory, check_optimizer, make_optimizer
+from initguide.training.planning import Plan, plan
+from initguide.training.processor import cores, one_thread
+from initguide.training.quick import quick_layers
+from initguide.training.run import Batch, Dataset, Evaluation, Run, SplitLike, Stop, evaluate
+from initguide.training.settings import check_settings
+from initguide.training.stack import StackWarning
+from initguide.training.ways import side_by_side
 
 __all__ = [
     "Batch",

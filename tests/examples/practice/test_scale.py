@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import initguide
-from initguide.training import loop as training
+from initguide import training
 
 
 @pytest.fixture(scope="module")

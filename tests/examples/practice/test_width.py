@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import initguide
-from initguide.training import loop as training
+from initguide import training
 
 BASE = 32
 NARROW, WIDE = 32, 384

@@ -1,8 +1,8 @@
 /* Steps of training for fully connected networks with ReLU and dropout.
 
-   initguide/compiled.py compiles this file where there is a compiler, and says what it is for. Each
-   step does what PyTorch does, up to rounding, but goes over the memory far less often: activations
-   are computed where a product ends, and weights are stepped where their gradient ends.
+   initguide.training.engine compiles this file where there is a compiler, and says what it is for.
+   Each step does what PyTorch does, up to rounding, but goes over the memory far less often:
+   activations are computed where a product ends, and weights are stepped where their gradient ends.
 
    Every sum of a product adds its terms in the order of their numbers, whatever the size of the
    vectors. So units that start out the same stay the same to the last bit.

@@ -1,0 +1,28 @@
+"""One network after the other: what every model can have, and what the other ways are held to."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from torch import nn
+
+from initguide.training.generators import own_global_generator
+from initguide.training.settings import Settings
+from initguide.training.ways.abreast import Abreast
+
+
+class Alone(Abreast):
+    """Models that have the processor to themselves: the same steps, for one network."""
+
+    name = "alone"
+    together = False
+
+    @classmethod
+    def accepts(cls, models: Sequence[nn.Module], settings: Settings) -> bool:  # noqa: ARG003
+        """Everything goes alone."""
+        return True
+
+    def running(self) -> AbstractContextManager[object]:
+        """Seed the global generators if the model draws from them; other threads wait meanwhile."""
+        [task] = self.tasks
+        example = self.settings.data.train.images[:2]
+        return own_global_generator(task.model, example, task.seed)

@@ -1,0 +1,104 @@
+"""Which way is planned for which network."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from training_networks import (
+    needs_compiler,
+    several,
+    train_together,
+)
+
+from initguide.models import Net, mlp
+from initguide.training import (
+    Plan,
+    plan,
+)
+
+
+def _of_size(count):
+    """A layer with so many parameters."""
+    return nn.Linear(1, count // 2)
+
+
+@pytest.mark.usefixtures("without_a_compiler")
+@pytest.mark.parametrize(
+    ("count", "way", "size"),
+    [
+        (2, "stacked", 256),
+        (2**13, "stacked", 256),
+        (2**13 + 2, "stacked", 255),
+        (14_998, "stacked", 139),
+        (15_000, "side by side", 5),
+        (999_998, "side by side", 5),
+        (1_000_000, "alone", 1),
+    ],
+)
+def test_plan_at_its_borders(count, way, size):
+    """Small layers are stacked by what a cache holds, others go by five, large ones alone."""
+    model = _of_size(count)
+    assert sum(p.numel() for p in model.parameters()) == count
+    assert plan(model) == Plan(way, size)
+
+
+@pytest.mark.usefixtures("without_a_compiler")
+@pytest.mark.parametrize(
+    ("build", "optimizer", "expected"),
+    [
+        (partial(Net, 16, 16), "momentum", Plan("stacked", 161)),
+        (partial(mlp, [784, *30 * [64], 10]), "adam", Plan("stacked", 20)),
+        (partial(Net, 16, 16), torch.optim.Adam, Plan("side by side", 5)),
+        (partial(Net, 16, 16), "adagrad", Plan("side by side", 5)),
+        (partial(Net, 2000), torch.optim.Adam, Plan("alone", 1)),
+        (lambda: nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8)), "adam", Plan("stacked", 256)),
+        (
+            lambda: nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8)),
+            "adam",
+            Plan("side by side", 5),
+        ),
+        (lambda: nn.Sequential(nn.Linear(8, 8), nn.Conv2d(1, 2, 3)), "adam", Plan("alone", 1)),
+        (partial(nn.LayerNorm, 8), "adam", Plan("alone", 1)),
+        (nn.Tanh, "adam", Plan("alone", 1)),
+    ],
+)
+def test_plan_of_other_layers_and_optimizers(build, optimizer, expected):
+    """Only fully connected networks go together; stacked, with the named optimizers only."""
+    assert plan(build(), optimizer) == expected
+
+
+def test_plan_on_another_device():
+    """Elsewhere than on a CPU, all are stacked, or none."""
+    model = Net().to("meta")
+    assert plan(model).way == "stacked"
+    assert plan(model, torch.optim.Adam) == Plan("alone", 1)
+
+
+@pytest.mark.usefixtures("without_a_compiler")
+@pytest.mark.parametrize(
+    ("build", "way"), [(partial(Net, 8, 8), "stacked"), (partial(Net, 64, 16), "side by side")]
+)
+def test_train_many_goes_the_way_that_is_planned(data, ways, build, way):
+    """By default, what `plan` says."""
+    train_together(several(build), data, epochs=1)
+    assert ways == [(way, 3)]
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("build", "optimizer", "expected"),
+    [
+        (Net, "adam", Plan("compiled", 1)),
+        (partial(Net, 16, 16), "sgd", Plan("compiled", 20)),
+        (partial(Net, 1, 1), "momentum", Plan("compiled", 64)),
+        (Net, torch.optim.Adam, Plan("side by side", 5)),
+        (partial(mlp, [4, 998, 998, 2000]), "adam", Plan("compiled", 1)),
+        (partial(mlp, [4, 2000, 2000]), "adam", Plan("alone", 1)),
+    ],
+)
+def test_plan_where_there_is_a_compiler(build, optimizer, expected):
+    """By the network's size and the optimizer's name."""
+    assert plan(build(), optimizer) == expected
+    without = plan(build(), optimizer, compiling=False)
+    assert without.way != "compiled"
