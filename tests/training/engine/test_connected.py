@@ -31,9 +31,9 @@ def _by_numpy(weights, biases, images, labels, masks, *, batch, optimizer, rate,
             z = hidden[-1] @ weight.T + bias
             hidden.append((np.maximum(z, 0) if relu else z) * mask)
         scores = hidden[-1] @ parameters[-2].T + parameters[-1]
-        chances = np.exp(scores - scores.max(1, keepdims=True))
-        chances /= chances.sum(1, keepdims=True)
-        losses.append(-np.log(chances[np.arange(len(y)), y]).mean())
+        logs = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+        chances = np.exp(logs)
+        losses.append(-logs[np.arange(len(y)), y].mean())
         grad = (chances - np.eye(scores.shape[1])[y]) / len(y)
         grads = []
         for layer in range(len(weights) - 1, -1, -1):
@@ -108,8 +108,10 @@ def test_steps_against_numpy(*, widths, count, batch, p, relu, optimizer):
     np.testing.assert_allclose(found, losses, rtol=1e-3, atol=1e-4)
     for linear, weight, bias in zip(linears, parameters[::2], parameters[1::2], strict=True):
         # Where a gradient is nearly 0, Adam makes a whole step of what is left by rounding.
-        off = [np.abs(linear.weight.detach().numpy() - weight) > 1e-4]
-        off += [np.abs(linear.bias.detach().numpy() - bias) > 1e-4]
+        # (Where dropout at 0.75 makes the network explode, rounding grows with the parameters.)
+        size = 1e-4 * max(1, np.abs(weight).max())
+        off = [np.abs(linear.weight.detach().numpy() - weight) > size]
+        off += [np.abs(linear.bias.detach().numpy() - bias) > size]
         assert np.concatenate([o.ravel() for o in off]).mean() <= (optimizer == "adam") * 0.02
 
 
