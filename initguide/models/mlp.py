@@ -85,6 +85,7 @@ def mlp(
     activation: Callable[[], nn.Module] = nn.ReLU,
     *,
     bias: bool = True,
+    norm: Callable[[int], nn.Module] | None = None,
     dropout: float = 0.0,
 ) -> nn.Sequential:
     """Fully connected network of any depth, with a name for each layer.
@@ -98,14 +99,17 @@ def mlp(
         ``nn.Identity`` for a linear network.
     bias
         Whether the layers have biases.
+    norm
+        Makes a normalization of so many units behind each hidden layer, before its activation:
+        ``nn.BatchNorm1d``. None if ``None``.
     dropout
         The probability, in [0, 1), with which a hidden unit is left out of a training step.
 
     Returns
     -------
     nn.Sequential
-        ``flatten``, then ``fc1``, ``act1`` (and ``drop1``), ``fc2`` and so on; nothing after the
-        last ``fc``. The layers are as PyTorch initializes them.
+        ``flatten``, then ``fc1`` (``norm1``), ``act1`` (``drop1``), ``fc2`` and so on; nothing
+        after the last ``fc``. The layers are as PyTorch initializes them.
 
     Raises
     ------
@@ -137,6 +141,8 @@ def mlp(
     for i, (fan_in, fan_out) in enumerate(pairwise(widths), start=1):
         layers[f"fc{i}"] = nn.Linear(fan_in, fan_out, bias=bias)
         if i < len(widths) - 1:
+            if norm is not None:
+                layers[f"norm{i}"] = norm(fan_out)
             layers[f"act{i}"] = activation()
             if dropout:
                 layers[f"drop{i}"] = nn.Dropout(dropout)

@@ -10,9 +10,11 @@ from torch import Tensor
 
 from initguide.propagation.histograms import Histogram, histogram_of, quantiles_of
 from initguide.propagation.records import NUMBERS
-from initguide.propagation.statistics import Kind, Later, Seen
+from initguide.propagation.statistics import Kind, Later, Seen, by_kind
 
 __all__ = ["Look", "Request", "look_at", "read"]
+
+_STATISTICS = by_kind(NUMBERS)  # sorted once, not for every layer
 
 # Histograms are of what every layer has; of its input, the layer before has one already.
 _WITH_HISTOGRAM = ("weights", "weight_grads", "outputs", "output_grads", "activations")
@@ -36,7 +38,7 @@ class Look(NamedTuple):
 
 def look_at(kind: Kind, seen: Seen, request: Request) -> Look:
     """Compute everything that is wanted of one kind of tensors."""
-    numbers = {name: n.by(seen) for name, n in NUMBERS.items() if n.of == kind}
+    numbers = {name: by(seen) for name, by in _STATISTICS[kind].items()}
     histogram = quantiles = None
     if kind in _WITH_HISTOGRAM:
         if request.bins:

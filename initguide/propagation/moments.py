@@ -9,9 +9,10 @@ until all work queued before is done, so `Moments` computes its numbers only whe
 for, after the pass.
 """
 
+import functools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -66,7 +67,8 @@ def shift_of(x: Tensor) -> Tensor:
     return torch.where(first.isfinite(), first, torch.zeros_like(first))
 
 
-class Moments(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Moments:
     """Sums of the distances of values from one of them.
 
     Distances, because the difference of mean square and squared mean leaves a rounding error where
@@ -87,6 +89,7 @@ class Moments(NamedTuple):
     shift: Tensor
     sums: Tensor
 
+    @functools.cached_property
     def finished(self) -> tuple[float, float, float]:
         """Mean, variance (of all values, without Bessel's correction) and mean square."""
         if not self.number:
@@ -100,11 +103,11 @@ class Moments(NamedTuple):
 
     def mean(self) -> float:
         """Mean of the values; NaN if there are none."""
-        return self.finished()[0]
+        return self.finished[0]
 
     def variance(self) -> float:
         """Mean squared distance from the mean."""
-        return self.finished()[1]
+        return self.finished[1]
 
     def std(self) -> float:
         """Root of the variance."""
@@ -112,7 +115,7 @@ class Moments(NamedTuple):
 
     def mean_square(self) -> float:
         """Mean of the squares."""
-        return self.finished()[2]
+        return self.finished[2]
 
 
 def moments_of(tensors: Sequence[Tensor]) -> Moments:

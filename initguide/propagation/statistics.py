@@ -14,8 +14,8 @@ function. Adding one means adding such a field to `Record`, and nothing else:
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, get_args
 
 from torch import Tensor, nn
 
@@ -23,7 +23,7 @@ from initguide.propagation.activations import Activity, Bounds, activity_of
 from initguide.propagation.moments import Moments, moments_of
 from initguide.propagation.units import UnitSums, unit_sums
 
-__all__ = ["Kind", "Later", "Number", "Seen", "number", "numbers_of"]
+__all__ = ["Kind", "Later", "Number", "Seen", "by_kind", "number", "numbers_of"]
 
 Kind = Literal[
     "layer", "weights", "weight_grads", "inputs", "outputs", "output_grads", "activations"
@@ -131,3 +131,11 @@ def numbers_of(record: type) -> dict[str, Number]:
     """Return the numbers among the fields of a class of records, by name."""
     fields = dataclasses.fields(record)
     return {f.name: f.metadata["number"] for f in fields if "number" in f.metadata}
+
+
+def by_kind(numbers: Mapping[str, Number]) -> dict[Kind, dict[str, Callable[[Seen], Later]]]:
+    """Sort the functions of numbers by what they are of."""
+    found: dict[Kind, dict[str, Callable[[Seen], Later]]] = {kind: {} for kind in get_args(Kind)}
+    for name, number in numbers.items():
+        found[number.of][name] = number.by
+    return found

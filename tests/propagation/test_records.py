@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 from initguide.propagation import VALUES, Record, looks, measure, measurement, watching
-from initguide.propagation.statistics import number, numbers_of
+from initguide.propagation.statistics import by_kind, number, numbers_of
 
 FIELDS = (
     *("name", "kind", "fan_in", "fan_out", "weight_std", "output_mean", "output_var"),
@@ -42,8 +42,8 @@ def test_a_number_is_one_field(draws, monkeypatch):
 
     extended = numbers_of(Extended)
     monkeypatch.setattr(watching, "Record", Extended)
-    for room in (looks, measurement):
-        monkeypatch.setattr(room, "NUMBERS", extended)
+    monkeypatch.setattr(measurement, "NUMBERS", extended)
+    monkeypatch.setattr(looks, "_STATISTICS", by_kind(extended))
     x = draws(10, 4)
     found = measure(nn.Sequential(nn.Identity(), nn.ReLU()), x)
     assert [r.zero_fraction for r in found] == [0.0, (x <= 0).double().mean().item()]

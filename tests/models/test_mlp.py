@@ -165,3 +165,16 @@ def test_mlp_refuses_one_module_for_all_layers():
     """The class is meant."""
     with pytest.raises(TypeError, match=r"activation is one ReLU.*give the class"):
         mlp([4, 3, 2], nn.ReLU())
+
+
+def test_normalization_stands_before_the_activation():
+    """A normalization of the layer's units behind each hidden layer, and none behind the last."""
+    net = mlp([7, 5, 4, 3], norm=nn.LayerNorm)
+    names = ["flatten", "fc1", "norm1", "act1", "fc2", "norm2", "act2", "fc3"]
+    assert [name for name, _ in net.named_children()] == names
+    assert [net.norm1.normalized_shape, net.norm2.normalized_shape] == [(5,), (4,)]
+    torch.manual_seed(0)
+    normalized = mlp([7, 5, 4, 3], norm=nn.LayerNorm)
+    torch.manual_seed(0)
+    plain = mlp([7, 5, 4, 3])
+    assert torch.equal(normalized.fc3.weight, plain.fc3.weight)  # the same draws
