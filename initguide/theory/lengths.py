@@ -208,8 +208,8 @@ def settled_length(activation: Activation, w: float, b: float) -> float:
     def growth(q: float) -> float:
         return _growth(activation, w, b, q)
 
-    # Steps of half of q, near 1, do not jump over the fixed point that q = 1 flows to; far from 1
-    # moments follow powers of q, and steps of 10 do.
+    # Steps are small near 1, so as not to jump over two fixed points at once; far from there,
+    # moments follow powers of q, and steps of 10 will do.
     at_zero = w**2 * activation.second(0.0) + b**2
     low = high = 1.0
     first = growth(1.0)

@@ -10,10 +10,9 @@ from initguide.prediction.protocol import Call, layer
 from initguide.prediction.weights import check_weights, weighted_sum
 from initguide.theory import Array
 
-_USUAL = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
-_TRANSPOSED = (
-    *("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation"),
-)
+_FIRST = ("input", "weight", "bias", "stride", "padding")
+_USUAL = (*_FIRST, "dilation", "groups")
+_TRANSPOSED = (*_FIRST, "output_padding", "groups", "dilation")
 
 
 @layer("conv1d", "conv2d", "conv3d", takes=_USUAL)
