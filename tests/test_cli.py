@@ -13,7 +13,8 @@ import torch
 
 import initguide
 from initguide.cli import commands as cli
-from initguide.experiments import Comparison, Sweep, comparison, jobs
+from initguide.experiments import Comparison, Sweep, comparison
+from initguide.experiments.jobs import work, worker
 from initguide.initializers import INITIALIZERS
 
 QUICK = ("--source", "sample", "--epochs", "1", "--seeds", "1")
@@ -36,7 +37,7 @@ def never_trains(monkeypatch):
     def trained(*_, **__):
         pytest.fail("a network was trained")
 
-    monkeypatch.setattr(jobs, "train_many", trained)
+    monkeypatch.setattr(worker, "train_many", trained)
 
 
 def _run(*words):
@@ -182,7 +183,7 @@ def test_compare_with_a_store(tmp_path, capsys, monkeypatch):
     """Runs are kept; the same command does nothing again, and says so below the table."""
     assert _compare("--scheme", "zeros", "--store", "runs.sqlite") == 0
     capsys.readouterr()
-    monkeypatch.setattr(jobs, "train_many", pytest.fail)
+    monkeypatch.setattr(worker, "train_many", pytest.fail)
     assert _compare("--scheme", "zeros", "--store", "runs.sqlite") == 0
     printed = capsys.readouterr()
     assert "1 of the 1 runs were found in runs.sqlite." in " ".join(printed.out.split())
@@ -279,7 +280,7 @@ def test_a_network_that_cannot_be_made(tmp_path, capsys):
 
 def test_sweep_shows_its_progress(capsys, monkeypatch):
     """In a terminal: runs done, rate and time left."""
-    monkeypatch.setattr(jobs, "somebody_watches", lambda: True)
+    monkeypatch.setattr(work, "somebody_watches", lambda: True)
     assert _sweep("--grid", "hidden_1=3", "--grid", "hidden_2=3", "--scheme", "zeros") == 0
     assert re.search(r"1/1 \[\d\d:\d\d<\d\d:\d\d, .*(run/s|s/run)", capsys.readouterr().err)
 

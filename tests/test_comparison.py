@@ -28,10 +28,10 @@ from initguide.experiments import (
     Comparison,
     compare_init_weights,
     comparison,
-    jobs,
     mean_interval,
 )
-from initguide.training import Run, train
+from initguide.experiments.jobs import running, work, worker
+from initguide.training import Run, cores, train
 
 
 @pytest.fixture(scope="module")
@@ -227,13 +227,18 @@ def test_nothing_global_changes(compare, workers):
 def test_several_at_a_time(compare):
     """With two workers, two runs are under way together; with one, never."""
     for workers in (1, 2):
-        most = _most_at_once(compare, workers, lambda scores: scores)
+        most = _most_at_once(compare, workers, lambda scores: scores, expected=workers)
         assert most == workers
 
 
-def _most_at_once(compare, workers, change):
-    """Train with so many workers; count the most that trained at the same time."""
+def _most_at_once(compare, workers, change, *, expected):
+    """Train with so many workers; count the most that trained at the same time.
+
+    Whoever trains waits until as many as are expected do, however busy the machine is, and then a
+    moment for one that should not be there.
+    """
     active, most, lock = set(), [0], threading.Lock()
+    enough, too_many = threading.Event(), threading.Event()
 
     class Counted(Small):
         def forward(self, images):
@@ -241,7 +246,13 @@ def _most_at_once(compare, workers, change):
                 with lock:
                     active.add(threading.get_ident())
                     most[0] = max(most[0], len(active))
-                time.sleep(0.01)
+                    if len(active) >= expected:
+                        enough.set()
+                    if len(active) > expected:
+                        too_many.set()
+                if not enough.wait(60):
+                    enough.set()  # it has failed: no other step needs to wait
+                too_many.wait(0.01)
             else:
                 active.discard(threading.get_ident())  # measured after training
             return change(super().forward(images))
@@ -264,7 +275,7 @@ def test_models_that_draw_run_one_at_a_time(compare):
     def drops(scores):
         return scores if torch.is_inference_mode_enabled() else F.dropout(scores, 0.1)
 
-    assert _most_at_once(compare, 3, drops) == 1
+    assert _most_at_once(compare, 3, drops, expected=1) == 1
     expected = _numbers(compare(["he_normal"], model=Noisy, workers=1, seeds=3))
     state = torch.get_rng_state()
     assert _numbers(compare(["he_normal"], model=Noisy, workers=3, seeds=3)) == expected
@@ -1120,7 +1131,7 @@ def test_ctrl_c(compare, monkeypatch):
         assert Endless.started.wait(60)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(jobs._Work, "_next", interrupted)
+    monkeypatch.setattr(work.Work, "_next", interrupted)
     Endless.started.clear()
     threads, state = torch.get_num_threads(), torch.get_rng_state()
     start = time.perf_counter()
@@ -1279,7 +1290,7 @@ SEEDS = "it must be how many, at least 1, or a list of different numbers"
 )
 def test_bad_arguments(data, monkeypatch, changes, error, message):
     """What is wrong is refused before the first network is trained, with what is allowed."""
-    monkeypatch.setattr(jobs, "train_many", _no_space)
+    monkeypatch.setattr(worker, "train_many", _no_space)
     arguments = {"schemes": ["zeros"], "model": Small, "seeds": 1} | changes
     schemes = arguments.pop("schemes")
     with pytest.raises(error, match=f"^{message}$"):
@@ -1306,7 +1317,7 @@ def test_bad_arguments(data, monkeypatch, changes, error, message):
 def test_bad_arguments_that_slip_through(data, monkeypatch, changes):
     """The argument is named, in a message of the package's own, before anything is trained."""
     trained = []
-    monkeypatch.setattr(jobs, "train_many", lambda *_, **settings: trained.append(settings))
+    monkeypatch.setattr(worker, "train_many", lambda *_, **settings: trained.append(settings))
     arguments = {"schemes": ["zeros"], "model": Small, "seeds": 1} | changes
     schemes = arguments.pop("schemes")
     (name,) = changes
@@ -1350,24 +1361,24 @@ def test_progress_in_a_terminal(compare, monkeypatch, capfd):
 
 def test_progress_in_a_notebook(monkeypatch):
     """A notebook counts as being watched."""
-    assert not jobs.somebody_watches()
+    assert not work.somebody_watches()
     monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace())
-    assert jobs.somebody_watches()
+    assert work.somebody_watches()
 
 
 def test_cores(monkeypatch):
     """As many workers as the process may use; as many as there are where that is unknown."""
-    monkeypatch.setattr(jobs.os, "sched_getaffinity", lambda _: {0, 3}, raising=False)
-    assert jobs.cores() == 2
-    monkeypatch.delattr(jobs.os, "sched_getaffinity")
-    monkeypatch.setattr(jobs.os, "cpu_count", lambda: None)
-    assert jobs.cores() == 1
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3}, raising=False)
+    assert cores() == 2
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert cores() == 1
 
 
 def test_workers_by_default(compare, monkeypatch):
     """Without `workers`, as many runs go on as there are cores."""
-    monkeypatch.setattr(jobs, "cores", lambda: 3)
-    assert _most_at_once(compare, None, lambda scores: scores) == 3
+    monkeypatch.setattr(running, "cores", lambda: 3)
+    assert _most_at_once(compare, None, lambda scores: scores, expected=3) == 3
 
 
 def test_probe_is_the_one_of_training():

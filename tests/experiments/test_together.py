@@ -6,8 +6,9 @@ from threading import Event
 import numpy as np
 import pytest
 
-from initguide.experiments import Job, jobs, run_jobs
-from initguide.experiments.jobs import run_together
+from initguide.experiments import Job, run_jobs
+from initguide.experiments.jobs import batches, shipping, worker
+from initguide.experiments.jobs.worker import run_together
 from initguide.models import Net
 from initguide.training import Plan
 from initguide.training.engine import library
@@ -25,13 +26,13 @@ def _without_a_compiler(monkeypatch):
 @pytest.fixture
 def groups(monkeypatch):
     """How many networks are handed to training at once, in the order of beginning."""
-    seen, real = [], jobs.train_many
+    seen, real = [], worker.train_many
 
     def watched(models, *args, **keywords):
         seen.append(len(models))
         return real(models, *args, **keywords)
 
-    monkeypatch.setattr(jobs, "train_many", watched)
+    monkeypatch.setattr(worker, "train_many", watched)
     return seen
 
 
@@ -59,7 +60,7 @@ def _raising(module):
 @pytest.fixture
 def expected(data):
     """What comes of five jobs that are done one by one."""
-    return [run_together([_job(k)], jobs._Here(data), Event(), strict=True)[0] for k in range(5)]
+    return [run_together([_job(k)], shipping.Here(data), Event(), strict=True)[0] for k in range(5)]
 
 
 def test_jobs_whose_scheme_raises(data, groups, expected):
@@ -77,14 +78,14 @@ def test_jobs_whose_scheme_raises(data, groups, expected):
 @pytest.fixture
 def fail_third(monkeypatch):
     """Function that lets training fail as soon as the third run is among those to be done."""
-    real = jobs.train_many
+    real = worker.train_many
 
     def trained(models, *args, labels, **keywords):
         if "run 2" in labels:
             raise RuntimeError("planted")
         return real(models, *args, labels=labels, **keywords)
 
-    return lambda: monkeypatch.setattr(jobs, "train_many", trained)
+    return lambda: monkeypatch.setattr(worker, "train_many", trained)
 
 
 def test_jobs_whose_training_raises(data, expected, fail_third):
@@ -104,7 +105,7 @@ def test_strict_names_the_run(data, monkeypatch, fail_third, raises):
         given[2] = _job(2, _raising)
     else:
         fail_third()
-    monkeypatch.setattr(jobs, "plan", lambda *_: Plan("stacked", 5))
+    monkeypatch.setattr(batches, "plan", lambda *_: Plan("stacked", 5))
     with pytest.raises(RuntimeError, match=r"planted|no weights") as caught:
         run_jobs(given, data, workers=1, progress=False, strict=True)
     assert caught.value.__notes__ == ["while training 'run 2' with seed 2"]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import initguide
 from initguide.experiments import Store, StoreError, is_store
 from initguide.experiments import store as store_module
-from initguide.experiments.store import COLUMNS, read
+from initguide.experiments.store import COLUMNS, read, transactions
 
 ABOUT = {"kind": "test", "epochs": 2, "model": "Net"}
 HOME = str(Path(initguide.__file__).parents[1])
@@ -262,7 +262,7 @@ def test_a_full_disk(path, monkeypatch):
         connection.execute("PRAGMA max_page_count = 1")  # as many as there are
         return connection
 
-    monkeypatch.setattr(store_module.sqlite3, "connect", small)
+    monkeypatch.setattr(sqlite3, "connect", small)
     with pytest.raises(OSError, match=r"the disk is full; what was stored before is intact"):
         store.add([_row(f"x{i}", train_losses=bytes(8000)) for i in range(10)])
     monkeypatch.undo()
@@ -411,7 +411,7 @@ def test_claims_of_the_dead(path, monkeypatch):
     assert process.communicate(timeout=300)[0] == "['c']\n"
     assert Store(path, ABOUT).claim(["c"]) == ["c"]
     now = time.time()
-    monkeypatch.setattr(store_module.time, "time", lambda: now)
+    monkeypatch.setattr(time, "time", lambda: now)
     there = Store(path, ABOUT)
     there.owner = "another-machine:1:abc"
     assert there.claim(["d", "e"]) == ["d", "e"]
@@ -426,7 +426,7 @@ def test_claims_of_the_dead(path, monkeypatch):
 
 def test_a_store_that_is_kept_locked(path, monkeypatch):
     """Another program keeps it locked for longer than anyone should: said in a sentence."""
-    monkeypatch.setattr(store_module, "PATIENCE", 0.05)
+    monkeypatch.setattr(transactions, "PATIENCE", 0.05)
     store = Store(path, ABOUT)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")

@@ -1,0 +1,125 @@
+"""Do many jobs: where data, pool, store and queue come together."""
+
+import contextlib
+import pickle
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from threading import Event
+from typing import Any, NamedTuple
+
+from initguide.arguments import check_whole
+from initguide.experiments.jobs.fingerprints import fingerprint_of_data
+from initguide.experiments.jobs.job import Failure, Job
+from initguide.experiments.jobs.ledger import Keeping, Ledger
+from initguide.experiments.jobs.pools import (
+    ExecutorLike,
+    check_executor,
+    open_pool,
+    shares_memory,
+)
+from initguide.experiments.jobs.shipping import Elsewhere, Here, ship
+from initguide.experiments.jobs.stopping import StopFile
+from initguide.experiments.jobs.work import Work
+from initguide.initializers import written
+from initguide.training import Dataset, Run, cores, one_thread
+
+
+class Outcome(NamedTuple):
+    """What came of some jobs: for each a run or why there is none, and how many were stored."""
+
+    results: list[Run | Failure]
+    found: int
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    data: Dataset,
+    *,
+    workers: int | None = None,
+    executor: ExecutorLike | None = None,
+    store: Keeping | None = None,
+    retries: int = 2,
+    strict: bool = False,
+    progress: bool | None = None,
+) -> Outcome:
+    """Do all jobs, several at a time.
+
+    Parameters
+    ----------
+    jobs
+        What to do, in the order in which it is begun.
+    data
+        Three splits of images.
+    workers
+        How many threads of this process; as many as there are cores if ``None``.
+    executor
+        Where to do it instead, see `initguide.sweep`.
+    store
+        Where finished runs are kept; those that are there are not done again.
+    retries
+        How often a run is done again whose worker died.
+    strict
+        Whether to raise what a run raises, and stop the others. Otherwise it is recorded.
+    progress
+        Whether to show a progress bar; by default in a terminal or a notebook only.
+
+    Returns
+    -------
+    Outcome
+        A `Run` or a `Failure` for each job, in the order of the jobs; and how many were found.
+
+    Raises
+    ------
+    TypeError
+        If the executor is none, or a job cannot be sent to another process.
+    """
+    check_executor(executor)
+    if executor is not None and workers is not None:
+        raise ValueError(
+            "workers is how many threads of this process are used, and executor is what is used "
+            "instead; give one of the two"
+        )
+    check_whole("retries", retries, 0)
+    with contextlib.ExitStack() as stack:
+        source: Here | Elsewhere
+        stop: Any
+        if shares_memory(executor):
+            source, stop = Here(data), Event()
+        else:
+            _check_picklable(jobs)
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="initguide-")))
+            source, stop = ship(data, folder), StopFile(folder / "go on")
+        opened, keys = None, []
+        if store is not None:
+            mark = source.mark if isinstance(source, Elsewhere) else fingerprint_of_data(data)
+            opened, keys = store.open(data, mark), [job.key(mark) for job in jobs]
+        stack.enter_context(one_thread())  # new threads start with the number that this one has
+        ledger = Ledger(jobs, opened, keys)
+        pool = open_pool(executor, workers or cores())
+        work = Work(ledger, source, stop, pool, retries=int(retries), strict=strict)
+        found = work.run(progress)
+        return Outcome([ledger.results[i] for i in range(len(jobs))], found)
+
+
+def _check_picklable(jobs: Iterable[Job]) -> None:
+    """Refuse what cannot be sent to another process before anything is sent."""
+    seen: set[int] = set()
+    for job in jobs:
+        parts = [("the scheme", job.scheme), ("model", job.model), ("optimizer", job.optimizer)]
+        parts += [(f"the value of {name}", value) for name, value in job.keywords.items()]
+        for what, part in parts:
+            if id(part) in seen:
+                continue
+            seen.add(id(part))
+            try:
+                pickle.dumps(part)
+            except Exception as error:
+                remedy = "define it by def or class at the top level of a module"
+                if what == "the scheme":
+                    remedy += ", or give the name of a scheme, such as 'he_normal'"
+                elif what == "model":
+                    remedy += ", or use functools.partial in place of a lambda"
+                raise TypeError(
+                    f"{what} {written(part)} cannot be sent to another process ({error}); {remedy}"
+                ) from error

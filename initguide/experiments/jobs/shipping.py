@@ -1,0 +1,82 @@
+"""How the data reach a worker: loaded once by each process, never sent with a job."""
+
+import contextlib
+import functools
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+from types import SimpleNamespace
+from typing import NamedTuple, cast
+
+import torch
+
+from initguide.experiments.jobs.fingerprints import PARTS, fingerprint_of_data
+from initguide.training import Dataset
+
+
+class Here(NamedTuple):
+    """Data for workers in this process."""
+
+    data: Dataset
+
+    def load(self) -> Dataset:
+        """Hand them on."""
+        return self.data
+
+
+class Elsewhere(NamedTuple):
+    """How a worker in another process gets the data: a file, or a function that makes them."""
+
+    mark: str
+    make: Callable[[], Dataset]
+
+    def load(self) -> Dataset:
+        """Make them, unless this process has them, and check that they are those of the call."""
+        with _loading:
+            if self.mark not in _loaded:
+                data = self.make()
+                if fingerprint_of_data(data) != self.mark:
+                    raise ValueError(
+                        "the data that this worker loaded are not those that the call was given; "
+                        "was an image changed in place, or a file?"
+                    )
+                _loaded.clear()  # one at a time: they may be large
+                _loaded[self.mark] = data
+            return _loaded[self.mark]
+
+
+_loaded: dict[str, Dataset] = {}
+_loading = Lock()
+
+
+def _from_file(path: str) -> Dataset:
+    """Read what `_to_file` wrote; processes on one machine share its memory."""
+    tensors = torch.load(path, weights_only=True, mmap=True)
+    parts = {
+        part: SimpleNamespace(images=tensors[part, 0], labels=tensors[part, 1]) for part in PARTS
+    }
+    return cast(Dataset, SimpleNamespace(**parts))
+
+
+def _to_file(data: Dataset, path: Path) -> None:
+    tensors = {}
+    for part in PARTS:
+        split = getattr(data, part)
+        tensors[part, 0], tensors[part, 1] = (
+            t.cpu().contiguous().clone() for t in (split.images, split.labels)
+        )
+    torch.save(tensors, path)
+
+
+def ship(data: Dataset, folder: Path) -> Elsewhere:
+    """Find the cheapest way in which another process can get the data."""
+    mark = fingerprint_of_data(data)
+    recipe = getattr(data, "recipe", None)
+    if recipe is not None:
+        with contextlib.suppress(Exception):  # whatever it may be that cannot be pickled
+            pickle.dumps(recipe)
+            return Elsewhere(mark, recipe)
+    path = folder / "data.pt"
+    _to_file(data, path)
+    return Elsewhere(mark, functools.partial(_from_file, str(path)))

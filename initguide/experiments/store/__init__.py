@@ -1,0 +1,45 @@
+"""Keep finished runs in one SQLite file: nothing that is done is lost, nothing is done twice.
+
+A store is an ordinary SQLite 3 file, readable by any tool that reads those. Its table ``runs`` has
+a row for each finished run:
+
+==============================  ==================================================================
+column                          what it holds
+==============================  ==================================================================
+key                             SHA-256 of the settings and data that determine the run, whatever it
+                                is called; a run that has been given two names has a row for each,
+                                and the name counts into the key of the second
+label, seed                     what the run is called in tables, and its seed
+scheme, scale, model, epochs,   the settings that every run has; those that only a comparison or
+batch_size, learning_rate,      only a sweep has are empty elsewhere
+optimizer, device
+settings                        all settings of the run, as JSON
+valid_loss, valid_accuracy,     as in `initguide.training.Run`; empty if the run diverged
+test_accuracy
+diverged_at                     the mini-batch whose loss was not finite; empty if there was none
+seconds                         wall-clock time of the run
+train_losses                    the loss of each mini-batch: a blob of little-endian float32
+error                           why the run failed; empty if it did not
+finished                        when it ended, UTC
+==============================  ==================================================================
+
+The table ``about`` has what the runs have in common, a line a setting, as JSON. The table
+``claims`` says which runs are in progress, and in which process.
+
+For instance, with the program sqlite3:
+
+.. code-block:: sql
+
+   SELECT scheme, learning_rate, count(*), avg(valid_accuracy) FROM runs GROUP BY 1, 2;
+
+How safe it is: each run is one transaction, with a rollback journal and SQLite's most careful way
+to wait for the disk (``synchronous=EXTRA``). Whatever happens to the process or the machine, a run
+is there whole or not at all. A rollback journal and not a write-ahead log, because then everything
+that is stored stands in the one file: it can be copied, and lie on a network drive.
+"""
+
+from initguide.experiments.store.runs import Store, read
+from initguide.experiments.store.schema import COLUMNS, SETTINGS
+from initguide.experiments.store.transactions import StoreError, is_store
+
+__all__ = ["COLUMNS", "SETTINGS", "Store", "StoreError", "is_store", "read"]

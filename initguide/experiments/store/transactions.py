@@ -1,0 +1,109 @@
+"""One transaction on the file of a store, with all that can go wrong told in sentences."""
+
+import contextlib
+import errno
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from initguide.experiments.store.schema import APPLICATION, MAGIC, VERSION
+
+PATIENCE = 60.0  # seconds to wait for another process that is writing
+
+# A connection is opened for each transaction and closed after it, one at a time in a process: so
+# none is ever inherited by a forked worker, and closing a file never drops a lock that is in use.
+_ONE_AT_A_TIME = threading.RLock()
+
+
+class StoreError(ValueError):
+    """A file that is no store, is damaged, or holds runs of other settings."""
+
+
+def is_store(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is an SQLite file: a store, unless `read` says otherwise."""
+    return _start(Path(path)).startswith(MAGIC)
+
+
+def _start(path: Path) -> bytes:
+    with _ONE_AT_A_TIME, path.open("rb") as file:
+        return file.read(100)
+
+
+@contextlib.contextmanager
+def transaction(path: Path, *, write: bool) -> Iterator[sqlite3.Connection]:
+    """Open the file, do everything in one transaction, and tell what goes wrong in sentences."""
+    with _ONE_AT_A_TIME, _in_words(path):
+        # "rw" to read, too: what a killed process left half-written is first undone.
+        mode = "rwc" if write else "rw" if os.access(path, os.W_OK) else "ro"
+        connection = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode={mode}", PATIENCE, isolation_level=None, uri=True
+        )
+        try:
+            connection.execute("PRAGMA synchronous = EXTRA")
+            connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+        finally:
+            connection.close()
+
+
+@contextlib.contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise StoreError(f"{path} is damaged: {error}; it is left as it is") from error
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "")
+        intact = "what was stored before is intact"
+        if name.startswith("SQLITE_FULL"):
+            message = f"{path}: the disk is full; {intact}, so make room and call again"
+            raise OSError(errno.ENOSPC, message) from error
+        if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+            message = f"{path} and its folder must be writable, and are not ({error}); {intact}"
+            raise PermissionError(errno.EACCES, message) from error
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            message = f"{path}: another process has kept it locked for {PATIENCE:g} s; {intact}"
+            raise TimeoutError(errno.ETIMEDOUT, message) from error
+        if name.startswith("SQLITE_IOERR"):
+            message = f"{path} cannot be read or written ({error}; is the disk full?); {intact}"
+            raise OSError(errno.EIO, message) from error
+        raise StoreError(f"{path} is damaged: {error}; it is left as it is") from error
+
+
+def check_is_ours(path: Path) -> bool:
+    """Refuse a file that is no store, without opening it as one; whether anything is in it."""
+    start = _start(path)
+    if not start:
+        return False
+    if not start.startswith(MAGIC):
+        raise StoreError(
+            f"{path} is no SQLite file, or a damaged one; it is left as it is. Give a store the "
+            "name of a new file"
+        )
+    if int.from_bytes(start[68:72]) != APPLICATION:
+        raise StoreError(
+            f"{path} is an SQLite file of another program; it is left as it is. Give a store the "
+            "name of a new file"
+        )
+    version = int.from_bytes(start[60:64])
+    if version != VERSION:
+        raise StoreError(
+            f"{path} has version {version} of the file format; this initguide reads version "
+            f"{VERSION}: install the version that wrote it"
+        )
+    return True
+
+
+def check_whole_file(path: Path, connection: sqlite3.Connection) -> None:
+    """Refuse a file in which SQLite finds damage."""
+    (problem,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if problem != "ok":
+        raise StoreError(f"{path} is damaged: {problem}; it is left as it is")
