@@ -169,8 +169,10 @@ def train_many(
     ]
     with one_thread():
         chosen = choose(models, settings, way)
-        groups = [tasks] if chosen.together else [[task] for task in tasks]
-        return [run for group in groups for run in _in_memory(group, settings, chosen)]
+        runs: list[Run] = []
+        for group in [tasks] if chosen.together else [[task] for task in tasks]:
+            runs += _in_memory(group, settings, chosen)
+        return runs
 
 
 class _Record:
@@ -220,19 +222,20 @@ def _train(tasks: Sequence[Task], settings: Settings, way: type[Way]) -> list[Ru
     networks = way(tasks, settings, feed)
     record = _Record(len(tasks))
     with networks.running():
-        for task in tasks:
-            task.model.train()
         try:
+            for task in tasks:
+                task.model.train()
             _follow(networks, feed, record, settings.stop)
+            for task in tasks:
+                task.model.zero_grad()
+            runs = _measured(networks, record, settings.data, start)
         except torch.OutOfMemoryError:
-            raise  # they may begin again, from the weights that they have
+            raise  # they may begin again, from the weights that the models still have
         except BaseException:
             networks.write_back()  # whoever pressed Ctrl-C has models that were trained up to there
             raise
         networks.write_back()
-        for task in tasks:
-            task.model.zero_grad()
-        return _measured(networks, record, settings.data, start)
+    return runs
 
 
 def _follow(networks: Way, feed: Feed, record: _Record, stop: Stop | None) -> None:
@@ -257,16 +260,16 @@ def _measured(networks: Way, record: _Record, data: Dataset, start: float) -> li
     # Where the last step broke a network, the validation images are the first to show it.
     sound = [i for i, seen in valid.items() if math.isfinite(seen.loss)]
     test = dict(zip(sound, networks.evaluate(sound, data.test), strict=True))
-    nothing = Evaluation(math.nan, math.nan)
+    unknown = Evaluation(math.nan, math.nan)
     seconds = (time.perf_counter() - start) / len(tasks)
     return [
         Run(
             label=task.label,
             seed=task.seed,
             train_losses=losses[i],
-            valid_loss=valid[i].loss if i in test else math.nan,
-            valid_accuracy=valid[i].accuracy if i in test else math.nan,
-            test_accuracy=test.get(i, nothing).accuracy,
+            valid_loss=(valid[i] if i in test else unknown).loss,
+            valid_accuracy=(valid[i] if i in test else unknown).accuracy,
+            test_accuracy=test.get(i, unknown).accuracy,
             diverged_at=None if i in test else len(losses[i]) - (i not in valid),
             seconds=seconds,
         )

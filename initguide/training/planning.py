@@ -55,11 +55,11 @@ _CONNECTED = (nn.Linear, nn.LayerNorm, nn.BatchNorm1d, nn.Embedding, nn.PReLU)
 def plan(model: nn.Module, optimizer: object = "adam", *, compiling: bool = True) -> Plan:
     """How to train many networks like this one.
 
-    Networks on a GPU are stacked, as many as there are. On a CPU, networks of up to four million
-    parameters that compiled steps can train (`initguide.training`) are trained by them, one
+    Networks on a GPU are stacked, as many as there are. On a CPU, networks of less than four
+    million parameters that compiled steps can train (`initguide.training`) are trained by them, one
     after the other. Of the rest, fully connected networks whose layers have less than 15,000
-    parameters on average are stacked, 20 to 256 at a time; those of up to a million parameters go
-    side by side, by five. All others go alone: they keep a core busy. ``benchmarks/ways.py``
+    parameters on average are stacked, 20 to 256 at a time; those of less than a million parameters
+    go side by side, by five. All others go alone: they keep a core busy. ``benchmarks/ways.py``
     measures what this rule stands on.
 
     Parameters

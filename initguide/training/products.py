@@ -71,9 +71,8 @@ class _Linears(torch.autograd.Function):
 
 # One product
 
-Product = Callable[
-    [Tensor, Tensor, Tensor | None], Tensor
-]  # x @ weight.t() + bias  # x @ weight.t() + bias
+# x, weight, bias -> x @ weight.t() + bias
+Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 def _product_for(weight: Tensor) -> Product:

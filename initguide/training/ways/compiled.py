@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from initguide.training import engine
 from initguide.training.optimizers import is_named
+from initguide.training.run import Evaluation, SplitLike
 from initguide.training.settings import Settings, Task
 from initguide.training.streams import Feed
 from initguide.training.ways.way import Way
@@ -36,6 +37,7 @@ class Compiled(Way):
             masks=feed.masks[0],
         )
         self.batches = min(self.batches, self.network.batches_at_once)
+        self.written = True  # whether the model has the parameters as they are
 
     @classmethod
     def accepts(cls, models: Sequence[nn.Module], settings: Settings) -> bool:
@@ -48,8 +50,16 @@ class Compiled(Way):
     def steps(self, orders: Sequence[Tensor]) -> Tensor:
         """Do some mini-batches."""
         [order] = torch.cat(list(orders), dim=1)
+        self.written = False
         return self.network.steps(order)[:, None]
 
     def write_back(self) -> None:
         """Fill the model."""
-        self.network.write_back()
+        if not self.written:
+            self.network.write_back()
+            self.written = True
+
+    def evaluate(self, networks: Sequence[int], split: SplitLike) -> list[Evaluation]:
+        """Evaluate the model."""
+        self.write_back()
+        return super().evaluate(networks, split)

@@ -90,7 +90,10 @@ class Way(ABC):
         """Give the models of the tasks the parameters that were trained so far."""
 
     def evaluate(self, networks: Sequence[int], split: SplitLike) -> list[Evaluation]:
-        """Evaluate some of the networks, after `write_back`, as `initguide.training.evaluate`."""
+        """Evaluate some of the networks, as `initguide.training.evaluate`.
+
+        This evaluates the models. A way that trains copies evaluates these, or writes back first.
+        """
         found = []
         for i in networks:
             # A model that drops units in evaluation too draws from the run's own masks.

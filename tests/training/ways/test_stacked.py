@@ -240,13 +240,16 @@ def test_a_function_as_optimizer_is_not_stacked(data, ways):
 # Memory
 
 
+@pytest.mark.parametrize("where", ["steps", "evaluate"])
 @pytest.mark.parametrize(("room", "halved"), [(1, {5, 2, 3}), (3, {5})])
-def test_a_stack_that_does_not_fit_into_memory(data, small_memory, recwarn, room, halved):
+def test_a_stack_that_does_not_fit_into_memory(  # noqa: PLR0917  two are fixtures
+    data, small_memory, recwarn, room, halved, where
+):
     """It is halved until it does, with a warning each time; the numbers are the same."""
     models, others = (several(partial(Net, 8, 8), 5) for _ in range(2))
     keywords = {"rates": [0.01] * 5, "seeds": range(5), "way": "stacked"}
     expected = train_together(others, data, **keywords)
-    small_memory(Stacked, "steps", room, lambda stacked, _: len(stacked.tasks))
+    small_memory(Stacked, where, room, lambda stacked, *_: len(stacked.tasks))
     runs = train_together(models, data, **keywords)
     assert_halved(recwarn, halved)
     assert_close(runs, expected)
