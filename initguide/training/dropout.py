@@ -45,6 +45,7 @@ class SeededDropout:
                 dtype=torch.int16, device=x.device, generator=self.masks[0],
             )  # fmt: skip
         else:
+            # Each network's own generator: what it draws does not depend on who else is there.
             words = torch.empty(len(self.masks), math.ceil(count / 4), dtype=torch.int64)
             for row, generator in zip(words, self.masks, strict=True):
                 row.random_(-(2**63), None, generator=generator)
@@ -83,5 +84,7 @@ class StackedDropout(torch.autograd.Function):
     ) -> tuple[Tensor, int]:
         """Drop units of all networks, which lie along a dimension that `torch.vmap` names."""
         *_, dim = in_dims
+        # The first dropout of a network may see inputs that all networks share (``dim`` is None);
+        # each network drops others of them.
         units = x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
         return dropout(units.contiguous()), 0

@@ -29,6 +29,7 @@ def uses_global_generator(model: nn.Module, example: Tensor) -> bool:
         trial = copy.deepcopy(model).train()
     except (RuntimeError, TypeError):  # cannot be copied, so expect the worst
         return True
+    # In training mode, and on a copy: the pass may draw, and it changes running statistics.
     watch = _WatchRandomness()
     with (
         seeded(0),

@@ -241,7 +241,7 @@ def _train(tasks: Sequence[Task], settings: Settings, way: type[Way]) -> list[Ru
 def _follow(networks: Way, feed: Feed, record: _Record, stop: Stop | None) -> None:
     """Train until the end of the data, until all diverged, or until somebody stops it."""
     going: Sequence[int] = range(len(networks.tasks))
-    for orders in feed.legs(networks.batches):
+    for orders in feed.chunks(networks.batches):
         losses = networks.steps(orders)
         # A network that diverged disturbs no other, but it would take its time from them.
         going = networks.keep(record.add(losses, going))

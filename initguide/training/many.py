@@ -146,6 +146,7 @@ def fit_many(
     batch = len(inputs) if batch_size is None else min(int(batch_size), len(inputs))
 
     def train_part(which: slice) -> list[Fits]:
+        # Steps are done in place, so a part gets copies: the caller's tensors stay as they are.
         part = {name: tensor[which].detach().clone() for name, tensor in parameters.items()}
         how = _Part(int(steps), rates[which], loss, optimizer, batch, given[which])
         try:
@@ -201,7 +202,7 @@ def _fit(
     draws = any(type(m) is nn.Dropout and m.training for m in model.modules())
     stack = Stack(model, parameters, how.loss, streams.masks if draws else [])
     steps = StackedSteps(how.optimizer, list(stack.parameters.values()), how.rates)
-    which = streams.which.to(device)
+    stream_of = streams.stream_of.to(device)
     everything = how.batch == len(inputs)
     shared = everything or len(streams.orders) == 1
     orders = torch.empty(len(streams.orders), 0, dtype=torch.int64)
@@ -214,11 +215,11 @@ def _fit(
             if orders.shape[1] < how.batch:  # a new epoch; what is left over is dropped
                 orders = streams.shuffled(len(inputs)).to(device)
             now, orders = orders[:, : how.batch], orders[:, how.batch :]
-            picked = now[0] if shared else now[which[kept]]
+            picked = now[0] if shared else now[stream_of[kept]]
             x, y = inputs[picked], targets[picked]
         each = stack.losses(x, y, shared=shared)
         losses[step, kept] = each.detach().to(losses.dtype)
-        each.sum().backward()
+        each.sum().backward()  # no network's loss depends on another's parameters
         steps.step()
         if step % LOOK == LOOK - 1:
             found = _not_lost(stack, each.detach())
@@ -229,6 +230,7 @@ def _fit(
                 if not len(found):
                     break
     trained = {name: tensor.detach() for name, tensor in stack.parameters.items()}
+    # The parameters of those that were left out were NaN, and so are their later losses.
     if len(kept) < losses.shape[1]:
         for name, tensor in trained.items():
             whole = tensor.new_full((losses.shape[1], *tensor.shape[1:]), math.nan)

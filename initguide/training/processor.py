@@ -28,6 +28,7 @@ def one_thread() -> Iterator[None]:
 
 def cores() -> int:
     """How many cores this process may use, as far as is known."""
+    # A container or a job of a cluster may be given fewer than the machine has.
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

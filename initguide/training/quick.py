@@ -84,6 +84,7 @@ def _quicker_forward(
     """What takes the place of a layer's forward, or ``None`` if that may stay."""
     layer = twins[0]
     on_cpu = device_of(layer).type == "cpu"
+    # By the exact type: a subclass may compute something else.
     if type(layer) is nn.Dropout and not layer.inplace and masks:
         return SeededDropout(layer, masks)
     if type(layer) is nn.Linear and on_cpu and (len(twins) > 1 or onednn_pays(layer.weight)):

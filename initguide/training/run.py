@@ -156,6 +156,7 @@ def evaluate(
             module.training = mode
     if not count:
         raise ValueError("there are no images to evaluate the model on")
+    # fsum adds without rounding, so the size of the batches hardly matters.
     return Evaluation(
         math.fsum(loss.item() for loss in losses) / count,
         sum(int(hit) for hit in hits) / count,

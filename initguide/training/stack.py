@@ -85,17 +85,17 @@ class Stack:
         each = None if shared else 0
 
         def one(parameters: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
-            return self.loss(self._computed(parameters, x), y)
+            return self.loss(self._forward(parameters, x), y)
 
         return torch.vmap(one, in_dims=(0, each, each))(self.parameters, inputs, targets)
 
     def outputs(self, inputs: Tensor) -> Tensor:
         """Outputs of all networks for the same inputs, (S, n, …)."""
-        return torch.vmap(self._computed, in_dims=(0, None))(self.parameters, inputs)
+        return torch.vmap(self._forward, in_dims=(0, None))(self.parameters, inputs)
 
-    def _computed(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+    def _forward(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
         """Outputs of one network."""
-        with self._dropout(next(iter(parameters.values())).detach()):
+        with self._stacked_dropout(next(iter(parameters.values())).detach()):
             return cast(Tensor, functional_call(self.model, parameters, (x,)))
 
     def __len__(self) -> int:
@@ -127,7 +127,9 @@ class Stack:
         return [SeededDropout(layer, self.masks) for layer in layers]
 
     @contextlib.contextmanager
-    def _dropout(self, stacked: Tensor) -> Iterator[None]:
+    def _stacked_dropout(self, stacked: Tensor) -> Iterator[None]:
+        # Under vmap, a layer sees the units of one network. torch would refuse to draw for it, or
+        # draw for all networks from the one global generator.
         for dropout in self.dropouts:
             dropout.layer.forward = functools.partial(StackedDropout.apply, dropout, stacked)  # type: ignore[method-assign]
         try:

@@ -56,6 +56,7 @@ class FusedSteps:
 
     def keep(self, networks: Iterable[int]) -> None:
         """Go on with these networks alone."""
+        # A fused step has one rate: networks that share theirs are stepped by one call.
         self.groups: dict[float, list[tuple[Tensor, ...]]] = {}
         for i in networks:
             self.groups.setdefault(self.rates[i], []).extend(self.all[i])
@@ -74,6 +75,7 @@ class FusedSteps:
 
 def _with_state(parameter: Tensor) -> tuple[Tensor, ...]:
     """Return a parameter, its first and second moment, and the number of its steps."""
+    # SGD keeps its momentum in the first. Begun at 0, the first step is the gradient, as in torch.
     zeros = (torch.zeros_like(parameter) for _ in range(2))
     return parameter, *zeros, torch.zeros((), device=parameter.device)
 
@@ -166,6 +168,7 @@ class StackedSteps:
         else:
             for parameter, first, second, _ in self.rows:
                 if parameter.grad is not None:
+                    # (S,) -> (S, 1, …), which broadcasts along each network's own dimensions
                     rates = self.rates.view(-1, *[1] * (parameter.ndim - 1))
                     parameter.addcmul_(self._change(parameter.grad, first, second), rates, value=-1)
         for parameter, *_ in self.rows:

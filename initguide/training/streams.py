@@ -27,7 +27,7 @@ class Streams:
     ----------
     orders
         Generators of the order of the data, one for each different seed.
-    which
+    stream_of
         (S,) the one of these that is each run's.
     masks
         Each run's generator of dropout masks.
@@ -35,10 +35,13 @@ class Streams:
 
     def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
         places = {seed: place for place, seed in enumerate(dict.fromkeys(seeds))}
+        # Two numbers a seed: the order must not depend on how many masks a network draws. Between
+        # them, SeedSequence keeps neighbouring seeds apart.
         drawn = [np.random.SeedSequence(seed).generate_state(2) for seed in places]
+        # Orders are drawn on the CPU, so that they are the same whatever trains the networks.
         self.orders = [Generator().manual_seed(int(order)) for order, _ in drawn]
         masks = [Generator(device).manual_seed(int(mask)) for _, mask in drawn]
-        self.which = torch.tensor([places[seed] for seed in seeds])
+        self.stream_of = torch.tensor([places[seed] for seed in seeds])
         self.masks = [masks[places[seed]] for seed in seeds]
 
     def shuffled(self, count: int) -> Tensor:
@@ -63,9 +66,9 @@ class Feed(Streams):
         # On a GPU, all images lie there, as far as they are not there yet.
         self.images, self.labels = split.images.to(device), split.labels.to(device)
         self.epochs, self.batch_size = settings.epochs, settings.batch_size
-        self.room = torch.empty(0)  # for a mini-batch of several runs: new memory takes time
+        self.buffer = torch.empty(0)  # for a mini-batch of several runs: new memory takes time
 
-    def legs(self, size: int) -> Iterator[list[Tensor]]:
+    def chunks(self, size: int) -> Iterator[list[Tensor]]:
         """Mini-batches of all epochs, some at a time.
 
         A mini-batch is (seeds, n) numbers of images: a row for each different seed.
@@ -79,9 +82,9 @@ class Feed(Streams):
         """Images and labels of these numbers, (runs, n), one run's behind the other's."""
         flat = numbers.reshape(-1).to(self.labels.device)
         labels = self.labels.index_select(0, flat)
-        if len(self.which) == 1:  # somebody may look at the images of their own model later
+        if len(self.stream_of) == 1:  # somebody may look at the images of their own model later
             return self.images.index_select(0, flat), labels
         shape = (len(flat), *self.images.shape[1:])
-        if self.room.shape != shape:
-            self.room = torch.empty(shape, dtype=self.images.dtype, device=self.images.device)
-        return torch.index_select(self.images, 0, flat, out=self.room), labels
+        if self.buffer.shape != shape:
+            self.buffer = torch.empty(shape, dtype=self.images.dtype, device=self.images.device)
+        return torch.index_select(self.images, 0, flat, out=self.buffer), labels

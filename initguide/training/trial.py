@@ -33,6 +33,7 @@ def random_copies(models: Sequence[nn.Module]) -> list[nn.Module]:
         for seed, model in enumerate(copies):
             generator = Generator().manual_seed(seed)
             for p in model.parameters():
+                # Of a size that keeps outputs away from 0 and from where activations saturate.
                 spread = 1 / math.sqrt(max(1, p.shape[-1] if p.ndim > 1 else 1))
                 p.copy_(torch.randn(p.shape, generator=generator) * spread)
     return copies

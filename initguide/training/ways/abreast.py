@@ -50,7 +50,7 @@ class Abreast(Way):
     def steps(self, orders: Sequence[Tensor]) -> Tensor:
         """Do some mini-batches."""
         models = [self.tasks[i].model for i in self.going]
-        count, rows = len(models), self.feed.which[self.going]
+        count, rows = len(models), self.feed.stream_of[self.going]
         found = []
         with quick_layers(models, [self.feed.masks[i] for i in self.going]):
             for order in orders:
@@ -100,7 +100,7 @@ def side_by_side(
             return False  # its masks would be drawn once for each network
     count = len(inputs)
     batch = min(batch_size or count, count)
-    sizes = {batch, count % batch or batch}
+    sizes = {batch, count % batch or batch}  # the last mini-batch of an epoch may be smaller
     try:
         copies = random_copies(models)
         with seeded(0):  # the trial leaves the global generators as they were
@@ -119,6 +119,7 @@ def _are_equal(models: Sequence[nn.Module], example: Tensor) -> bool:
     alone = [tried([model], [seed], example) for seed, model in enumerate(models)]
     outputs, grads = tried(models, range(len(models)), example)
     expected = [grad for one in alone for grad in one.grads]
+    # Parameters that an output does not depend on have no gradient, either way.
     return torch.equal(outputs, torch.cat([one.outputs for one in alone])) and all(
         a is b or (a is not None and b is not None and torch.equal(a, b))
         for a, b in zip(expected, grads, strict=True)

@@ -64,7 +64,7 @@ class Stacked(Way):
 
     def steps(self, orders: Sequence[Tensor]) -> Tensor:
         """Do some mini-batches."""
-        rows = self.feed.which[:1] if self.shared else self.feed.which[self.going]
+        rows = self.feed.stream_of[:1] if self.shared else self.feed.stream_of[self.going]
         found = []
         for order in orders:
             inputs, labels = self.feed.take(order[rows])
@@ -136,7 +136,7 @@ def stackable(models: Sequence[nn.Module], example: Tensor) -> bool:
     if any(is_hooked(p) for model in models for p in model.parameters()):
         return False  # a stack has parameters of its own
     try:
-        copies = random_copies(models[:: math.ceil(len(models) / 16)])
+        copies = random_copies(models[:: math.ceil(len(models) / 16)])  # at most 16 of them
         count, example = len(copies), example.to(device_of(first))
         with seeded(0):
             alone = [tried([model], [0], example) for model in copies]

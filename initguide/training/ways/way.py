@@ -75,7 +75,7 @@ class Way(ABC):
         Parameters
         ----------
         orders
-            Mini-batches as in `Feed.legs`.
+            Mini-batches as in `Feed.chunks`.
         """
 
     def keep(self, networks: Sequence[int]) -> Sequence[int]:
