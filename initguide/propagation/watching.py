@@ -15,7 +15,6 @@ would wrap the outputs in a view, which in-place activations refuse.
 import contextlib
 import functools
 import math
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
@@ -32,6 +31,7 @@ from initguide.propagation.losses import main_tensor
 from initguide.propagation.moments import Moments, moments_of, wide_dtype
 from initguide.propagation.records import Record
 from initguide.propagation.statistics import Seen
+from initguide.propagation.tensors import TensorNotes
 
 __all__ = ["Watch"]
 
@@ -83,10 +83,8 @@ class _Draft:
 
 
 class _Origin(NamedTuple):
-    """Where a tensor comes from; true as long as nothing changes the tensor in place."""
+    """Where a tensor comes from."""
 
-    tensor: "weakref.ref[Tensor]"
-    version: int
     draft: _Draft | None  # of the layer that it comes from
     active: _Active | None = None  # what made it, if that was an activation
     number: int = 0  # of that activation, counted over the pass
@@ -119,7 +117,7 @@ class Watch(TorchFunctionMode):
         self._request = request
         self._drafts: list[_Draft] = []
         self._weights: dict[tuple[int, ...], _Weights] = {}  # by the tensors' ids
-        self._origins: dict[int, _Origin] = {}  # by the tensor's id
+        self._origins: TensorNotes[_Origin] = TensorNotes()
         self._activations = 0  # how many there were in this pass
         self._started: dict[nn.Module, int] = {}  # how many there were when the layer started
         self._calls: dict[nn.Module, int] = {}
@@ -160,22 +158,12 @@ class Watch(TorchFunctionMode):
         if known is None:
             return func(*args, **kwargs)
         # Asked before the call: an in-place activation makes the tensor another one.
-        source = self._origin_of(args[0] if args else kwargs.get("input"))
+        source = self._origins.read(args[0] if args else kwargs.get("input"))
         result = func(*args, **kwargs)
         if isinstance(result, Tensor) and result.is_floating_point():
             with self._own_work():
                 self._note_activation(*known, source.draft if source else None, result)
         return result
-
-    def _origin_of(self, tensor: Any) -> _Origin | None:
-        """Return where a tensor comes from, if that is known of it as it is now."""
-        origin = self._origins.get(id(tensor))
-        # An id is given again once a tensor is gone, and an in-place operation keeps the id: only
-        # the same object in the same version is what was seen. The reference is weak because a
-        # strong one would keep every activation of the pass in memory, also where no graph does.
-        if origin is None or origin.tensor() is not tensor or origin.version != _version(tensor):
-            return None
-        return origin
 
     @contextlib.contextmanager
     def _own_work(self) -> Iterator[None]:
@@ -205,9 +193,7 @@ class Watch(TorchFunctionMode):
         if draft is not None and draft.active is None:  # the first one counts
             draft.active = active
         self._activations += 1
-        self._origins[id(result)] = _Origin(
-            weakref.ref(result), _version(result), draft, active, self._activations
-        )
+        self._origins.write(result, _Origin(draft, active, self._activations))
 
     def _layer_started(self, module: nn.Module, _: Any) -> None:
         self._started[module] = self._activations
@@ -224,14 +210,14 @@ class Watch(TorchFunctionMode):
 
     def _draft(self, name: str, module: nn.Module, given: Tensor | None, output: Tensor) -> _Draft:
         """Look at a layer that has just run, before anything changes its output in place."""
-        source = self._origin_of(given)
+        source = self._origins.read(given)
         giver = source.draft if source else None
         axis = unit_axis(module, output)
         if axis is None and giver and giver.shape == output.shape:
             axis = giver.axis  # dropout, say, leaves the units where they are
         if axis is None:
             axis = default_axis(output)
-        made = self._origin_of(output)
+        made = self._origins.read(output)
         # An activation that the layer itself called, not one that it hands through (as an identity
         # does): the layer is an activation, or ends with one.
         ends_active = made is not None and made.number > self._started.get(module, 0)
@@ -252,7 +238,7 @@ class Watch(TorchFunctionMode):
             draft.looks.append(look_at("inputs", Seen(module, [given.detach()]), request))
         draft.looks.append(look_at("outputs", Seen(module, [output], axis), request))
         self._calls[module] = draft.call + 1
-        self._origins[id(output)] = _Origin(weakref.ref(output), _version(output), draft)
+        self._origins.write(output, _Origin(draft))
         return draft
 
     def _weights_of(self, module: nn.Module) -> _Weights:
@@ -327,8 +313,3 @@ class Watch(TorchFunctionMode):
     def records(self) -> tuple[Record, ...]:
         """Turn the drafts into records, in the order in which the layers finished."""
         return tuple(draft.record() for draft in self._drafts)
-
-
-def _version(tensor: Any) -> int:
-    """How often a tensor was changed in place."""
-    return int(tensor._version)  # noqa: SLF001  torch documents it, under this name
