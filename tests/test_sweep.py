@@ -3,7 +3,6 @@
 import functools
 import json
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,7 +21,6 @@ from initguide.experiments import (
 )
 from initguide.experiments.jobs import worker
 
-HOME = str(Path(initguide.__file__).parents[1])
 Tiny = functools.partial(initguide.Net, 4, 4)  # a tiny network that any process can make
 
 

@@ -128,7 +128,7 @@ def test_killed_with_a_pool(sweeping, tmp_path, until):
 def test_interrupted(sweeping, tmp_path, until):
     """Ctrl-C: it ends soon, runs that had ended are stored, those in progress are not."""
     path = tmp_path / "runs.sqlite"
-    (sweeping.folder / "slow").write_text("0.1")  # half a minute if nobody interrupts
+    (sweeping.folder / "slow").write_text("0.04")  # ten seconds or more if nobody interrupts
     process, told = sweeping.start(path)
     until(lambda: _stored(path) >= 2, process)
     start = time.monotonic()
@@ -145,7 +145,7 @@ def test_interrupted(sweeping, tmp_path, until):
 def test_two_processes_share_a_sweep(sweeping, tmp_path, measured):
     """Each does some of the runs, both end with all of them, none is done twice."""
     path = tmp_path / "runs.sqlite"
-    (sweeping.folder / "slow").touch()
+    (sweeping.folder / "slow").write_text("0.005")
     started = [sweeping.start(path) for _ in range(2)]
     for process, told in started:
         process.join(480)

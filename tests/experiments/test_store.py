@@ -1,12 +1,10 @@
 """The store of finished runs: what is in it stays, and what is no store is left alone."""
 
+import contextlib
 import json
 import os
 import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,13 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import initguide
 from initguide.experiments import Store, StoreError, is_store
 from initguide.experiments import store as store_module
 from initguide.experiments.store import COLUMNS, read, transactions
 
 ABOUT = {"kind": "test", "epochs": 2, "model": "Net"}
-HOME = str(Path(initguide.__file__).parents[1])
 
 
 def _row(key, **changes):
@@ -272,13 +268,12 @@ def test_a_full_disk(path, monkeypatch):
 
 
 LIMITED = """
-import resource, signal, sys
+import resource, signal
 from initguide.experiments import Store
 from initguide.experiments.store import COLUMNS
-path, size = sys.argv[1], int(sys.argv[2])
 store = Store(path, {"kind": "test", "epochs": 2, "model": "Net"})
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+resource.setrlimit(resource.RLIMIT_FSIZE, (200000, 200000))
 row = dict.fromkeys(COLUMNS) | {"label": "x", "seed": 0, "settings": "{}", "finished": "now"}
 done = 0
 try:
@@ -286,18 +281,20 @@ try:
         store.add([row | {"key": f"x{i}", "train_losses": bytes(5000)}])
         done += 1
 except OSError as error:
-    print(done, error)
+    told.send((done, str(error)))
 """
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits are those of POSIX")
-def test_a_file_that_cannot_grow(path):
+def test_a_file_that_cannot_grow(path, start):
     """The system refuses to write on: each run that was reported as stored is there."""
-    done = _python(LIMITED, str(path), "200000")
-    count, words = done.stdout.split(" ", maxsplit=1)
+    process, told = start(LIMITED, path=path)
+    ((count, words),) = _all(told)
+    process.join(60)
+    assert process.exitcode == 0
     assert "what was stored before is intact" in words
-    assert 5 < int(count) < 100
-    assert _keys(path) == ["a", "b", *(f"x{i}" for i in range(int(count)))]
+    assert 5 < count < 100
+    assert _keys(path) == ["a", "b", *(f"x{i}" for i in range(count))]
 
 
 @pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs a folder nobody can write to")
@@ -323,59 +320,69 @@ def test_a_store_that_may_only_be_read(path):
 # Several processes
 
 
-def _python(code, *arguments):
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-        env=os.environ | {"PYTHONPATH": HOME},
-    )
+@pytest.fixture
+def start(context):
+    """Function that runs code in another process, which has `told` to send things by.
+
+    It is forked from one that has imported everything: a new interpreter takes seconds to do that.
+    """
+    processes = []
+
+    def begin(code, **names):
+        told, end = context.Pipe(duplex=False)
+        process = context.Process(target=exec, args=(code, names | {"told": end}))
+        process.start()
+        end.close()  # so that nothing is left to come once the process has ended
+        processes.append(process)
+        return process, told
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.join()
 
 
-def _start(code, *arguments):
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": HOME},
-    )
+def _all(told):
+    """What a process sends until it ends."""
+    things = []
+    with contextlib.suppress(EOFError):
+        while told.poll(60):
+            things.append(told.recv())
+    return things
 
 
 ADDING = """
-import sys
 from initguide.experiments import Store
 from initguide.experiments.store import COLUMNS
-path, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 store = Store(path, {"kind": "test", "epochs": 2, "model": "Net"})
 row = dict.fromkeys(COLUMNS) | {"label": name, "seed": 0, "settings": "{}", "finished": "now"}
 for i in range(count):
     key = f"{name}{i}"
     assert store.claim([key]) == [key]
     store.add([row | {"key": key, "train_losses": bytes(4000)}])
-    print(key, flush=True)
+    told.send(key)
 """
 
 
-def test_two_processes_write_at_once(path):
+def test_two_processes_write_at_once(path, start):
     """Nothing is lost, and the file is whole."""
-    processes = [_start(ADDING, str(path), name, "25") for name in "xy"]
-    for process in processes:
-        process.communicate(timeout=300)
-        assert process.returncode == 0
+    started = [start(ADDING, path=path, name=name, count=25) for name in "xy"]
+    for process, _ in started:
+        process.join(300)
+        assert process.exitcode == 0
     expected = {"a", "b"} | {f"{name}{i}" for name in "xy" for i in range(25)}
     assert set(_keys(path)) == expected
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
 @pytest.mark.parametrize("after", [1, 4, 9])
-def test_killed_while_writing(path, after):
+def test_killed_while_writing(path, start, after):
     """Killed at any moment: what it had reported is there, and at most one run more."""
-    process = _start(ADDING, str(path), "x", "100000")
-    reported = [process.stdout.readline().strip() for _ in range(after)]
-    process.send_signal(signal.SIGKILL)
-    reported += process.communicate(timeout=60)[0].split()
+    process, told = start(ADDING, path=path, name="x", count=100_000)
+    reported = [told.recv() for _ in range(after)]
+    process.kill()
+    reported += _all(told)
+    process.join(60)
     stored = _keys(path)[2:]
     assert stored[: len(reported)] == reported == [f"x{i}" for i in range(len(reported))]
     assert len(stored) <= len(reported) + 1
@@ -396,19 +403,20 @@ def test_claims(path):
 
 
 CLAIMING = """
-import os, signal, sys
+import os, signal
 from initguide.experiments import Store
-store = Store(sys.argv[1], {"kind": "test", "epochs": 2, "model": "Net"})
-print(store.claim(["c"]), flush=True)
+store = Store(path, {"kind": "test", "epochs": 2, "model": "Net"})
+told.send(store.claim(["c"]))
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
-def test_claims_of_the_dead(path, monkeypatch):
+def test_claims_of_the_dead(path, start, monkeypatch):
     """What a killed process had claimed is free at once; of one elsewhere, after a minute."""
-    process = _start(CLAIMING, str(path))
-    assert process.communicate(timeout=300)[0] == "['c']\n"
+    process, told = start(CLAIMING, path=path)
+    assert _all(told) == [["c"]]
+    process.join(60)
     assert Store(path, ABOUT).claim(["c"]) == ["c"]
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now)
