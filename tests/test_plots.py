@@ -5,6 +5,7 @@ import gc
 import io
 import itertools
 import math
+import pickle
 import warnings
 
 import matplotlib as mpl
@@ -17,9 +18,10 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_hex, to_rgb
 from scipy import stats
 
+from initguide import plots
 from initguide.data import Split
 from initguide.experiments import Comparison, Sweep, SweptRun
-from initguide.plots import figures as plots
+from initguide.plots import style, words
 from initguide.training import Run
 
 with warnings.catch_warnings():
@@ -157,6 +159,16 @@ def test_texts_do_not_leave_the_figure(draw):
 
 
 @every_drawing
+def test_figures_can_be_pickled(draw):
+    """A figure can be kept and drawn again, as in another language."""
+    figure = draw(None).figure
+    again = pickle.loads(pickle.dumps(figure))  # noqa: S301  our own
+    for part in (figure, again):
+        part.canvas.draw()
+    assert np.array_equal(figure.canvas.buffer_rgba(), again.canvas.buffer_rgba())
+
+
+@every_drawing
 def test_only_greys_and_palette(draw):
     """Colours with a hue come from the palette: a dark page recolours the greys and no others."""
     ax = draw(None)
@@ -218,7 +230,7 @@ def test_every_initializer_has_a_fixed_color():
 
     for name in INITIALIZERS:
         assert plots.color_of(name, taken=plots.PALETTE[:1]) == plots.color_of(name)
-        assert name in plots._COLORS
+        assert name in style._COLORS
 
 
 def test_color_of_others():
@@ -230,7 +242,7 @@ def test_color_of_others():
 
 def test_same_scheme_twice_in_a_figure():
     """The first of several ranges keeps the scheme's colour; the others get free ones."""
-    looks = plots._looks(
+    looks = style.looks_of(
         {
             "wide": "uniform(low=-1.0, high=1.0)",
             "narrow": "uniform(low=-0.1, high=0.1)",
@@ -245,19 +257,19 @@ def test_same_scheme_twice_in_a_figure():
 
 def test_family_shares_its_hue():
     """The uniform and the normal variant of a rule differ in line style and marker only."""
-    looks = plots._looks({"u": "he_uniform()", "n": "he_normal()"})
+    looks = style.looks_of({"u": "he_uniform()", "n": "he_normal()"})
     assert looks["u"].color == looks["n"].color
     assert looks["u"].style != looks["n"].style
     assert looks["u"].marker != looks["n"].marker
 
 
-@given(st.lists(st.sampled_from([*plots._COLORS, "mine", "f(x=1)"]), min_size=1, max_size=35))
+@given(st.lists(st.sampled_from([*style._COLORS, "mine", "f(x=1)"]), min_size=1, max_size=35))
 def test_every_curve_can_be_told_without_color(names):
     """Up to 35 curves differ in line style or marker, and known ones keep their colour."""
-    looks = plots._looks({f"{i}": name for i, name in enumerate(names)})
+    looks = style.looks_of({f"{i}": name for i, name in enumerate(names)})
     assert len({(str(look.style), look.marker) for look in looks.values()}) == len(names)
     for i, name in enumerate(names):
-        if plots._name_of(name) in plots._COLORS and names.index(name) == i:
+        if style._name_of(name) in style._COLORS and names.index(name) == i:
             assert looks[f"{i}"].color == plots.color_of(name)
 
 
@@ -274,9 +286,9 @@ def test_a_scheme_has_one_color_in_every_figure():
         "Orthogonal": "orthogonal(gain=1.0)",
         "Automatic": "default()",
     }
-    together = plots._looks(lesson)
+    together = style.looks_of(lesson)
     for label, description in lesson.items():
-        assert plots._looks({label: description})[label].color == together[label].color
+        assert style.looks_of({label: description})[label].color == together[label].color
     for drawn in (  # the curves of one page differ in colour too
         ("All zeros", "All ones"),
         ("All ones", "Uniform [0, 1)"),
@@ -322,10 +334,10 @@ def test_texts_of_closed_figures_are_forgotten():
     """The store does not keep figures alive."""
     figure = mpl.figure.Figure()
     plots.describe(figure, "Empty.")
-    size = len(plots._TEXTS)
+    size = len(words._TEXTS)
     del figure
     gc.collect()
-    assert len(plots._TEXTS) < size
+    assert len(words._TEXTS) < size
 
 
 def test_two_drawings_on_one_axes_are_both_described():
@@ -807,7 +819,7 @@ def test_histograms_refuse_bad_settings():
 @given(st.floats(min_value=-1e300, max_value=1e300))
 def test_numbers_in_words_are_close(value):
     """What an alt text says is right to two digits at least, or to 0.005."""
-    text = plots._number(value)
+    text = words.number_text(value)
     assert "-" not in text
     said = float(text.replace(",", "").replace("−", "-"))
     assert said == pytest.approx(value, rel=0.051, abs=0.005)

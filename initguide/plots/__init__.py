@@ -1,24 +1,24 @@
-"""Figures of results: results in, nothing computed."""
+"""Figures of results: results in, nothing computed.
 
-from initguide.plots.figures import (
-    PALETTE,
-    STYLE,
-    alt_text,
-    color_of,
-    describe,
-    hist_dist,
-    plot_accuracy,
-    plot_checkup,
-    plot_differences,
-    plot_histogram,
-    plot_histograms,
-    plot_images,
-    plot_layers,
-    plot_losses,
-    plot_map,
-    plot_ridges,
-    subplots,
-)
+Each ``plot_*`` function takes the data first and the rest by keyword, draws on ``ax`` (or on a new
+figure in the house style if ``ax`` is ``None``), stores an alt text that says with numbers what is
+to be seen, and returns the Axes. Nothing global is changed: for drawings of your own in the same
+style, use `subplots`, or ``with plt.rc_context(plots.STYLE)``.
+
+A scheme has one colour on every page (`color_of`). Within a figure, curves also differ in line
+style and marker, so that nothing is told by colour alone.
+"""
+
+from initguide.plots.checkup import plot_checkup
+from initguide.plots.curves import plot_losses
+from initguide.plots.dots import plot_accuracy, plot_differences
+from initguide.plots.histograms import hist_dist, plot_histogram, plot_histograms
+from initguide.plots.images import plot_images
+from initguide.plots.layers import plot_layers
+from initguide.plots.maps import plot_map
+from initguide.plots.ridges import plot_ridges
+from initguide.plots.style import PALETTE, STYLE, color_of, subplots
+from initguide.plots.words import alt_text, describe
 
 __all__ = [
     "PALETTE",
