@@ -119,11 +119,11 @@ def train_many(
 ) -> list[Run]:
     """Train several models at once on one thread: what `train` does, in less time.
 
-    Models that compiled steps can train (see `initguide.training.engine`) are trained one after the
-    other, and get the numbers that `train` gives them. Others of the same shape share what there is
-    to share, see `initguide.training`: side by side, each gets the numbers that it gets alone, to
-    the last bit; stacked, the same to rounding. Models that share a seed see the same mini-batches
-    in the same order, and the same dropout masks.
+    Models that compiled steps can train are trained one after the other, and get the numbers that
+    `train` gives them. Others of the same shape share what there is to share, see
+    `initguide.training`: side by side, each gets the numbers that it gets alone, to the last bit;
+    stacked, the same to rounding. Models that share a seed see the same mini-batches in the same
+    order, and the same dropout masks.
 
     Parameters
     ----------

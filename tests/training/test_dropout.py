@@ -7,16 +7,9 @@ from functools import partial
 import pytest
 import torch
 from torch import Generator, nn
-from training_networks import (
-    Spy,
-    noise_of,
-    several,
-)
+from training_networks import Spy, noise_of, several
 
-from initguide.training import (
-    quick_layers,
-    train,
-)
+from initguide.training import quick_layers, train
 from initguide.training.stack import Stack
 
 

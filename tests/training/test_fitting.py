@@ -7,17 +7,10 @@ import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
-from training_networks import (
-    Model,
-    noise_of,
-    seeded,
-)
+from training_networks import Model, noise_of, seeded
 
 from initguide.models import Net
-from initguide.training import (
-    fit,
-    make_optimizer,
-)
+from initguide.training import fit, make_optimizer
 
 
 @pytest.fixture(scope="module")

@@ -5,19 +5,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Generator, nn
-from training_networks import (
-    Model,
-    assert_same_state,
-    noise_of,
-    seeded,
-    state_of,
-)
+from training_networks import Model, assert_same_state, noise_of, seeded, state_of
 
 from initguide.models import Net
-from initguide.training import (
-    train,
-    uses_global_generator,
-)
+from initguide.training import train, uses_global_generator
 
 
 @pytest.fixture(scope="module")

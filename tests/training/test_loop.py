@@ -11,17 +11,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from training_networks import (
-    Model,
-    Spy,
-    noise_of,
-    seeded,
-)
+from training_networks import Model, Spy, noise_of, seeded
 
 from initguide.models import Net
-from initguide.training import (
-    train,
-)
+from initguide.training import train
 
 
 @pytest.fixture(scope="module")

@@ -11,16 +11,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Generator, nn
-from training_networks import (
-    assert_halved,
-    seeded,
-)
+from training_networks import assert_halved, seeded
 
-from initguide.training import (
-    fit_many,
-    many,
-    quick_layers,
-)
+from initguide.training import fit_many, many, quick_layers
 from initguide.training.stack import Stack
 
 

@@ -6,9 +6,7 @@ import pytest
 import torch
 from torch import Generator, nn
 
-from initguide.training import (
-    make_optimizer,
-)
+from initguide.training import make_optimizer
 from initguide.training.steps import FusedSteps, StackedSteps
 
 TORCHS = {

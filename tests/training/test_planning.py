@@ -5,17 +5,11 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
-from training_networks import (
-    needs_compiler,
-    several,
-    train_together,
-)
+from training_networks import assert_same, needs_compiler, several, train_together
 
 from initguide.models import Net, mlp
-from initguide.training import (
-    Plan,
-    plan,
-)
+from initguide.training import Plan, plan
+from initguide.training.ways import WAYS, Alone
 
 
 def _of_size(count):
@@ -102,3 +96,27 @@ def test_plan_where_there_is_a_compiler(build, optimizer, expected):
     assert plan(build(), optimizer) == expected
     without = plan(build(), optimizer, compiling=False)
     assert without.way != "compiled"
+
+
+def test_a_new_way(data, monkeypatch):
+    """A subclass, listed in one place: that is all, and `train_many` knows it by its name."""
+
+    class Mine(Alone):
+        name = "mine"
+
+        @classmethod
+        def accepts(cls, models, settings):  # noqa: ARG003
+            return len(models) == 3
+
+        def steps(self, orders):
+            done.append(len(orders))
+            return super().steps(orders)
+
+    done = []
+    monkeypatch.setitem(WAYS, Mine.name, Mine)
+    models, others = several(partial(Net, 8, 8)), several(partial(Net, 8, 8))
+    runs = train_together(models, data, way="mine")
+    assert done == [3] * 6  # three networks, two epochs of three mini-batches
+    assert_same(runs, train_together(others, data, way="alone"))
+    train_together(others[:2], data, rates=[0.1] * 2, seeds=[0, 1], way="mine")
+    assert len(done) == 6  # it does not accept two

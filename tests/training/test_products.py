@@ -6,15 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Generator, nn
-from training_networks import (
-    seeded,
-    several,
-)
+from training_networks import seeded, several
 
-from initguide.training import (
-    products,
-    quick_layers,
-)
+from initguide.training import products, quick_layers
 
 
 @pytest.mark.parametrize("bias", [True, False])

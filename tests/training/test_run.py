@@ -9,21 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
-from training_networks import (
-    Model,
-    assert_same_state,
-    noise_of,
-    seeded,
-    split_of,
-    state_of,
-)
+from training_networks import Model, assert_same_state, noise_of, seeded, split_of, state_of
 
 from initguide.models import Net
-from initguide.training import (
-    Run,
-    evaluate,
-    train,
-)
+from initguide.training import Run, evaluate, train
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,7 @@ from training_networks import (
 )
 
 from initguide.models import Net, mlp
-from initguide.training import (
-    train,
-)
+from initguide.training import train
 
 
 @pytest.fixture(scope="module")

@@ -15,17 +15,10 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from training_networks import (
-    needs_compiler,
-)
+from training_networks import needs_compiler
 
 from initguide.models import Net
-from initguide.training import (
-    Plan,
-    engine,
-    plan,
-    train,
-)
+from initguide.training import Plan, engine, plan, train
 from initguide.training.engine import building, library
 
 REAL = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)

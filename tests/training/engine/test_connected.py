@@ -7,14 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Generator, nn
-from training_networks import (
-    needs_compiler,
-)
+from training_networks import needs_compiler
 
 from initguide.models import mlp
-from initguide.training import (
-    engine,
-)
+from initguide.training import engine
 from initguide.training.engine import connected, library
 
 

@@ -5,15 +5,10 @@ import torch
 from torch import Generator, nn
 from torch.nn.utils import parametrizations
 from torch.utils.flop_counter import FlopCounterMode
-from training_networks import (
-    needs_compiler,
-)
+from training_networks import needs_compiler
 
 from initguide.models import Net, mlp
-from initguide.training import (
-    engine,
-    plan,
-)
+from initguide.training import engine, plan
 
 
 def _hooked(model):

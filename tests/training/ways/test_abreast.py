@@ -26,9 +26,7 @@ from training_networks import (
 )
 
 from initguide.models import Net, mlp
-from initguide.training import (
-    side_by_side,
-)
+from initguide.training import side_by_side
 from initguide.training.ways import abreast
 from initguide.training.ways.stacked import stackable
 

@@ -10,21 +10,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from training_networks import (
-    APART,
-    frozen,
-    needs_compiler,
-    split_for_all,
-    train_together,
-)
+from training_networks import APART, frozen, needs_compiler, split_for_all, train_together
 
 import initguide
 from initguide.models import Net, mlp
-from initguide.training import (
-    engine,
-    train,
-    train_many,
-)
+from initguide.training import engine, train, train_many
 from initguide.training.engine.connected import Connected
 
 

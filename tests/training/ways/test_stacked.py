@@ -29,10 +29,7 @@ from training_networks import (
 )
 
 from initguide.models import Net, mlp
-from initguide.training import (
-    evaluate,
-    train_many,
-)
+from initguide.training import evaluate, train_many
 from initguide.training.stack import Stack
 from initguide.training.ways.stacked import Stacked, stackable
 
