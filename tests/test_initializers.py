@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Generator, nn
 
-from initguide.initializers import INITIALIZERS, fans, from_name, initialize
-from initguide.initializers import schemes as init
+from initguide import initializers as init
+from initguide.initializers import INITIALIZERS, fans, from_name, initialize, residual
 
 # Schemes of a model as a whole, which need a residual network: they have tests of their own.
 WHOLE = ("residual_scaled", "zero_last")
@@ -1159,7 +1159,7 @@ def test_a_scheme_without_its_brackets():
 @pytest.mark.parametrize("seed", ["a", 1.5, True])
 def test_a_seed_that_is_no_whole_number(seed):
     """A wrong seed is named, with what is allowed."""
-    with pytest.raises(TypeError, match=r"^seed is .*; it must be a whole number, or None$"):
+    with pytest.raises(ValueError, match=r"^seed is .*; it must be a whole number, at least 0$"):
         initialize(_net(), "zeros", seed=seed)
 
 
@@ -1325,7 +1325,7 @@ def test_torchvision_agrees(monkeypatch):
     for make in (models.resnet18, models.resnet50):
         with torch.device("meta"):
             plain, theirs = make(), make(zero_init_residual=True)
-        ends = init._ends(plain, None)
+        ends = residual._ends(plain, None)
         names = {name for name, module in plain.named_modules() if any(module is e for e in ends)}
         bottleneck = make is models.resnet50
         assert names == {
@@ -1337,7 +1337,7 @@ def test_torchvision_agrees(monkeypatch):
     for name, count in counts.items():
         with torch.device("meta"):
             model = models.get_model(name)
-        assert len(init._ends(model, None)) == count, name
+        assert len(residual._ends(model, None)) == count, name
 
 
 def test_no_branch_is_recognised():

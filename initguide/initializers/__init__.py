@@ -1,34 +1,47 @@
-"""Schemes: functions of a module that fill the layers that they know."""
+"""Initialization schemes: one function a scheme, each returning what ``model.apply`` accepts.
 
-from initguide.initializers.schemes import (
-    INITIALIZERS,
-    Fans,
-    Scheme,
-    constant,
+A scheme is a function of a module. It fills the layers that it knows (linear layers, convolutions,
+transposed convolutions, embeddings, attention and recurrent layers) and leaves every other module
+alone, so
+
+>>> from torch import nn
+>>> net = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
+>>> net = net.apply(he_normal())
+
+initializes the two linear layers. Every scheme sets biases to 0, except `default`. A function of
+your own, ``def weights_init(module): ...``, is a scheme already.
+
+`residual_scaled` and `zero_last` need the architecture. They fill a model as a whole, where the
+other schemes fill one layer at a time, and take the ends of its residual branches from its
+structure, or from you.
+
+Attention and recurrent layers pack several matrices into one parameter. Each of them (the
+projections to queries, keys and values; one matrix a gate) is filled as a linear layer with fans of
+its own. Between a recurrent layer's states, schemes that follow from the layer's shape use random
+orthogonal matrices (Saxe, McClelland & Ganguli 2014), which keep the size of the state.
+"""
+
+import pkgutil
+from collections.abc import Callable
+from importlib import import_module
+
+from initguide.initializers.constants import constant, ones, zeros
+from initguide.initializers.distributions import normal, truncated_normal, uniform
+from initguide.initializers.fans import Fans, fans
+from initguide.initializers.registry import from_name, initialize
+from initguide.initializers.residual import residual_scaled, zero_last
+from initguide.initializers.scaled import (
     default,
-    delta_orthogonal,
-    fans,
-    from_name,
     general_rule,
     he_normal,
     he_uniform,
-    identity,
-    initialize,
     lecun_normal,
     lecun_uniform,
-    normal,
-    ones,
-    orthogonal,
-    residual_scaled,
-    sparse,
-    truncated_normal,
-    uniform,
-    written,
     xavier_normal,
     xavier_uniform,
-    zero_last,
-    zeros,
 )
+from initguide.initializers.scheme import INITIALIZERS, Scheme, initializer, written
+from initguide.initializers.structured import delta_orthogonal, identity, orthogonal, sparse
 
 __all__ = [
     "INITIALIZERS",
@@ -44,6 +57,7 @@ __all__ = [
     "he_uniform",
     "identity",
     "initialize",
+    "initializer",
     "lecun_normal",
     "lecun_uniform",
     "normal",
@@ -59,3 +73,14 @@ __all__ = [
     "zero_last",
     "zeros",
 ]
+
+# A scheme in a new file registers itself when the file is imported. The names above are written out
+# for those who read and for type checkers; `__getattr__` knows every registered scheme.
+for _room in pkgutil.iter_modules(__path__):
+    import_module(f"{__name__}.{_room.name}")
+
+
+def __getattr__(name: str) -> Callable[..., Scheme]:
+    if name in INITIALIZERS:
+        return INITIALIZERS[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
