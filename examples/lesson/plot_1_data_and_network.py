@@ -25,6 +25,8 @@ first step.
 # :func:`initguide.fashion_mnist` finds them on your machine, downloads them, or falls back on a
 # small sample. It always says which:
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -50,12 +52,9 @@ plots.plot_images(data.train, data.classes, count=20)
 # Are the classes equally frequent? A classifier that always gives the same answer would otherwise
 # do better than one in ten.
 
-for name, count in zip(
-    data.classes, torch.bincount(data.train.labels), strict=True
-):
-    print(
-        f"{name:12} {count.item():6,}  {100 * count.item() / len(data.train.labels):.1f} %"
-    )
+shares = torch.bincount(data.train.labels) / len(data.train.labels)
+for name, share in zip(data.classes, shares, strict=True):
+    print(f"{name:12} {100 * share:.1f} %")
 
 # %%
 # Yes, but for the chance of the split. So **10 % is what guessing achieves**, and the
@@ -71,10 +70,9 @@ for name, count in zip(
 # layer multiplies its weights by them. The pixels lie between 0 and 1, both included:
 
 pixels = data.train.images
-mean_square = pixels.square().mean().item()
 print(f"smallest {pixels.min():.3f}, largest {pixels.max():.3f}")
 print(f"mean {pixels.mean():.4f}, standard deviation {pixels.std():.4f}")
-print(f"mean square {mean_square:.4f}")
+print(f"mean square {pixels.square().mean():.4f}")
 print(f"exactly 0: {100 * (pixels == 0).float().mean():.1f} %")
 
 # %%
@@ -149,9 +147,7 @@ for _epoch in range(2):
 
 fig, ax = plots.subplots(height=3.2)
 ax.plot(range(1, len(losses) + 1), losses, linewidth=0.8)
-ax.axhline(
-    torch.tensor(10.0).log(), color="0.4", linestyle="--", label="a guess: ln 10"
-)
+ax.axhline(math.log(10), color="0.4", linestyle="--", label="a guess: ln 10")
 ax.set(
     title="The loss of every mini-batch",
     xlabel="mini-batch (of 100 images)",
@@ -179,11 +175,8 @@ plots.describe(
 
 def accuracy(loader):
     with torch.inference_mode():
-        hits = sum(
-            (net(images).argmax(dim=1) == labels).sum().item()
-            for images, labels in loader
-        )
-    return hits / len(loader.dataset)
+        hits = [(net(images).argmax(dim=1) == labels) for images, labels in loader]
+    return torch.cat(hits).float().mean().item()
 
 
 net.eval()

@@ -20,6 +20,8 @@ is less the number than the sameness: units that start equal stay equal.
 # A *scheme* is a function of a module that fills its weights. ``model.apply`` calls it on every
 # module of the model. Ours for constants set every weight to the number and every bias to 0:
 
+import copy
+
 import torch
 import torch.nn.functional as F
 
@@ -61,9 +63,7 @@ plots.plot_losses(result, first=100)
 # one class's share of the validation images. The random split makes these shares a little unequal:
 
 shares = torch.bincount(data.valid.labels) / len(data.valid.labels)
-print(
-    f"shares of the classes: {100 * shares.min():.2f} % to {100 * shares.max():.2f} %"
-)
+print(f"shares of the classes: {shares.min():.2%} to {shares.max():.2%}")
 
 # %%
 # The two fail differently, though. All zeros stays at 2.303, the loss of a guess. All ones produces
@@ -75,16 +75,16 @@ for constant in (0, 1):
         scores = initguide.Net(constant_weight=constant).eval()(images)
     spread = (scores.amax(dim=1) - scores.amin(dim=1)).max()
     print(
-        f"weights {constant}: mean score {scores.mean():,.0f}, "
-        f"largest difference of two scores of one image {spread:.1f}"
+        f"weights {constant}: mean score {scores.mean():,.0f}, within {spread:.1f}"
     )
 
 # %%
-# With ones, every hidden unit adds up hundreds of pixels, every unit of the next layer adds up 256
-# such sums, and the scores end in the millions. There the smallest change of a weight changes the
-# loss a lot. By right, the ten scores of an image are equal. But 32-bit numbers of that size lie
-# half a unit apart, and rounding alone makes the scores differ: the reason why the loss of the ones
-# begins not at 2.303, but a little higher.
+# ("Within" is the largest difference of two scores of one image.) With ones, every hidden unit adds
+# up hundreds of pixels, every unit of the next layer adds up 256 such sums, and the scores end in
+# the millions. There the smallest change of a weight changes the loss a lot. By right, the ten
+# scores of an image are equal, and the loss is that of a guess. But 32-bit numbers of that size lie
+# half a unit apart, so on some processors rounding alone makes the scores differ, and the loss of
+# the ones begins a little higher.
 #
 # Which parameters get a gradient?
 # --------------------------------
@@ -134,37 +134,27 @@ for _step in range(2):
     rows = net.fc1.weight.grad.clone()
     optimizer.step()
 print(f"largest gradient in the second step: {rows.abs().max():.1e}")
-print(
-    f"largest difference of a row to the first one: {(rows - rows[0]).abs().max():.1e}"
-)
+print(f"largest difference to the first row: {(rows - rows[0]).abs().max():.1e}")
 
 # %%
-# All 256 rows are the same. Now count the distinct units before and after training. Two units count
-# as different if any of their incoming weights differ by more than rounding could explain:
+# All 256 rows are the same. Now count the distinct units before and after training.
+# :func:`~initguide.measure` does: two units are different if any of their incoming weights differ
+# by more than rounding could explain.
 
 
-def distinct_units(layer):
-    weights = torch.cat([layer.weight, layer.bias[:, None]], dim=1).detach()
-    same = torch.cdist(
-        weights, weights, p=torch.inf
-    ) < 1e-4 * weights.abs().max().clamp(min=1)
-    return int((same.int().argmax(dim=1) == torch.arange(len(weights))).sum())
+def distinct_units(net):
+    found = initguide.measure(net, images)
+    return f"{found['fc1'].distinct_units:4.0f} {found['fc2'].distinct_units:4.0f}"
 
 
 def train_and_count(constant, dropout):
     net = initguide.Net(constant_weight=constant, dropout=dropout)
-    before = [p.detach().clone() for p in net.parameters()]
-    units = [distinct_units(net.fc1), distinct_units(net.fc2)]
+    old, before = copy.deepcopy(net.state_dict()), distinct_units(net)
     run = train(net, data, epochs=2, seed=0)
-    moved = [
-        name
-        for (name, p), old in zip(net.named_parameters(), before, strict=True)
-        if not torch.equal(p, old)
-    ]
-    units += [distinct_units(net.fc1), distinct_units(net.fc2)]
-    before_and_after = "{:4} {:4} → {:4} {:4}".format(*units)
+    new, after = net.state_dict(), distinct_units(net)
+    moved = [name for name in old if not torch.equal(old[name], new[name])]
     print(
-        f"{constant:8} {dropout:8}   {before_and_after} "
+        f"{constant:8} {dropout:8}   {before} → {after} "
         f"{100 * run.valid_accuracy:8.1f} %   {', '.join(moved)}"
     )
     return run.valid_accuracy

@@ -22,60 +22,38 @@ differ, and yet the units are nearly all alike.
 # A number from U(-3, 3) is equally likely to fall anywhere between -3 and 3. Here are 1,000 of
 # them, sorted into 500 bins:
 
-import numpy as np
+import math
+
 import torch
 
 import initguide
 from initguide import initializers as init
 from initguide import plots
 
-numbers = torch.empty(1000).uniform_(
-    -3, 3, generator=torch.Generator().manual_seed(0)
-)
-plots.plot_histogram(
-    numbers,
-    bins=500,
-    value_range=(-3, 3),
-    title="1,000 numbers from U(-3, 3) in 500 bins",
-)
+generator = torch.Generator().manual_seed(0)
+numbers = torch.empty(1000).uniform_(-3, 3, generator=generator)
+title = "1,000 numbers from U(-3, 3) in 500 bins"
+plots.plot_histogram(numbers, bins=500, value_range=(-3, 3), title=title)
 
 # %%
-# A thousand numbers in 500 bins make two a bin, on average. The bins do not look equal, though:
+# A thousand numbers in 500 bins make two per bin, on average. The bins do not look equal, though:
 
-counts = torch.histc(numbers, bins=500, min=-3, max=3).int()
-again = torch.Generator().manual_seed(1)
-draws = torch.stack(
-    [
-        torch.histc(torch.empty(1000).uniform_(-3, 3, generator=again), 500, -3, 3)
-        for _ in range(100)
-    ]
-).int()
-print("numbers in a bin   these 1,000   100 draws   Poisson")
-for count in range(6):
-    poisson = np.exp(-2) * 2.0**count / np.prod(range(1, count + 1), dtype=float)
-    print(
-        f"{count:16}   {(counts == count).float().mean():11.1%} "
-        f"{(draws == count).float().mean():11.1%} {poisson:9.1%}"
-    )
+counts = torch.histc(numbers, bins=500, min=-3, max=3)
 print(
-    f"standard deviation of a bin: {draws.float().std():.2f}, a Poisson's: {2**0.5:.2f}"
+    f"empty bins: {(counts == 0).float().mean():.1%}, expected {math.exp(-2):.1%}"
 )
+print(f"standard deviation of a bin: {counts.std():.2f}, expected {2**0.5:.2f}")
 
 # %%
 # Some bins are empty and some hold five or more, and that is what chance does: the number in a bin
-# very nearly follows a Poisson distribution with mean 2 and standard deviation √2. A histogram this
-# fine shows the noise of drawing, 70 % of the height, and not the shape of the distribution. With
-# 2,000 numbers a bin, the standard deviation is √2000 ≈ 45, and the noise is 2 % of the height:
+# very nearly follows a Poisson distribution with mean 2 and standard deviation √2, from which both
+# expectations come. A histogram this fine shows the noise of drawing, 70 % of the height, and not
+# the shape of the distribution. With 2,000 numbers per bin, the standard deviation is √2000 ≈ 45,
+# and the noise is 2 % of the height:
 
-many = torch.empty(1_000_000).uniform_(
-    -3, 3, generator=torch.Generator().manual_seed(0)
-)
-plots.plot_histogram(
-    many,
-    bins=500,
-    value_range=(-3, 3),
-    title="1,000,000 numbers from U(-3, 3) in 500 bins",
-)
+many = torch.empty(1_000_000).uniform_(-3, 3, generator=generator)
+title = "1,000,000 numbers from U(-3, 3) in 500 bins"
+plots.plot_histogram(many, bins=500, value_range=(-3, 3), title=title)
 
 # %%
 # A baseline: U[0, 1)
@@ -96,14 +74,7 @@ print(net.fc1.weight.data[:2, :5])
 
 # %%
 # The package has the same scheme as :func:`init.uniform(0.0, 1.0)
-# <initguide.initializers.uniform>`. Drawn from the same seed, the weights are the same:
-
-ours = initguide.initialize(initguide.Net(), init.uniform(0.0, 1.0), seed=0)
-yours = initguide.initialize(initguide.Net(), weights_init_uniform, seed=0)
-print(torch.equal(ours.fc3.weight, yours.fc3.weight))
-
-# %%
-# Now train from it, beside the ones of the last page:
+# <initguide.initializers.uniform>`. Now train from it, beside the ones of the last page:
 
 data = initguide.fashion_mnist()
 result = initguide.compare_init_weights(
@@ -131,29 +102,20 @@ plots.plot_losses(result, first=100)
 images = data.train.images[:1000].flatten(start_dim=1)
 
 
-def first_layer(scheme):
+schemes = {
+    "Uniform [0, 1)": init.uniform(0.0, 1.0),
+    "Uniform [-0.5, 0.5)": init.uniform(-0.5, 0.5),
+}
+sums = {}
+for name, scheme in schemes.items():
     net = initguide.initialize(initguide.Net(), scheme, seed=0)
     with torch.inference_mode():
-        return net.fc1(images)
-
-
-def mean_correlation(sums):
-    """How alike two units are: the correlation of their sums over the images, averaged."""
-    matrix = torch.corrcoef(sums.T)
-    return matrix[~torch.eye(len(matrix), dtype=torch.bool)].mean().item()
-
-
-sums = {
-    "Uniform [0, 1)": first_layer(init.uniform(0.0, 1.0)),
-    "Uniform [-0.5, 0.5)": first_layer(init.uniform(-0.5, 0.5)),
-}
-for name, z in sums.items():
-    print(
-        f"{name:20} mean {z.mean():6.1f}, spread {z.std():5.1f}, "
-        f"correlation of two units {mean_correlation(z):.3f}"
-    )
+        z = sums[name] = net.fc1(images)
+    alike = torch.corrcoef(z.T)[~torch.eye(z.shape[1], dtype=torch.bool)].mean()
+    print(f"{name:20} mean {z.mean():6.1f}, correlation of two units {alike:.3f}")
 
 # %%
+# (The correlation is over the images, and averaged over all pairs of units.) Here are two of them:
 
 fig, axes = plots.subplots(1, 2, height=3.2, sharex=True, sharey=True)
 for ax, (name, z) in zip(axes, sums.items(), strict=True):
@@ -179,33 +141,23 @@ axes[0].set_ylabel("sum of unit 2")
 # those sums:
 
 
-@torch.inference_mode()
-def mean_sums(scheme):
-    net = initguide.initialize(initguide.Net(), scheme, seed=0)
-    z1 = net.fc1(images)
-    z2 = net.fc2(z1.relu())
-    return [z.abs().mean().item() for z in (z1, z2, net.fc3(z2.relu()))]
-
-
-print(f"{'mean size of the sums in':24} {'fc1':>9} {'fc2':>9} {'fc3':>9}")
-for name, scheme in [
-    ("Uniform [0, 1)", init.uniform(0.0, 1.0)),
-    ("Uniform [-0.5, 0.5)", init.uniform(-0.5, 0.5)),
-]:
-    print(f"{name:24}", *(f"{size:9,.0f}" for size in mean_sums(scheme)))
+print("root mean square of sums        fc1       fc2       fc3   answers given")
+for name, scheme in schemes.items():
+    net = initguide.initialize(initguide.Net(), scheme, seed=0).eval()
+    found = initguide.measure(net, images)
+    sizes = [found[f"fc{i}"].output_second_moment ** 0.5 for i in (1, 2, 3)]
+    with torch.inference_mode():
+        answers = net(images).argmax(dim=1).unique()
+    sizes = " ".join(f"{size:9,.0f}" for size in sizes)
+    print(f"{name:23} {sizes}   {len(answers)} of 10")
 
 # %%
-# The scores, behind ``fc3``, are in the hundreds of thousands. And every image gets the same
-# answer. All ten scores of an image grow with its brightness, so whichever class happens to have
-# the largest weights wins:
-
-net = initguide.initialize(initguide.Net(), init.uniform(0.0, 1.0), seed=0).eval()
-with torch.inference_mode():
-    answers = torch.bincount(net(images).argmax(dim=1), minlength=10)
-print("how often each class is the answer:", answers.tolist())
-
-# %%
-# Adam moves a weight by about 0.001 a step, so it takes long to repair this; in the figure above,
+# (:func:`~initguide.measure` looks into any network; page 4 uses it again.) With U[0, 1), the
+# scores, behind ``fc3``, are around a million. And nearly every image gets the same answer: all ten
+# scores of an image grow with its brightness, so whichever class happens to have the largest
+# weights wins.
+#
+# Adam moves a weight by about 0.001 per step, so it takes long to repair this; in the figure above,
 # the loss has not even halved twice. With both signs the sizes are much smaller, because positive
 # and negative products cancel, but they still grow from layer to layer.
 #

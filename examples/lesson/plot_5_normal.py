@@ -38,18 +38,11 @@ for width in (1, 2, 3):
 
 # %%
 
-
-def bell(z):
-    return torch.exp(-torch.as_tensor(z).square() / 2).numpy() / math.sqrt(
-        2 * math.pi
-    )
-
-
 plots.plot_histogram(
     numbers,
     bins=40,
     value_range=(-4, 4),
-    expected=bell,
+    expected=lambda z: np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi),
     title="1,000 numbers from N(0, 1)",
 )
 
@@ -126,9 +119,7 @@ plots.plot_accuracy(result)
 runs = {label: result.values(label) for label in result.labels}
 spread = [100 * (values.max() - values.min()) for values in runs.values()]
 wins = (runs["Normal, variance 1/n"] > runs["General rule"]).sum()
-print(
-    f"best minus worst seed of one scheme: {min(spread):.1f} to {max(spread):.1f} points"
-)
+print(f"best minus worst seed: {min(spread):.1f} to {max(spread):.1f} points")
 print(f"one seed alone would have preferred the normal {wins} times out of 12")
 
 # %%
@@ -155,11 +146,8 @@ early = {
     label: np.array([run.train_losses[:100].mean() for run in result.of(label)])
     for label in result.labels
 }
-for question, a, b in [
-    ("shape", "Normal, variance 1/(3n)", "General rule"),
-    ("size", "Normal, variance 1/n", "Normal, variance 1/(3n)"),
-]:
-    mean, (low, high) = mean_interval(early[a] - early[b])
+for question, answer in [("shape", shape), ("size", size)]:
+    mean, (low, high) = mean_interval(early[answer.a] - early[answer.b])
     print(f"{question:5}: {mean:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}")
 
 # %%
@@ -180,14 +168,13 @@ images = data.train.images[:1000].flatten(start_dim=1)
 sums = {}
 for label, scheme in schemes.items():
     nets = [
-        initguide.initialize(initguide.Net(), scheme, seed=seed)
-        for seed in range(10)
+        initguide.initialize(initguide.Net(), scheme, seed=i) for i in range(10)
     ]
     with torch.inference_mode():
         sums[label] = torch.stack([net.fc1(images) for net in nets])
     each = sums[label].square().mean(dim=(1, 2))
     print(
-        f"{label:24} mean square {each.mean():.4f} (sd over 10 draws: {each.std():.4f})"
+        f"{label:24} mean square {each.mean():.4f} (sd over draws {each.std():.4f})"
     )
 
 plots.plot_histograms(
