@@ -74,10 +74,12 @@ __all__ = [
     "zeros",
 ]
 
-# A scheme in a new file registers itself when the file is imported. The names above are written out
-# for those who read and for type checkers; `__getattr__` knows every registered scheme.
+# A scheme in a new file registers itself when the file is imported, and needs no line above: these
+# are for readers and type checkers. Set last, so that a file may bear the name of its scheme.
 for _room in pkgutil.iter_modules(__path__):
     import_module(f"{__name__}.{_room.name}")
+globals().update(INITIALIZERS)
+__all__ += [name for name in INITIALIZERS if name not in __all__]
 
 
 def __getattr__(name: str) -> Callable[..., Scheme]:

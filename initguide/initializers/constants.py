@@ -4,7 +4,6 @@ from torch import nn
 
 from initguide.arguments import check_number
 from initguide.initializers.scheme import Scheme, filling, initializer
-from initguide.randomness import seeded as seeded  # noqa: PLC0414  known by this name, too
 
 
 @initializer

@@ -6,8 +6,6 @@ from typing import Literal, NamedTuple
 from torch import nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-from initguide.randomness import seeded as seeded  # noqa: PLC0414  known by this name, too
-
 Mode = Literal["fan_in", "fan_out"]
 
 

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from initguide.arguments import check_number
 from initguide.initializers.registry import from_name
 from initguide.initializers.scheme import Scheme, initializer, written
-from initguide.randomness import seeded as seeded  # noqa: PLC0414  known by this name, too
 
 # What tells a residual block: an attribute, and its branches, each the names of parts in the order
 # in which they run. The branch ends with the last layer in them that has weights.

@@ -10,7 +10,6 @@ from initguide.arguments import check_choice, check_number
 from initguide.initializers.fans import Mode, fan_of, fans
 from initguide.initializers.scheme import Scheme, filling, initializer
 from initguide.initializers.structured import fill_matrices
-from initguide.randomness import seeded as seeded  # noqa: PLC0414  known by this name, too
 
 Nonlinearity = Literal["linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"]
 

@@ -12,8 +12,6 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 
-from initguide.randomness import seeded as seeded  # noqa: PLC0414  known by this name, too
-
 P = ParamSpec("P")
 
 

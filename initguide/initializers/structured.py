@@ -10,7 +10,6 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from initguide.arguments import check_number
 from initguide.initializers.scheme import Scheme, filling, initializer
-from initguide.randomness import seeded as seeded  # noqa: PLC0414  known by this name, too
 
 
 def fill_matrices(
