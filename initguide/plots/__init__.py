@@ -16,6 +16,7 @@ from initguide.plots.histograms import hist_dist, plot_histogram, plot_histogram
 from initguide.plots.images import plot_images
 from initguide.plots.layers import plot_layers
 from initguide.plots.maps import plot_map
+from initguide.plots.predictions import plot_prediction
 from initguide.plots.ridges import plot_ridges
 from initguide.plots.style import PALETTE, STYLE, color_of, subplots
 from initguide.plots.words import alt_text, describe
@@ -36,6 +37,7 @@ __all__ = [
     "plot_layers",
     "plot_losses",
     "plot_map",
+    "plot_prediction",
     "plot_ridges",
     "subplots",
 ]
