@@ -13,7 +13,15 @@ import torch
 
 import initguide
 from initguide.cli import commands as cli
-from initguide.experiments import Comparison, Sweep, comparison
+from initguide.experiments import (
+    Comparison,
+    Sweep,
+    compare_init_weights,
+    comparison,
+    files,
+    sweep,
+    sweeps,
+)
 from initguide.experiments.jobs import work, worker
 from initguide.initializers import INITIALIZERS
 
@@ -130,7 +138,7 @@ def test_compare_is_the_function(sample, capsys):
     words = ("--batch-size", "250", "--learning-rate", "0.01", "--optimizer", "momentum")
     assert _compare("--scheme", "he_normal", *words, "--save", "out.json") == 0
     capsys.readouterr()
-    expected = comparison.compare_init_weights(
+    expected = compare_init_weights(
         ["he_normal"],
         sample,
         epochs=1,
@@ -214,7 +222,7 @@ def test_sweep(sample, tmp_path, capfd):
         "hidden_1": (4,),
     }
     keywords = {"epochs": 1, "seeds": 1, "batch_size": 250, "optimizer": "momentum"}
-    expected = comparison.sweep(result.grid, sample, **keywords)
+    expected = sweep(result.grid, sample, **keywords)
     assert result.settings == expected.settings
     assert result.array().tolist() == expected.array().tolist()
     assert {path.name for path in tmp_path.iterdir()} == {"out.json"}
@@ -570,7 +578,7 @@ def test_a_full_disk(monkeypatch, tmp_path, capfd):
     def no_space(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(comparison.os, "replace", no_space)
+    monkeypatch.setattr(files.os, "replace", no_space)
     assert _compare("--scheme", "zeros", "--save", "out.json") == 2
     printed = capfd.readouterr()
     assert "zeros" in printed.out
@@ -585,6 +593,7 @@ def test_ctrl_c(monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(comparison, "run_jobs", interrupted)
+    monkeypatch.setattr(sweeps, "run_jobs", interrupted)
     assert _compare("--scheme", "zeros") == 130
     assert capsys.readouterr().err == "initguide: stopped\n"
     assert _sweep("--grid", "scale=1", "--store", "x.sqlite") == 130
@@ -601,6 +610,7 @@ def test_a_fault_of_ours_is_not_hidden(monkeypatch):
         raise ZeroDivisionError
 
     monkeypatch.setattr(comparison, "run_jobs", fault)
+    monkeypatch.setattr(sweeps, "run_jobs", fault)
     with pytest.raises(ZeroDivisionError):
         cli.main(["compare", *QUICK, "--scheme", "zeros"])
 

@@ -28,6 +28,8 @@ from initguide.experiments import (
     Comparison,
     compare_init_weights,
     comparison,
+    files,
+    judge,
     mean_interval,
 )
 from initguide.experiments.jobs import running, work, worker
@@ -843,8 +845,7 @@ def _document():
         "schemes": dict(result.schemes),
         "settings": dict(result.settings),
         "runs": [
-            {key: comparison._to_json(value) for key, value in vars(run).items()}
-            for run in result.runs
+            {key: files.to_json(value) for key, value in vars(run).items()} for run in result.runs
         ],
     }
 
@@ -1002,16 +1003,16 @@ def test_a_failed_save_destroys_nothing(tmp_path, monkeypatch, fault):
     before = path.read_bytes()
     new, expected = _made({"new": [0.6]}), OSError
     if fault == "write":
-        monkeypatch.setattr(comparison.os, "fdopen", lambda handle, *_, **__: _FullDisk(handle))
+        monkeypatch.setattr(files.os, "fdopen", lambda handle, *_, **__: _FullDisk(handle))
     elif fault == "rename":
-        monkeypatch.setattr(comparison.os, "replace", _no_space)
+        monkeypatch.setattr(files.os, "replace", _no_space)
     elif fault == "interrupt":
         expected = KeyboardInterrupt
 
         def interrupt(*_):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(comparison.os, "replace", interrupt)
+        monkeypatch.setattr(files.os, "replace", interrupt)
     elif fault == "settings":
         new, expected = _made({"new": [0.6]}, callback=object()), TypeError
     elif fault == "nan":
@@ -1434,5 +1435,5 @@ def test_verdict_of_what_is_left_is_undecided():
 def test_judge_does_not_flatten_and_names_every_setting():
     """A table of numbers is not a list of independent ones; a setting's name may be empty."""
     with pytest.raises(ValueError, match=r"shape \(2, 3\) for 's'; it must be flat"):
-        comparison.judge({"s": (0, 1)}, {"s": np.zeros((2, 3))})
-    assert comparison.judge({"": (0, 1)}, {"": [5, 6, 7]}).verdict == "does not hold"
+        judge({"s": (0, 1)}, {"s": np.zeros((2, 3))})
+    assert judge({"": (0, 1)}, {"": [5, 6, 7]}).verdict == "does not hold"

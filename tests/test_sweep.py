@@ -16,7 +16,6 @@ from initguide.experiments import (
     Failure,
     Sweep,
     compare_init_weights,
-    comparison,
     sweep,
 )
 from initguide.experiments.jobs import worker
@@ -309,5 +308,5 @@ def test_data_without_splits(call):
 
 def test_comparisons_of_this_module():
     """Names that others rely on."""
-    assert initguide.sweep is comparison.sweep
+    assert initguide.sweep is sweep
     assert initguide.Sweep is Sweep

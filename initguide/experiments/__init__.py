@@ -1,23 +1,12 @@
 """Schemes, seeds and settings: compared, swept and kept."""
 
-from initguide.experiments.comparison import (
-    METRICS,
-    Comparison,
-    Difference,
-    JudgedSetting,
-    Judgement,
-    Metric,
-    Point,
-    Row,
-    Sweep,
-    SweptRun,
-    compare_init_weights,
-    judge,
-    mean_interval,
-    sweep,
-)
+from initguide.experiments.claims import JudgedSetting, Judgement, judge
+from initguide.experiments.comparison import Comparison, compare_init_weights
 from initguide.experiments.jobs import Failure, Job, WorkerWarning, fingerprint, run_jobs, written
+from initguide.experiments.metrics import METRICS, Metric
+from initguide.experiments.statistics import Difference, Row, mean_interval
 from initguide.experiments.store import Store, StoreError, is_store
+from initguide.experiments.sweeps import Point, Sweep, SweptRun, sweep
 
 __all__ = [
     "METRICS",

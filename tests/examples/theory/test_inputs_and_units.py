@@ -9,7 +9,7 @@ from scipy import stats
 import initguide
 from initguide import initializers as init
 from initguide import propagation, theory, training
-from initguide.experiments import comparison
+from initguide.experiments import mean_interval
 
 DEPTH = 20
 FACTORS = (-3, -2, -1, 0)
@@ -138,7 +138,7 @@ def test_centred_and_standardized_pixels_beat_raw_ones(small):
         ]
         best[name] = min(tried, key=lambda losses: losses.mean())
     for name in ("centred", "standardized"):
-        _, (_, high) = comparison.mean_interval(best[name] - best["raw"])
+        _, (_, high) = mean_interval(best[name] - best["raw"])
         assert high < 0
 
 

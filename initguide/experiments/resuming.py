@@ -1,0 +1,47 @@
+"""How a store is continued: what may be added to it, and what must be as it was."""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Merge = Callable[[Any, Any], Any]
+
+
+def extended_grid(old: list[Any] | None, new: list[Any]) -> list[Any]:
+    """Bring two grids together, which must have the same settings."""
+    if old is None:
+        return new
+    there, here = dict(old), dict(new)
+    if list(there) != list(here):
+        raise ValueError(f"the grid is over {list(there)} there and over {list(here)} here")
+    return [[name, extended(there[name], here[name])] for name in there]
+
+
+def same_settings(what: str, old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> Any:
+    """Refuse to continue a store whose settings were other ones, naming each that differs."""
+    differences = [
+        f"{what}{name.replace('_', ' ')} is {old.get(name)!r} there and {new.get(name)!r} here"
+        for name in dict.fromkeys([*(old or {}), *new])
+        if old is not None and old.get(name) != new.get(name)
+    ]
+    if differences:
+        raise ValueError("; ".join(differences))
+    return new
+
+
+def found_in_store(count: int, of: int, store: str | os.PathLike[str] | None) -> str:
+    """How many of the runs had been done before, in words."""
+    return f"{count} of the {of} runs were found in {os.fspath(store)}." if store and count else ""
+
+
+def extended(old: list[Any] | None, new: list[Any]) -> list[Any]:
+    """What was there, and behind it what is new."""
+    return list(dict.fromkeys([*(old or []), *new]))
+
+
+def same_or_new(what: str, old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> Any:
+    """Refuse a label that stood for something else; add labels that are new."""
+    for label in new:
+        if old and label in old and old[label] != new[label]:
+            raise ValueError(f"{what} {label!r} is {old[label]} there and {new[label]} here")
+    return {**(old or {}), **new}

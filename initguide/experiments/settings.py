@@ -1,0 +1,222 @@
+"""What runs are made with: checked, named and laid out as a grid."""
+
+import difflib
+import inspect
+import math
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral, Real
+from typing import Any, cast
+
+import numpy as np
+from torch import nn
+
+from initguide.arguments import check_whole
+from initguide.experiments.jobs import (
+    SchemeLike,
+    written,
+)
+from initguide.initializers import from_name
+from initguide.randomness import seeded
+from initguide.training import (
+    check_optimizer,
+    check_settings,
+)
+
+Scheme = Callable[[nn.Module], object]
+
+
+RUN_SETTINGS = ("scheme", "scale", "learning_rate", "optimizer", "epochs", "batch_size")
+"""What a `sweep` can vary besides ``seed`` and the keywords of the model."""
+
+
+def axes_of(
+    grid: Mapping[str, Iterable[Any]], model: Callable[..., nn.Module]
+) -> dict[str, dict[Any, Any]]:
+    """Each setting of a grid with its values by what they are called."""
+    if not isinstance(grid, Mapping):
+        raise TypeError(
+            f"grid is {grid!r}; give a dictionary of settings and their values, such as "
+            "{'scheme': ['he_normal'], 'learning_rate': [1e-3, 1e-2]}"
+        )
+    known, takes_any = _keywords(model)
+    axes: dict[str, dict[Any, Any]] = {}
+    for name, given in grid.items():
+        if not isinstance(name, str) or not (
+            name in (*RUN_SETTINGS, "seed", *known) or (takes_any and name.isidentifier())
+        ):
+            near = difflib.get_close_matches(str(name), [*RUN_SETTINGS, "seed", *known], n=1)
+            hint = f", did you mean {near[0]!r}?" if near else "."
+            raise ValueError(
+                f"grid has the unknown setting {name!r}{hint} The settings are "
+                f"{', '.join([*RUN_SETTINGS, 'seed'])}, and of {written(model)}: "
+                f"{', '.join(known) or 'none'}"
+            )
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise TypeError(f"grid has {given!r} for {name!r}; give a list of values")
+        if isinstance(given, Mapping):
+            values = [(str(label), value) for label, value in given.items()]
+        else:
+            values = [(plain_name(value), _unwrapped(value)) for value in given]
+        if not values:
+            raise ValueError(f"grid has no value for {name!r}; give at least one")
+        axes[name] = dict(values)
+        if len(axes[name]) < len(values) or len({str(label) for label in axes[name]}) < len(values):
+            raise ValueError(
+                f"grid has {[label for label, _ in values]} for {name!r}; one stands there twice "
+                "(to tell apart values of one name, give a dictionary of labels and values)"
+            )
+    return axes
+
+
+def _keywords(model: Callable[..., nn.Module]) -> tuple[list[str], bool]:
+    """Keywords that a model can be made with, and whether it takes any."""
+    try:
+        parameters = inspect.signature(model).parameters.values()
+    except (TypeError, ValueError):
+        return [], True
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    return named, any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def check_values(
+    fixed: Mapping[str, Any],
+    axes: Mapping[str, Mapping[Any, Any]],
+    seeds: Iterable[int],
+    model: Callable[..., nn.Module],
+) -> None:
+    """Refuse what no run can be done with, value by value, before the first run."""
+    first = {**fixed, **{name: next(iter(values.values())) for name, values in axes.items()}}
+    for name, values in (axes or {"": {"": None}}).items():
+        for value in values.values():
+            tried = first | ({name: value} if name else {})
+            plain = {k: tried[k] for k in ("epochs", "batch_size", "learning_rate")}
+            for seed in seeds:
+                check_settings(**plain, seed=seed)
+            scale = tried["scale"]
+            is_number = isinstance(scale, int | float) and not isinstance(scale, bool)
+            if not is_number or not 0 <= scale < math.inf:
+                raise ValueError(f"scale is {scale!r}; it must be a finite number, at least 0")
+            if name in fixed and name != "optimizer" and value is not next(iter(values.values())):
+                continue  # the same network as before
+            chosen = {k: v for k, v in tried.items() if k not in fixed}
+            try:
+                with seeded(0):
+                    network = model(**chosen)
+            except (ValueError, TypeError):
+                raise
+            except Exception as error:
+                words = ", ".join(f"{k}={setting_text(plain_name(v))}" for k, v in chosen.items())
+                line, *_ = str(error).split("\n", maxsplit=1)
+                raise ValueError(
+                    f"model {written(model)}({words}) cannot be made: "
+                    f"{type(error).__name__}: {line or 'no reason was given'}"
+                ) from error
+            if not isinstance(network, nn.Module):
+                kind = type(network).__name__
+                raise TypeError(f"model is of type {kind}; it must be a torch.nn.Module")
+            check_optimizer(tried["optimizer"], network, tried["learning_rate"])
+
+
+def _unwrapped(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def plain_name(value: Any) -> Any:
+    """What a value is called: itself if it is a number, a text or nothing."""
+    value = _unwrapped(value)
+    return value if isinstance(value, str | int | float | None) else written(value)
+
+
+def setting_text(value: Any) -> str:
+    """A setting in a table or label, as short as it can be without losing anything much."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def is_same_value(value: Any, other: Any) -> bool:
+    """Whether a value that was asked for is one of a grid: numbers up to rounding."""
+    value = plain_name(value)
+    if isinstance(value, Real) and isinstance(other, Real):
+        return math.isclose(value, other, rel_tol=1e-9)
+    return bool(value == other)
+
+
+def check_workers(workers: int | None) -> None:
+    """Refuse what is no number of threads."""
+    if workers is not None:
+        check_whole("workers", workers, 1)
+
+
+def check_model(model: Any) -> None:
+    """Refuse one network where a maker of networks is needed."""
+    if isinstance(model, nn.Module):
+        raise TypeError(
+            f"model is one {type(model).__name__}; it must make a new network for each run: give "
+            f"the class, or a function such as lambda: {type(model).__name__}(...)"
+        )
+
+
+def check_data(data: Any) -> None:
+    """Refuse data without the three splits."""
+    for name in ("train", "valid", "test"):
+        split = getattr(data, name, None)
+        if not (hasattr(split, "images") and hasattr(split, "labels")):
+            raise TypeError(
+                f"data is of type {type(data).__name__}, without a split .{name} that has .images "
+                "and .labels; give what initguide.fashion_mnist() returns, or an object with "
+                ".train, .valid and .test of that kind, such as types.SimpleNamespace"
+            )
+
+
+def named_schemes(
+    schemes: Mapping[str, SchemeLike] | Iterable[SchemeLike],
+) -> dict[str, Scheme]:
+    """Schemes by label, names looked up; refuse what is no scheme, and labels that repeat."""
+    if isinstance(schemes, str):
+        raise TypeError(
+            f"schemes is the text {schemes!r}; give a list of names, such as [{schemes!r}]"
+        )
+    if not isinstance(schemes, Iterable):
+        raise TypeError(
+            f"schemes is {schemes!r}; give a list of names, such as ['he_normal'], or a dictionary "
+            "of labels and schemes"
+        )
+    pairs = (
+        [(str(label), scheme) for label, scheme in schemes.items()]
+        if isinstance(schemes, Mapping)
+        else [(name if isinstance(name, str) else written(name), name) for name in schemes]
+    )
+    if len(dict(pairs)) < len(pairs):
+        labels = [label for label, _ in pairs]
+        raise ValueError(f"schemes is labelled {labels}; a name stands there twice")
+    named: dict[str, Scheme] = {}
+    for label, scheme in pairs:
+        if not isinstance(scheme, str) and not callable(scheme):
+            raise TypeError(
+                f"schemes is to have {scheme!r} under {label!r}; a scheme is a name such as "
+                "'he_normal', or a function of a module"
+            )
+        named[label] = from_name(scheme) if isinstance(scheme, str) else scheme
+    if not named:
+        raise ValueError("schemes is empty; give at least one, such as ['he_normal']")
+    return named
+
+
+def seed_list(seeds: int | Iterable[int]) -> list[int]:
+    """The seeds that are meant by their number or by a list."""
+
+    def whole(number: object) -> bool:
+        return isinstance(number, Integral) and not isinstance(number, bool)
+
+    given = list(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, str) else seeds
+    if whole(given):
+        given = list(range(cast(int, given)))
+    if (
+        not isinstance(given, list)
+        or not given
+        or not all(map(whole, given))
+        or len(set(given)) < len(given)
+    ):
+        raise ValueError(
+            f"seeds is {seeds!r}; it must be how many, at least 1, or a list of different numbers"
+        )
+    return [int(seed) for seed in given]
