@@ -11,17 +11,6 @@ from initguide import plots, theory
 from initguide.propagation import measure
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
-def labelled(ax):
-    """Lines that the legend knows, by label."""
-    return {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
-
-
 def dashed(ax):
     """Predictions drawn, as lists."""
     return [
@@ -35,7 +24,7 @@ FEW = {"He": [[1.0, 2.0, 4.0], [3.0, 2.0, 2.0]], "LeCun": [[1.0, 0.5, 0.2], [1.0
 EXPECTED = {"He": [2.0, 2.0, 2.0], "LeCun": [1.0, 0.5, 0.25]}
 
 
-def test_dots():
+def test_dots(labelled):
     """Few places: every draw is a dot, and predictions are dashed."""
     ax = plots.plot_prediction(FEW, EXPECTED, at=["fc1", "fc2", "fc3"])
     dots = labelled(ax)["He"]
@@ -49,7 +38,7 @@ def test_dots():
     assert ax.get_xlabel() == "layer"
 
 
-def test_band():
+def test_band(labelled):
     """Many places: the draws are their mean and a band from end to end."""
     draws = np.random.default_rng(0).uniform(1, 2, (4, 50))
     ax = plots.plot_prediction({"edge": draws}, np.full(50, 1.5))
@@ -62,13 +51,13 @@ def test_band():
     assert labelled(ax)["predicted"].get_ydata().tolist() == [1.5] * 50
 
 
-def test_one_draw():
+def test_one_draw(labelled):
     """One draw needs no explanation of draws in the legend."""
     ax = plots.plot_prediction({"a": [1.0, 2.0]}, [1.0, 2.0])
     assert list(labelled(ax)) == ["a", "predicted"]
 
 
-def test_looks():
+def test_looks(labelled):
     """Colours are the schemes', and markers differ."""
     ax = plots.plot_prediction(
         FEW, EXPECTED, schemes={"He": "he_normal()", "LeCun": "lecun_normal()"}
@@ -79,7 +68,7 @@ def test_looks():
     assert lines["He"].get_marker() != lines["LeCun"].get_marker()
 
 
-def test_numbers_as_places():
+def test_numbers_as_places(labelled):
     """Places can be numbers."""
     ax = plots.plot_prediction(FEW, EXPECTED, at=[0.1, 1.0, 10.0], xlabel="gain")
     assert labelled(ax)["predicted"].get_xdata().tolist() == [0.1, 1.0, 10.0]

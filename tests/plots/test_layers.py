@@ -1,10 +1,8 @@
-"""Figures of layers: what they draw, what they say, and what they refuse."""
+"""`plot_layers`: a number a layer, measured and predicted."""
 
 import math
 from typing import NamedTuple
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -14,10 +12,6 @@ from torch import nn
 import initguide
 from initguide import plots
 from initguide.propagation import measure
-
-mpl.use("Agg")
-
-INPUTS = torch.randn(40, 784, generator=torch.Generator().manual_seed(0))
 
 
 class Prediction(NamedTuple):
@@ -30,79 +24,11 @@ class Prediction(NamedTuple):
         return float(self.number)
 
 
-def found(scheme="he_normal", seed=0, **kw):
-    """Measure the lesson's network."""
-    net = initguide.initialize(initguide.Net(), scheme, seed=seed).eval()
-    return measure(net, INPUTS, **kw)
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
-def curves(ax):
-    """Lines that the legend knows, by label."""
-    return {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
-
-
-def texts(ax):
-    """All texts beside the rows."""
-    return [text.get_text() for text in ax.texts]
-
-
-DRAWINGS = {
-    "layers": lambda ax: plots.plot_layers(found(), ax=ax),
-    "ridges": lambda ax: plots.plot_ridges(found(histograms=20), ax=ax),
-}
-every_drawing = pytest.mark.parametrize("draw", DRAWINGS.values(), ids=DRAWINGS)
-
-
-# What both have in common
-
-
-@every_drawing
-def test_axes_in_axes_out(draw):
-    """A drawing goes where it is told, and settings do not change."""
-    figure, ax = plt.subplots()
-    before = dict(mpl.rcParams)
-    assert draw(ax) is ax
-    assert dict(mpl.rcParams) == before
-    assert plt.get_fignums() == [figure.number]
-    assert draw(None).figure.get_figwidth() == 7.0
-    assert dict(mpl.rcParams) == before
-
-
-@every_drawing
-def test_can_be_drawn_and_described(draw, tmp_path):
-    """Every figure can be saved, has a title, labels, and an alt text of at most 400 characters."""
-    ax = draw(None)
-    ax.figure.savefig(tmp_path / "figure.png")
-    text = plots.alt_text(ax.figure)
-    assert 30 < len(text) <= 400
-    assert text.endswith(".")
-    assert ax.get_title()
-    assert ax.get_xlabel()
-
-
-@every_drawing
-def test_a_second_drawing_adds_its_text(draw):
-    """What is drawn on the same Axes is said after what is there."""
-    ax = draw(None)
-    first = plots.alt_text(ax.figure)
-    draw(ax)
-    assert plots.alt_text(ax.figure) == f"{first} {first}"
-
-
-# Curves
-
-
-def test_curve_of_one_measurement():
+def test_curve_of_one_measurement(labelled, found):
     """The numbers drawn are those of the linear layers, named on the axis."""
     m = found()
     ax = plots.plot_layers(m)
-    (line,) = curves(ax).values()
+    (line,) = labelled(ax).values()
     expected = [m[name].output_second_moment for name in ("fc1", "fc2", "fc3")]
     np.testing.assert_array_equal(line.get_ydata(), expected)
     np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3])
@@ -116,12 +42,12 @@ def test_curve_of_one_measurement():
     assert f"{expected[0]:.2f} in fc1" in text
 
 
-def test_seeds_have_a_mean_and_a_band():
+def test_seeds_have_a_mean_and_a_band(labelled, found):
     """Several measurements are drawn as their mean, from the smallest to the largest."""
     several = [found(seed=seed) for seed in range(3)]
     ax = plots.plot_layers({"He normal": several}, value="output_var")
     values = np.array([[m[name].output_var for name in ("fc1", "fc2", "fc3")] for m in several])
-    line = curves(ax)["He normal"]
+    line = labelled(ax)["He normal"]
     np.testing.assert_allclose(line.get_ydata(), values.mean(axis=0))
     assert to_hex(line.get_color()) == plots.color_of("he_normal")
     (band,) = ax.collections
@@ -146,40 +72,40 @@ def test_seeds_have_a_mean_and_a_band():
         ],
     ],
 )
-def test_predictions(predicted):
+def test_predictions(predicted, labelled, found):
     """Numbers, names or records: all are drawn through the curves, with hollow markers."""
     ax = plots.plot_layers(found(), predicted=predicted)
-    line = curves(ax)["predicted"]
+    line = labelled(ax)["predicted"]
     np.testing.assert_array_equal(line.get_ydata(), [1, 2, 3])
     assert line.get_markerfacecolor() == "none"
     assert "predicted from 1.00 in layer 1 to 3.00 in layer 3" in plots.alt_text(ax.figure)
 
 
-def test_predictions_with_gaps():
+def test_predictions_with_gaps(labelled, found):
     """Where there is no prediction, or an infinite one, there is a gap."""
     ax = plots.plot_layers(found(), predicted={"fc1": 1.0, "fc3": math.inf})
-    np.testing.assert_array_equal(curves(ax)["predicted"].get_ydata(), [1, math.nan, math.nan])
+    np.testing.assert_array_equal(labelled(ax)["predicted"].get_ydata(), [1, math.nan, math.nan])
 
 
-def test_theory_draws_through_the_measured():
+def test_theory_draws_through_the_measured(labelled, inputs):
     """What theory's own function returns can be given as it is."""
     net = initguide.initialize(initguide.Net(), "he_normal", seed=0).eval()
     theory = pytest.importorskip("initguide.theory")
-    predicted = theory.predict_variances(net, INPUTS)
-    ax = plots.plot_layers(measure(net, INPUTS), predicted=predicted)
+    predicted = theory.predict_variances(net, inputs)
+    ax = plots.plot_layers(measure(net, inputs), predicted=predicted)
     np.testing.assert_allclose(
-        curves(ax)["predicted"].get_ydata(),
+        labelled(ax)["predicted"].get_ydata(),
         [predicted[name].second_moment for name in ("fc1", "fc2", "fc3")],
     )
 
 
-def test_predictions_of_each_label():
+def test_predictions_of_each_label(labelled, found):
     """With several labels, each can have its own predictions, in its own colour."""
     ax = plots.plot_layers(
         {"He normal": found(), "General rule": found("general_rule")},
         predicted={"General rule": [1, 2, 3], "He normal": {"fc2": 5.0}},
     )
-    lines = curves(ax)
+    lines = labelled(ax)
     assert set(lines) == {
         "He normal",
         "General rule",
@@ -191,17 +117,17 @@ def test_predictions_of_each_label():
     np.testing.assert_array_equal(lines["General rule, predicted"].get_ydata(), [1, 2, 3])
 
 
-def test_a_layer_used_twice_has_two_predictions():
+def test_a_layer_used_twice_has_two_predictions(labelled, inputs):
     """Uses are told apart by their order; one prediction serves for all."""
     layer = nn.Linear(784, 784)
-    m = measure(nn.Sequential(layer, nn.ReLU(), layer), INPUTS)
+    m = measure(nn.Sequential(layer, nn.ReLU(), layer), inputs)
     ax = plots.plot_layers(m, predicted=[Prediction("0", 1), Prediction("0", 2)])
-    np.testing.assert_array_equal(curves(ax)["predicted"].get_ydata(), [1, 2])
+    np.testing.assert_array_equal(labelled(ax)["predicted"].get_ydata(), [1, 2])
     ax = plots.plot_layers(m, predicted={"0": 4})
-    np.testing.assert_array_equal(curves(ax)["predicted"].get_ydata(), [4, 4])
+    np.testing.assert_array_equal(labelled(ax)["predicted"].get_ydata(), [4, 4])
 
 
-def test_logarithmic_where_honest():
+def test_logarithmic_where_honest(found):
     """Wide ranges of numbers above 0 make the axis logarithmic, and it says so."""
     wide = {"Wide": found("normal(1.0)")}
     ax = plots.plot_layers(wide)
@@ -215,7 +141,7 @@ def test_logarithmic_where_honest():
         plots.plot_layers(wide, value="output_mean", log=True)
 
 
-def test_zero_on_a_logarithmic_axis():
+def test_zero_on_a_logarithmic_axis(found):
     """A 0 is shown as a cross at the bottom, not dropped."""
     ax = plots.plot_layers({"Zeros": found("zeros"), "Wide": found("normal(1.0)")})
     assert ax.get_yscale() == "log"
@@ -235,15 +161,15 @@ def test_infinite_values():
     assert "measured 2.0e+30 in 0" in plots.alt_text(ax.figure)
 
 
-def test_other_kinds():
+def test_other_kinds(labelled, found, inputs):
     """Any kind of layer can be shown; without a linear one, all are."""
     m = found()
     ax = plots.plot_layers(m, kinds=["Dropout"])
     np.testing.assert_array_equal(
-        curves(ax)["measured"].get_ydata(), [m[1].output_second_moment, m[3].output_second_moment]
+        labelled(ax)["measured"].get_ydata(), [m[1].output_second_moment, m[3].output_second_moment]
     )
-    assert len(curves(plots.plot_layers(m, kinds="Dropout"))["measured"].get_xdata()) == 2
-    ax = plots.plot_layers(measure(nn.ReLU(), INPUTS))
+    assert len(labelled(plots.plot_layers(m, kinds="Dropout"))["measured"].get_xdata()) == 2
+    ax = plots.plot_layers(measure(nn.ReLU(), inputs))
     assert [t.get_text() for t in ax.get_xticklabels()] == ["ReLU"]
 
 
@@ -256,110 +182,55 @@ def test_deep_networks_have_numbers():
     assert ax.get_yscale() == "log"
 
 
-def test_gaps_where_a_layer_has_no_number():
+def test_gaps_where_a_layer_has_no_number(labelled, found):
     """The last layer has no activation, so no dead units: the curve ends before it."""
     ax = plots.plot_layers(found(), value="dead_fraction")
-    assert list(np.isfinite(curves(ax)["measured"].get_ydata())) == [True, True, False]
+    assert list(np.isfinite(labelled(ax)["measured"].get_ydata())) == [True, True, False]
     assert plots.alt_text(ax.figure).endswith(" in fc2.")
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: plots.plot_layers({}), "measured is empty"),
-        (lambda: plots.plot_layers({"a": []}), "'a' holds no measurement"),
+        (lambda _: plots.plot_layers({}), "measured is empty"),
+        (lambda _: plots.plot_layers({"a": []}), "'a' holds no measurement"),
         (
-            lambda: plots.plot_layers(found(), value="var"),
+            lambda found: plots.plot_layers(found(), value="var"),
             "unknown value 'var'; the values are fan",
         ),
         (
-            lambda: plots.plot_layers(found(), kinds=["Conv2d"]),
+            lambda found: plots.plot_layers(found(), kinds=["Conv2d"]),
             "kinds is .'Conv2d'., but no such layer ran; there are: Linear, Dropout",
         ),
         (
-            lambda: plots.plot_layers(found(), predicted=[1, 2]),
+            lambda found: plots.plot_layers(found(), predicted=[1, 2]),
             "predicted has 2 numbers, but 3 layers are drawn: fc1, fc2, fc3",
         ),
         (
-            lambda: plots.plot_layers(found(), predicted={"x": 1}),
+            lambda found: plots.plot_layers(found(), predicted={"x": 1}),
             "predicted is for x, but the layers drawn are fc1, fc2, fc3",
         ),
         (
-            lambda: plots.plot_layers([found(), measure(nn.Linear(784, 2), INPUTS)]),
+            lambda found: plots.plot_layers(
+                [found(), measure(nn.Linear(784, 2), torch.ones(2, 784))]
+            ),
             "the measurements of 'measured' are of different layers",
         ),
         (
-            lambda: plots.plot_layers(found(), value="saturated_fraction"),
+            lambda found: plots.plot_layers(found(), value="saturated_fraction"),
             "none of the layers drawn has a finite saturated_fraction",
         ),
-        (lambda: plots.plot_ridges(found()), "none of the layers has a histogram of outputs; meas"),
         (
-            lambda: plots.plot_ridges(found(histograms=5), of="biases"),
+            lambda found: plots.plot_ridges(found()),
+            "none of the layers has a histogram of outputs; meas",
+        ),
+        (
+            lambda found: plots.plot_ridges(found(histograms=5), of="biases"),
             "unknown histograms 'biases'; of is one of weights, outputs, activations",
         ),
     ],
 )
-def test_refused(call, message):
+def test_refused(call, message, found):
     """What cannot be drawn is refused, with what is there."""
     with pytest.raises(ValueError, match=message):
-        call()
-
-
-# Ridges
-
-
-@pytest.mark.parametrize(
-    "of", ["weights", "outputs", "activations", "weight_grads", "output_grads"]
-)
-def test_ridges(of):
-    """A row a layer, each with the shape of its histogram and its standard deviation."""
-    m = found(histograms=20)
-    ax = plots.plot_ridges(m, of=of, standardize=False)
-    names = [name for name in ("fc1", "fc2", "fc3") if of in m[name].histograms]
-    assert [t.get_text() for t in ax.get_yticklabels()] == names
-    histogram = m["fc2"].histograms[of]
-    outline = ax.patches[3]  # filled and outlined, row by row
-    np.testing.assert_allclose(outline.get_data().edges, histogram.edges)
-    heights = outline.get_data().values + 1
-    np.testing.assert_allclose(heights, 0.82 * histogram.counts / histogram.counts.max())
-    assert len(texts(ax)) == len(names)
-    assert all(text.startswith("sd ") for text in texts(ax))
-
-
-def test_ridges_of_very_different_widths():
-    """Where one axis would make needles, rows have their own units, and the axis says so."""
-    m = found("normal(1.0)", histograms=20)
-    ax = plots.plot_ridges(m)
-    assert "each row's standard deviation" in ax.get_xlabel()
-    row = m["fc3"].histograms["outputs"]
-    np.testing.assert_allclose(ax.patches[5].get_data().edges, row.edges / row.std)
-    assert "in units of its standard deviation" in plots.alt_text(ax.figure)
-    assert "standard deviation" not in plots.plot_ridges(m, standardize=False).get_xlabel()
-
-
-def test_ridges_of_one_value():
-    """Equal weights have no width: a line at their value, which stands beside it."""
-    m = found("constant(0.25)", histograms=20)
-    ax = plots.plot_ridges(m, of="weights")
-    assert texts(ax) == ["all 0.25"] * 3
-    assert [list(line.get_xdata()) for line in ax.lines] == [[0.25, 0.25]] * 3
-    assert plots.plot_ridges(m, of="weights", standardize=True).get_xlim() == (-1.04, 1.04)
-
-
-def test_ridges_of_a_shared_layer():
-    """The weights of a layer that is used twice are one row, its outputs two."""
-    layer = nn.Linear(784, 784)
-    m = measure(nn.Sequential(layer, nn.Tanh(), layer), INPUTS, histograms=9)
-    assert len(texts(plots.plot_ridges(m, of="weights"))) == 1
-    ax = plots.plot_ridges(m)
-    assert [t.get_text() for t in ax.get_yticklabels()] == ["0", "0 #2"]
-
-
-def test_ridges_log():
-    """Logarithmic heights show the tails beside the peak at 0, and the axis says so."""
-    m = found(histograms=20)
-    ax = plots.plot_ridges(m, of="activations", log=True)
-    assert "heights: log(1 + count)" in ax.get_xlabel()
-    counts = np.log1p(m["fc1"].histograms["activations"].counts)
-    heights = 0.82 * counts / counts.max()
-    np.testing.assert_allclose(ax.patches[1].get_data().values, heights)
+        call(found)
