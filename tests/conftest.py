@@ -10,15 +10,17 @@ import pytest
 import torch
 from torchvision.datasets import FashionMNIST as TorchvisionFashionMNIST
 
-from initguide.data import images as data
+from initguide import data
+from initguide.data import download, places
+from initguide.data import idx as idx_format
 
-NAMES = [file.name for file in data._FULL]
+NAMES = [file.name for file in idx_format.FULL]
 
 
 def pytest_runtest_setup(item):
     """Skip what needs the full data where the Debian package is not installed."""
     if item.get_closest_marker("full_data") and not all(
-        (data.DEBIAN_FOLDER / f"{name}.gz").is_file() for name in NAMES
+        (places.DEBIAN_FOLDER / f"{name}.gz").is_file() for name in NAMES
     ):
         pytest.skip("needs the Debian package dataset-fashion-mnist")
 
@@ -67,9 +69,9 @@ def isolated(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.delenv("INITGUIDE_DATA", raising=False)
     monkeypatch.chdir(work)
-    monkeypatch.setattr(data, "DEBIAN_FOLDER", tmp_path / "debian")
+    monkeypatch.setattr(places, "DEBIAN_FOLDER", tmp_path / "debian")
     monkeypatch.setattr(TorchvisionFashionMNIST, "mirrors", ["http://127.0.0.1:9/"])  # refused
-    monkeypatch.setattr(data, "_failed", {})
+    monkeypatch.setattr(download, "_failed", {})
     return tmp_path
 
 
@@ -88,7 +90,7 @@ def tiny(isolated, monkeypatch):  # noqa: ARG001  nothing else may be found besi
         contents[f"{part}-images-idx3-ubyte"] = idx(images)
         contents[f"{part}-labels-idx1-ubyte"] = idx((np.arange(count) % 10).astype(np.uint8))
     sums = tuple(hashlib.sha256(contents[name]).hexdigest() for name in NAMES)
-    monkeypatch.setattr(data, "_FULL", data._files(50, 20, sums))
+    monkeypatch.setattr(idx_format, "FULL", idx_format._files(50, 20, sums))
     return contents
 
 

@@ -26,10 +26,20 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 import initguide
-from initguide.data import DamagedFileError, DataWarning, DownloadError, Split, fashion_mnist
-from initguide.data import images as data
+from initguide import data
+from initguide.data import (
+    DamagedFileError,
+    DataWarning,
+    DownloadError,
+    Split,
+    download,
+    fashion_mnist,
+    idx,
+    loading,
+    places,
+)
 
-IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = (file.name for file in data._FULL)
+IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = (file.name for file in idx.FULL)
 SAMPLE = Path(data.__file__).with_name("sample")
 
 
@@ -103,7 +113,7 @@ def test_script_makes_the_sample_again(tmp_path, monkeypatch):
     spec.loader.exec_module(make)
     monkeypatch.setattr(make, "__file__", str(tmp_path / "make.py"))
     make.main()
-    for file in data._SAMPLE:
+    for file in idx.SAMPLE:
         made = gzip.decompress((tmp_path / f"{file.name}.gz").read_bytes())
         assert hashlib.sha256(made).hexdigest() == file.sha256
 
@@ -127,8 +137,8 @@ def test_full_data(full):
 def test_full_data_is_what_torchvision_reads(full, tmp_path):
     """torchvision, which reads these files on its own, finds the same test set."""
     raw(tmp_path).mkdir(parents=True)
-    for file in data._FULL:
-        packed = data.DEBIAN_FOLDER / f"{file.name}.gz"
+    for file in idx.FULL:
+        packed = places.DEBIAN_FOLDER / f"{file.name}.gz"
         (raw(tmp_path) / file.name).write_bytes(gzip.decompress(packed.read_bytes()))
     theirs = torchvision.datasets.FashionMNIST(tmp_path, train=False)
     assert torch.equal(full.test.images[:, 0], theirs.data / 255)
@@ -165,7 +175,7 @@ def test_split_is_a_seeded_partition(each, fraction, seed, balanced, draw):
     """Every image is in one part, the seed decides alone, and balance means within one."""
     labels = torch.tensor(draw.draw(st.permutations([*range(10)] * each)), dtype=torch.uint8)
     count = round(fraction * len(labels))
-    split = functools.partial(data._split, labels, fraction, seed, balanced=balanced)
+    split = functools.partial(loading._split, labels, fraction, seed, balanced=balanced)
     if not 0 < count < len(labels):
         with pytest.raises(ValueError, match="images of the"):
             split()
@@ -242,17 +252,10 @@ def test_fraction_of_wrong_type(fraction):
         fashion_mnist(source="sample", valid_fraction=fraction)
 
 
-@pytest.mark.parametrize("seed", [1.0, "1", None, True])
-def test_seed_of_wrong_type(seed):
-    """A seed that is no whole number is named, with its type."""
-    with pytest.raises(TypeError, match=rf"seed is .*type {type(seed).__name__}; use an int"):
-        fashion_mnist(source="sample", seed=seed)
-
-
-@pytest.mark.parametrize("seed", [-1, 2**63])
-def test_seed_out_of_range(seed):
-    """A seed that torch does not take is refused with the range."""
-    with pytest.raises(ValueError, match=rf"seed is {seed}; it must be from 0 to 2\*\*63 - 1"):
+@pytest.mark.parametrize("seed", [1.0, "1", None, True, -1, 2**63])
+def test_seed_that_is_none(seed):
+    """It is named, with what is allowed, in the words that all functions have."""
+    with pytest.raises(ValueError, match=rf"^seed is {seed!r}; it must be (a whole|below 2⁶³)"):
         fashion_mnist(source="sample", seed=seed)
 
 
@@ -373,7 +376,7 @@ def test_failed_download_is_not_tried_again(monkeypatch):
         tries.append(folder)
         raise DownloadError(f"no way to {mirrors[0]}")
 
-    monkeypatch.setattr(data, "_receive", fail)
+    monkeypatch.setattr(download, "_receive", fail)
     for _ in range(2):
         with pytest.warns(DataWarning, match="no way to http"):
             fashion_mnist()
@@ -564,13 +567,13 @@ def test_damaged_gzip(fill, isolated, damage, message):
 def test_broken_installation(isolated, monkeypatch):
     """Without its sample, the package says that it must be installed again."""
     monkeypatch.setattr(
-        data.resources, "as_file", lambda _: contextlib.nullcontext(isolated / "gone")
+        loading.resources, "as_file", lambda _: contextlib.nullcontext(isolated / "gone")
     )
     with pytest.raises(FileNotFoundError, match=r"no such folder.*install the package again"):
         fashion_mnist(source="sample")
     folder = isolated / "gone"
     folder.mkdir()
-    for file in data._SAMPLE:
+    for file in idx.SAMPLE:
         (folder / file.name).write_bytes(b"?")
     with pytest.raises(DamagedFileError, match=r"truncated: 1 bytes.*install the package again"):
         fashion_mnist(source="sample")
@@ -582,13 +585,13 @@ def test_broken_installation(isolated, monkeypatch):
 )
 def test_idx_round_trip(tmp_path_factory, array, suffix):
     """What is written as an IDX file is read back, plain or gzipped."""
-    file = data._IdxFile("x", array.shape, "")
+    file = idx.IdxFile("x", array.shape, "")
     content = file.header + array.tobytes()
-    file = data._IdxFile("x", array.shape, hashlib.sha256(content).hexdigest())
+    file = idx.IdxFile("x", array.shape, hashlib.sha256(content).hexdigest())
     assert file.size == len(content)
     path = tmp_path_factory.getbasetemp() / f"x{suffix}"
     path.write_bytes(gzip.compress(content) if suffix else content)
-    assert np.array_equal(data._read_idx(path, file, "").numpy(), array)
+    assert np.array_equal(idx.read_idx(path, file, "").numpy(), array)
 
 
 # One object for one state of the files ----------------------------------------------------------
@@ -620,12 +623,12 @@ def test_only_the_latest_is_kept_alive(fill, isolated):
     """Going through many seeds does not fill the memory."""
     fill(isolated / "d")
     gc.collect()
-    before = len(data._loaded)
+    before = len(loading._loaded)
     for seed in range(5):
         fashion_mnist(isolated / "d", seed=seed)
     gc.collect()
-    assert len(data._loaded) <= before + 1
-    assert fashion_mnist(isolated / "d", seed=4) is data._latest[0]
+    assert len(loading._loaded) <= before + 1
+    assert fashion_mnist(isolated / "d", seed=4) is loading._latest[0]
 
 
 # Loaders ----------------------------------------------------------------------------------------
@@ -662,9 +665,9 @@ def test_loaders_use_their_own_seed(sample):
 
 def test_loaders_refuse_a_bad_batch_size(sample):
     """A batch size below 1, or none, is refused by name."""
-    with pytest.raises(ValueError, match="batch_size is 0; it must be from 1"):
+    with pytest.raises(ValueError, match="batch_size is 0; it must be a whole number, at least 1"):
         sample.loaders(0)
-    with pytest.raises(TypeError, match=r"batch_size is 10\.0, of type float"):
+    with pytest.raises(ValueError, match=r"batch_size is 10\.0; it must be a whole number"):
         sample.loaders(10.0)
 
 
@@ -790,7 +793,7 @@ def test_next_mirror(serve, tiny):
 )
 def test_failing_server(serve, tiny, isolated, monkeypatch, *, behaviour, reason):
     """A server that fails, dies or hangs leaves nothing behind, and the wait is bounded."""
-    monkeypatch.setattr(data, "STALL_SECONDS", 0.3)
+    monkeypatch.setattr(download, "STALL_SECONDS", 0.3)
     start = time.monotonic()
     with serve(tiny, tiny, behaviour=behaviour):
         with pytest.raises(
@@ -807,8 +810,8 @@ def test_failing_server(serve, tiny, isolated, monkeypatch, *, behaviour, reason
 def test_name_lookup_that_hangs(isolated, monkeypatch):
     """The wait is bounded also where a socket's time-out does not apply."""
     released = threading.Event()
-    monkeypatch.setattr(data, "STALL_SECONDS", 0.2)
-    monkeypatch.setattr(data.urllib.request, "urlopen", lambda *_, **__: released.wait(30))
+    monkeypatch.setattr(download, "STALL_SECONDS", 0.2)
+    monkeypatch.setattr(download.urllib.request, "urlopen", lambda *_, **__: released.wait(30))
     with pytest.raises(DownloadError, match=r"nothing arrived from .* for 0\.2 seconds"):
         fashion_mnist("new", source="download")
     released.set()
@@ -829,7 +832,7 @@ def test_wrong_content(serve, tiny, isolated):
 
 def test_slow_is_not_stalled(serve, tiny, monkeypatch):
     """A download that takes longer than the limit goes on for as long as something arrives."""
-    monkeypatch.setattr(data, "STALL_SECONDS", 0.4)
+    monkeypatch.setattr(download, "STALL_SECONDS", 0.4)
     start = time.monotonic()
     with serve(tiny, behaviour="slow"):
         fashion_mnist(source="download")
@@ -874,8 +877,8 @@ def test_two_processes_at_once(serve, tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("PYTHONPATH", str(Path(initguide.__file__).parents[1]))
     contents = {
-        file.name: gzip.decompress((data.DEBIAN_FOLDER / f"{file.name}.gz").read_bytes())
-        for file in data._FULL
+        file.name: gzip.decompress((places.DEBIAN_FOLDER / f"{file.name}.gz").read_bytes())
+        for file in idx.FULL
     }
     with serve(contents) as mirrors:
         command = [sys.executable, "-c", textwrap.dedent(TWO), *mirrors]
@@ -910,9 +913,9 @@ def test_subset_keeps_the_first_images(sample):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"train": 0}, ValueError, "train is 0; it must be from 1"),
+        ({"train": 0}, ValueError, "train is 0; it must be a whole number, at least 1"),
         ({"valid": 1001}, ValueError, "valid is 1,001, but there are only 1,000"),
-        ({"test": 1.5}, TypeError, "test is 1.5"),
+        ({"test": 1.5}, ValueError, "test is 1.5; it must be a whole number, at least 1"),
     ],
 )
 def test_subset_refuses(sample, options, error, message):

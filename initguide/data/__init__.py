@@ -1,15 +1,9 @@
 """Fashion-MNIST: find it, check it, download it, split it; and the embedded sample."""
 
-from initguide.data.images import (
-    CLASSES,
-    SOURCES,
-    DamagedFileError,
-    DataWarning,
-    DownloadError,
-    FashionMNIST,
-    Split,
-    fashion_mnist,
-)
+from initguide.data.loading import fashion_mnist
+from initguide.data.places import SOURCES
+from initguide.data.problems import DamagedFileError, DataWarning, DownloadError
+from initguide.data.tensors import CLASSES, FashionMNIST, Split
 
 __all__ = [
     "CLASSES",

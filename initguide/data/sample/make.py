@@ -1,6 +1,6 @@
 """Make the embedded sample of Fashion-MNIST again, from the Debian package dataset-fashion-mnist.
 
-Run it as ``python initguide/sample/make.py``. It writes four gzipped IDX files beside itself, with
+Run it as ``python initguide/data/sample/make.py``. It writes four gzipped IDX files beside it, with
 the names that the full data has: 5,000 of the 60,000 training images, which `fashion_mnist` divides
 into training and validation, and 1,000 of the 10,000 test images. Each class has the same share.
 
