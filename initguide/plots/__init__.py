@@ -3,12 +3,14 @@
 Each ``plot_*`` function takes the data first and the rest by keyword, draws on ``ax`` (or on a new
 figure in the house style if ``ax`` is ``None``), stores an alt text that says with numbers what is
 to be seen, and returns the Axes. Nothing global is changed: for drawings of your own in the same
-style, use `subplots`, or ``with plt.rc_context(plots.STYLE)``.
+style, use `subplots`, or ``with plt.rc_context(plots.STYLE)``; `draw_band` and `ticks_at` do in
+them what several pages need.
 
 A scheme has one colour on every page (`color_of`). Within a figure, curves also differ in line
 style and marker, so that nothing is told by colour alone.
 """
 
+from initguide.plots.bands import draw_band
 from initguide.plots.checkup import plot_checkup
 from initguide.plots.curves import plot_losses
 from initguide.plots.dots import plot_accuracy, plot_differences
@@ -18,6 +20,7 @@ from initguide.plots.layers import plot_layers
 from initguide.plots.maps import plot_map
 from initguide.plots.predictions import plot_prediction
 from initguide.plots.ridges import plot_ridges
+from initguide.plots.scales import ticks_at
 from initguide.plots.style import PALETTE, STYLE, color_of, subplots
 from initguide.plots.words import alt_text, describe
 
@@ -27,6 +30,7 @@ __all__ = [
     "alt_text",
     "color_of",
     "describe",
+    "draw_band",
     "hist_dist",
     "plot_accuracy",
     "plot_checkup",
@@ -40,4 +44,5 @@ __all__ = [
     "plot_prediction",
     "plot_ridges",
     "subplots",
+    "ticks_at",
 ]

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
+from initguide.plots.bands import draw_band
 from initguide.plots.curves import legend_below
 from initguide.plots.layers import name_layers
 from initguide.plots.scales import is_logarithmic, make_logarithmic
@@ -179,19 +180,9 @@ def _draw_measured(
         # Translucent, so that dots on top of each other show as darker ones.
         ax.plot(*dots, look.marker, color=look.color, alpha=0.6, markersize=5, label=label)
         return
-    if len(draws) > 1:
-        band = draws.min(axis=0), draws.max(axis=0)
-        ax.fill_between(x, *band, color=look.color, alpha=0.2, linewidth=0)
     # Solid for every label: dashes mean "predicted" in this figure, so markers tell labels apart.
-    ax.plot(
-        x,
-        draws.mean(axis=0),
-        color=look.color,
-        marker=look.marker,
-        markersize=5,
-        markevery=len(x) // _MOST_DOTS,
-        label=label,
-    )
+    marks = {"marker": look.marker, "markersize": 5, "markevery": len(x) // _MOST_DOTS}
+    draw_band(draws, at=x, color=look.color, label=label, ax=ax, **marks)
 
 
 def _explain(ax: Axes, rows: Sequence[NDArray[np.float64]]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis, YAxis
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
@@ -32,6 +32,40 @@ def log_ticks(axis: Axis, low: float, high: float) -> None:
     )
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(_tick))  # by name, so that figures can be pickled
+
+
+def ticks_at(
+    axis: XAxis | YAxis, values: Sequence[float], labels: Sequence[str] | None = None
+) -> None:
+    """Make an axis logarithmic, with ticks at the values that were tried and nowhere else.
+
+    Parameters
+    ----------
+    axis
+        ``ax.xaxis`` or ``ax.yaxis``.
+    values
+        Where the ticks are, above 0.
+    labels
+        What is written at each; the values if ``None``.
+
+    Raises
+    ------
+    ValueError
+        If a value is not above 0.
+
+    Examples
+    --------
+    >>> from initguide.plots import subplots
+    >>> figure, ax = subplots()
+    >>> ticks_at(ax.xaxis, [64, 256, 1024])
+    >>> [label.get_text() for label in ax.get_xticklabels()]
+    ['64', '256', '1,024']
+    """
+    if not all(value > 0 for value in values):
+        raise ValueError(f"values is {list(values)}; a logarithmic axis has ticks above 0 only")
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_ticks(list(values), list(labels) if labels else [_tick(value) for value in values])
+    axis.set_ticks([], minor=True)
 
 
 def _tick(value: float, _place: int | None = None) -> str:
