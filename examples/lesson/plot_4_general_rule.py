@@ -104,101 +104,60 @@ print(result.difference("General rule", "Uniform [-0.5, 0.5)"))
 # by 1/3, whatever n is. In between, ReLU sets the negative half of the sums to 0, which halves the
 # mean square. We can predict every layer before training, and then measure:
 
-
-@torch.inference_mode()
-def mean_squares(net, images):
-    """Mean square of the sums of each layer, dropout off."""
-    net.eval()
-    z1 = net.fc1(images.flatten(start_dim=1))
-    z2 = net.fc2(z1.relu())
-    z3 = net.fc3(z2.relu())
-    return [z.square().mean().item() for z in (z1, z2, z3)]
-
-
 images = data.train.images[:5000]
 schemes = {
     "Uniform [-0.5, 0.5)": (init.uniform(-0.5, 0.5), lambda _: 1 / 12),
     "General rule": (init.general_rule(), lambda n: 1 / (3 * n)),
 }
+layers = {"fc1": 784, "fc2": 256, "fc3": 128}  # and their fan-in
 measured, predicted = {}, {}
 for name, (scheme, variance) in schemes.items():
-    nets = [
-        initguide.initialize(initguide.Net(), scheme, seed=seed)
-        for seed in range(10)
-    ]
-    measured[name] = torch.tensor([mean_squares(net, images) for net in nets])
-    expected, mean_square = [], images.square().mean().item()
-    for fan_in in (784, 256, 128):
-        expected.append(fan_in * variance(fan_in) * mean_square)
-        mean_square = expected[-1] / 2  # what ReLU lets through
-    predicted[name] = expected
-    print(name)
-    for layer, p, m in zip(
-        ("fc1", "fc2", "fc3"), expected, measured[name].T, strict=True
-    ):
-        print(
-            f"  {layer}: predicted {p:10.5f}, measured {m.mean():10.5f} ± {m.std():.5f}"
-        )
+    predicted[name], mean_square = [], images.square().mean().item()
+    for fan_in in layers.values():
+        predicted[name].append(fan_in * variance(fan_in) * mean_square)
+        mean_square = predicted[name][-1] / 2  # what ReLU lets through
+    measured[name] = []
+    for seed in range(10):
+        net = initguide.initialize(initguide.Net(), scheme, seed=seed).eval()
+        found = initguide.measure(net, images)
+        measured[name].append([found[fc].output_second_moment for fc in layers])
 
-# %%
-
-fig, ax = plots.subplots(height=3.6)
-for name in schemes:
-    color = plots.color_of(str(schemes[name][0]))
-    for sample in measured[name]:
-        ax.plot(range(3), sample, "o", color=color, alpha=0.35, markersize=4)
-    ax.plot(range(3), predicted[name], color=color, label=f"{name}: predicted")
-ax.plot([], [], "o", color="0.5", alpha=0.5, label="measured, one dot a seed")
-ax.set_yscale("log")
-ax.set_xticks(range(3), ["fc1", "fc2", "fc3"])
-ax.set(
-    title="Mean square of the sums, before training (logarithmic)",
-    xlabel="layer",
+plots.plot_prediction(
+    measured,
+    predicted,
+    at=list(layers),
+    schemes={name: str(scheme) for name, (scheme, _) in schemes.items()},
+    title="Mean square of the sums, before training",
     ylabel="mean square of the pre-activations",
 )
-ax.legend()
-plots.describe(
-    ax,
-    "Mean square of the pre-activations of the three layers before training. For the interval "
-    f"[-0.5, 0.5) it grows from {predicted['Uniform [-0.5, 0.5)'][0]:.0f} to "
-    f"{predicted['Uniform [-0.5, 0.5)'][2]:.0f}; for the general rule it shrinks from "
-    f"{predicted['General rule'][0]:.3f} to {predicted['General rule'][2]:.4f}. The dots of ten "
-    "seeds lie around the predicted lines.",
+
+# %%
+# The dashed lines are predicted from the formula, the dots are measured, one for each of ten draws
+# of the weights. The formula holds for the average over draws. A single network may be off by half
+# in the last layer, where only ten sums are averaged. (Both schemes' dots are scattered alike
+# because they are the same draws, differently scaled.) With numbers:
+
+rows = []
+for name, sums in measured.items():
+    draws = torch.tensor(sums)
+    for i, layer in enumerate(layers):
+        expected, found = predicted[name][i], draws[:, i]
+        rows.append(
+            (name, layer, expected, found.mean().item(), found.std().item())
+        )
+columns = ["scheme", "layer", "predicted", "measured", "sd of the draws"]
+initguide.Table(
+    dict(zip(columns, zip(*rows, strict=True), strict=True)),
+    caption="Mean square of the sums of each layer",
+    note="Measured: mean of ten draws of the weights, dropout off.",
 )
 
 # %%
-# The lines are predicted from the formula, the dots are measured, one for each of ten draws of the
-# weights (± above is the standard deviation over draws). The formula holds for the average over
-# draws. A single network may be off by half in the last layer, where only ten sums are averaged.
-# (Both schemes' dots are scattered alike because they are the same draws, differently scaled.)
-#
 # Two things are worth seeing. With [-0.5, 0.5), the mean square grows at every layer, to hundreds.
-# With the general rule it **shrinks**, by a factor of six a layer: 1/3 from the weights, 1/2 from
+# With the general rule it **shrinks**, by a factor of six per layer: 1/3 from the weights, 1/2 from
 # ReLU. Over three layers that is little. Over thirty it would be 6³⁰, a number with 24 digits, and
 # that is what Xavier's and He's schemes are for; they choose the variance so that the factor is
 # close to 1.
-#
-# Here is the same seen as distributions:
-
-sums, rows = {}, {}
-for name, (scheme, _) in schemes.items():
-    net = initguide.initialize(initguide.Net(), scheme, seed=0).eval()
-    with torch.inference_mode():
-        z1 = net.fc1(images[:200].flatten(start_dim=1))
-        z2 = net.fc2(z1.relu())
-    for layer, z in (("fc1", z1), ("fc2", z2)):
-        sums[f"{name}, {layer}"], rows[f"{name}, {layer}"] = z, str(scheme)
-
-plots.plot_histograms(
-    sums,
-    schemes=rows,
-    bins=80,
-    title="Pre-activations of two layers, before training",
-)
-
-# %%
-# On one common axis, the sums under the general rule are a needle at zero next to those of the
-# wider weights.
 #
 # .. admonition:: Try it
 #
