@@ -21,9 +21,8 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 import initguide
-from initguide import plots
+from initguide import cli, plots
 from initguide.checkup import CODES, Checkup, check_init
-from initguide.cli import commands as cli
 
 mpl.use("Agg")
 

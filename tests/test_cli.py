@@ -12,7 +12,10 @@ import pytest
 import torch
 
 import initguide
-from initguide.cli import commands as cli
+from initguide import cli
+from initguide.cli import options as options_room
+from initguide.cli import running
+from initguide.cli.commands import sweep as sweep_command
 from initguide.experiments import (
     Comparison,
     Sweep,
@@ -154,7 +157,7 @@ def test_compare_is_the_function(sample, capsys):
 
 def test_defaults():
     """Without options: five seeds, two epochs, batches of 100, Adam at 0.001, any source."""
-    options = cli._parser().parse_args(["compare", "--scheme", "zeros"])
+    options = running._parser().parse_args(["compare", "--scheme", "zeros"])
     assert (options.seeds, options.epochs, options.batch_size) == (5, 2, 100)
     assert (options.learning_rate, options.optimizer, options.source) == (1e-3, "adam", "auto")
     assert (options.save, options.plot, options.data) == (None, None, None)
@@ -317,7 +320,7 @@ def test_sweep_shows_its_progress(capsys, monkeypatch):
 )
 def test_values_of_a_grid(text, expected):
     """Numbers are numbers, words are words, ranges end where they say."""
-    assert cli._axis(text) == ("a", expected)
+    assert sweep_command._axis(text) == ("a", expected)
 
 
 def test_sweep_has_help(capsys):
@@ -567,7 +570,7 @@ def test_a_folder_without_permission(option, tmp_path, capsys):
 
 def test_a_file_without_permission(tmp_path, monkeypatch, capsys):
     """The same, as seen from somebody who is not root."""
-    monkeypatch.setattr(cli.os, "access", lambda path, mode: mode != os.W_OK)  # noqa: ARG005
+    monkeypatch.setattr(options_room.os, "access", lambda path, mode: mode != os.W_OK)  # noqa: ARG005
     assert _compare("--scheme", "zeros", "--save", str(tmp_path / "out.json")) == 2
     assert "cannot be written; choose another folder" in capsys.readouterr().err
 
@@ -622,3 +625,16 @@ def test_saved_file_is_json(tmp_path, capsys):
     document = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert document["runs"][0]["label"] == "zeros"
     assert len(document["runs"][0]["train_losses"]) == 40
+
+
+def test_a_command_is_a_file(monkeypatch, tmp_path, capsys):
+    """What lies in the folder of commands is a command; nothing else names it."""
+    (tmp_path / "greet.py").write_text(
+        "def add_to(commands):\n"
+        "    parser = commands.add_parser('greet', help='say hello')\n"
+        "    parser.set_defaults(command=lambda options: print('hello'))\n"
+    )
+    folder = running.folder
+    monkeypatch.setattr(folder, "__path__", [*folder.__path__, str(tmp_path)])
+    assert cli.main(["greet"]) == 0
+    assert capsys.readouterr().out == "hello\n"

@@ -1,5 +1,5 @@
-"""The command line, `initguide`: one file a command, and the only rooms that print or exit."""
+"""The command line, ``initguide``: one file a command, and the only rooms that print or exit."""
 
-from initguide.cli.commands import main
+from initguide.cli.running import main
 
 __all__ = ["main"]

@@ -1,7 +1,7 @@
-"""`python -m initguide.cli` is the command line, too."""
+"""``python -m initguide.cli`` is the command line, too."""
 
 import sys
 
-from initguide.cli.commands import main
+from initguide.cli.running import main
 
 sys.exit(main())

@@ -1,0 +1,40 @@
+"""Things of the user's own that the command line names as MODULE:NAME."""
+
+import contextlib
+import pkgutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def one_line(what: str) -> Iterator[None]:
+    """Tell whatever goes wrong in code that is not ours in one line."""
+    try:
+        yield
+    except Exception as error:
+        first, *_ = str(error).split("\n", maxsplit=1)
+        kind = "" if isinstance(error, ValueError | TypeError) else f"{type(error).__name__}: "
+        raise ValueError(f"{what}: {kind}{first or 'no reason was given'}") from error
+
+
+def named(text: str, what: str) -> Any:
+    """Import the one module that a text names, and return what it has of that name."""
+    module, colon, name = text.partition(":")
+    if not (colon and module and name):
+        raise ValueError(f"say where {what} is as MODULE:NAME, as in torchvision.models:resnet18")
+    if module.endswith(".py") or "/" in module:
+        stem = Path(module).stem
+        raise ValueError(
+            f"{module} is a file, and a module's name is wanted: in its folder, say {stem}:{name}"
+        )
+    here = str(Path.cwd())
+    added = here not in sys.path
+    if added:
+        sys.path.insert(0, here)  # as `python -m` does: people's own modules lie here
+    try:
+        return pkgutil.resolve_name(text)
+    finally:
+        if added:
+            sys.path.remove(here)
