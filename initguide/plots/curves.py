@@ -97,6 +97,8 @@ def plot_losses(
         if len(runs) > 1:
             low, high = (np.insert(f(losses, axis=0), gaps, np.nan) for f in (np.nanmin, np.nanmax))
             ax.fill_between(batches, low, high, color=look.color, alpha=0.18, linewidth=0)
+        # Seven markers a curve, each scheme's shifted against the others': curves that coincide
+        # would hide all markers but the last's.
         step = max(1, len(mean) // 7)
         ax.plot(
             batches,
@@ -143,6 +145,7 @@ def legend_label(label: str, remark: str) -> str:
 
 
 def _mark_end(ax: Axes, losses: NDArray[np.float64], color: str) -> None:
+    # Without a finite loss there is no height to mark: at batch 1, at the top of the panel.
     where = {"transform": ax.get_xaxis_transform()} if not len(losses) else {}
     x, y = (len(losses), losses[-1]) if len(losses) else (1, 1)
     ax.plot(
@@ -161,6 +164,9 @@ def _mark_end(ax: Axes, losses: NDArray[np.float64], color: str) -> None:
 
 def legend_below(ax: Axes, note: str | None = None) -> None:
     """Put the legend under the x label, in as many columns as fit."""
+    # Columns have to be chosen before the layout is known, so the width of a label is estimated:
+    # 0.75 inches for its handle, 0.075 a letter. Placed in inches below the axis, not in parts of
+    # the panel: ticks and x label take the same room in a small panel as in a large one.
     figure = ax.figure
     longest = max(map(len, ax.get_legend_handles_labels()[1]))
     inches = 1.12 * ax.bbox.width / figure.dpi  # the layout is still to come, and will widen it

@@ -1,7 +1,7 @@
 """Distributions: `plot_histogram`, `plot_histograms` and the lesson's `hist_dist`."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +15,8 @@ from initguide.plots.style import INK, STYLE, axes_for, color_of, looks_of
 from initguide.plots.words import capital, counted, fitting, number_text, say_after, text_so_far
 
 Values = Tensor | ArrayLike
+
+ROW_HEIGHT = 0.82  # of the room from row to row: the highest bin does not touch the row above
 
 
 def _numbers(values: Values, name: str) -> NDArray[np.float64]:
@@ -197,22 +199,11 @@ def plot_histograms(
     for i, (name, numbers) in enumerate(rows.items()):
         counts, edges = np.histogram(numbers, bins=bins, range=value_range)
         heights = np.log1p(counts) if log else counts.astype(np.float64)
-        heights = 0.82 * heights / max(1.0, heights.max()) - i
-        color = looks[name].color
-        ax.stairs(heights, edges, baseline=-i, fill=True, color=color, alpha=0.45, linewidth=0)
-        ax.stairs(heights, edges, baseline=None, color=color, linewidth=1.1)
-        ax.text(
-            1.01,
-            -i + 0.05,
-            f"sd {number_text(numbers.std())}",
-            transform=ax.get_yaxis_transform(),
-            color=INK,
-            fontsize=STYLE["ytick.labelsize"],
-        )
+        # Below 1 there are rows that all values missed: value_range does not reach them.
+        draw_row(ax, i, heights / max(1.0, heights.max()), edges, looks[name].color)
+        text_beside(ax, i, f"sd {number_text(numbers.std())}")
     ax.set_xlim(edges[0], edges[-1])
-    ax.set_ylim(-len(rows) + 0.92, 1.0)
-    ax.set_yticks([-i for i in range(len(rows))], list(rows), va="bottom")
-    ax.tick_params(axis="y", length=0)
+    name_rows(ax, list(rows))
     scaled = "heights: log(1 + count)" if log else "heights: counts"
     ax.set(xlabel=f"{xlabel}\n{scaled}, each row scaled to its highest bin")
     if title is not None:
@@ -234,6 +225,34 @@ def plot_histograms(
         after=before,
     )
     return ax
+
+
+def draw_row(
+    ax: Axes, i: int, heights: NDArray[np.float64], edges: NDArray[np.float64], color: str
+) -> None:
+    """Draw one histogram, of heights up to 1, as the row at -i."""
+    heights = ROW_HEIGHT * heights - i
+    ax.stairs(heights, edges, baseline=-i, fill=True, color=color, alpha=0.45, linewidth=0)
+    ax.stairs(heights, edges, baseline=None, color=color, linewidth=1.1)
+
+
+def text_beside(ax: Axes, i: int, text: str) -> None:
+    """Write a number of the row at -i into the right margin, where no histogram lies under it."""
+    ax.text(
+        1.01,
+        -i + 0.05,
+        text,
+        transform=ax.get_yaxis_transform(),  # x in parts of the panel, y in rows
+        color=INK,
+        fontsize=STYLE["ytick.labelsize"],
+    )
+
+
+def name_rows(ax: Axes, names: Sequence[str]) -> None:
+    """Name rows at their base lines; the y axis has no other meaning, so it has no tick marks."""
+    ax.set_ylim(-len(names) + 0.92, 1.0)
+    ax.set_yticks([-i for i in range(len(names))], names, va="bottom")
+    ax.tick_params(axis="y", length=0)
 
 
 def hist_dist(

@@ -154,18 +154,7 @@ def plot_map(
         rasterized=True,
     )
     marked = [cell for cell, here in cells.items() if any(run.diverged for run in here)]
-    rows, columns = np.array(marked, dtype=int).reshape(-1, 2).T
-    points = 72 * min(ax.bbox.height / shape[0], ax.bbox.width / shape[1]) / ax.figure.dpi
-    ax.plot(
-        across.places[columns],
-        up.places[rows],
-        linestyle="none",
-        marker="x",
-        color=MUTED,
-        markersize=float(np.clip(0.35 * points, 2, 8)),
-        markeredgewidth=1.0,
-        label="diverged" if marked else None,
-    )
+    _mark_diverged(ax, marked, across, up)
     _name_sides(ax, across, up)
     seeds = len(result.settings["seeds"])
     note = f"mean of {seeds} seeds" if seeds > 1 else "one seed"
@@ -174,6 +163,8 @@ def plot_map(
     ax.set_title(f"{capital(about.title)}\n{note}")
     unit = "%" if about.is_fraction else "nats"
     if colorbar:
+        # Inside the panel's own box: a bar that takes room from the figure would make this panel
+        # smaller than those beside it.
         bar = ax.figure.colorbar(mesh, cax=ax.inset_axes((1.03, 0, 0.04, 1)))
         bar.set_label(f"{about.title} ({unit})", color=INK, fontsize=STYLE["axes.labelsize"])
         bar.ax.tick_params(labelsize=STYLE["ytick.labelsize"], color=MUTED, labelcolor=INK)
@@ -199,6 +190,23 @@ def _norm(
     if not is_fraction and low > 0 and high > LOG_RATIO * low:
         return LogNorm(low, high)
     return Normalize(low, high)
+
+
+def _mark_diverged(ax: Axes, cells: Sequence[tuple[int, ...]], across: _Side, up: _Side) -> None:
+    rows, columns = np.array(cells, dtype=int).reshape(-1, 2).T
+    # A third of a cell, so that its colour is seen around the ×, and neighbours do not touch.
+    shape = len(up.values), len(across.values)
+    points = 72 * min(ax.bbox.height / shape[0], ax.bbox.width / shape[1]) / ax.figure.dpi
+    ax.plot(
+        across.places[columns],
+        up.places[rows],
+        linestyle="none",
+        marker="x",
+        color=MUTED,
+        markersize=float(np.clip(0.35 * points, 2, 8)),
+        markeredgewidth=1.0,
+        label="diverged" if cells else None,
+    )
 
 
 def _name_sides(ax: Axes, across: _Side, up: _Side) -> None:

@@ -6,11 +6,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from initguide.plots.histograms import ROW_HEIGHT, draw_row, name_rows, text_beside
 from initguide.plots.layers import chosen
 from initguide.plots.scales import LOG_RATIO
-from initguide.plots.style import BLUE, GREEN, INK, MAGENTA, ORANGE, STYLE, VIOLET, axes_for
+from initguide.plots.style import BLUE, GREEN, MAGENTA, ORANGE, VIOLET, axes_for
 from initguide.plots.words import capital, counted, fitting, number_text, say_after, text_so_far
-from initguide.propagation import Measurement
+from initguide.propagation import Histogram, Measurement
 
 _HISTOGRAMS = {
     "weights": ("weights", GREEN),
@@ -83,36 +84,19 @@ def plot_ridges(
     if standardize is None:
         standardize = bool(spreads) and max(spreads) / min(spreads) > LOG_RATIO
     words, color = _HISTOGRAMS[of]
+    # A row gets 0.62 inches while there are few, and never less than its label is high (0.26).
     ax = axes_for(ax, height=1.5 + max(0.26, min(0.62, 9.0 / len(rows))) * len(rows))
     before = text_so_far(ax)
     ends: list[float] = []
     for i, row in enumerate(rows):
-        scale = row.std if standardize else 1.0
-        if row.std > 0:
-            heights = np.log1p(row.counts) if log else row.counts.astype(np.float64)
-            heights = 0.82 * heights / heights.max() - i
-            edges = row.edges / scale
-            ax.stairs(heights, edges, baseline=-i, fill=True, color=color, alpha=0.45, linewidth=0)
-            ax.stairs(heights, edges, baseline=None, color=color, linewidth=1.1)
-            ends += [edges[0], edges[-1]]
-        elif not standardize or row.mean == 0:  # one value has no width, and perhaps no unit
-            ax.plot([row.mean] * 2, [-i, 0.82 - i], color=color, linewidth=2)
-            ends.append(row.mean)
-        ax.text(
-            1.01,
-            -i + 0.05,
-            f"sd {number_text(row.std)}" if row.std > 0 else f"all {number_text(row.mean)}",
-            transform=ax.get_yaxis_transform(),
-            color=INK,
-            fontsize=STYLE["ytick.labelsize"],
-        )
+        ends += _draw_row(ax, i, row, color, standardize=standardize, log=log)
+        spread = f"sd {number_text(row.std)}" if row.std > 0 else f"all {number_text(row.mean)}"
+        text_beside(ax, i, spread)
     low, high = (min(ends), max(ends)) if ends else (-1.0, 1.0)
     margin = 0.02 * (high - low) or 0.5
     ax.set_xlim(low - margin, high + margin)
     ax.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
-    ax.set_ylim(-len(rows) + 0.92, 1.0)
-    ax.set_yticks([-i for i in range(len(rows))], names, va="bottom")
-    ax.tick_params(axis="y", length=0)
+    name_rows(ax, names)
     scaled = "heights: log(1 + count)" if log else "heights: counts"
     unit = " / each row's standard deviation" if standardize else ""
     text = title if title is not None else f"{capital(words)}, layer by layer"
@@ -131,3 +115,18 @@ def plot_ridges(
         after=before,
     )
     return ax
+
+
+def _draw_row(
+    ax: Axes, i: int, row: Histogram, color: str, *, standardize: bool, log: bool
+) -> list[float]:
+    """Draw one histogram as the row at -i, and return where it begins and ends on x."""
+    if row.std > 0:
+        edges = row.edges / (row.std if standardize else 1.0)
+        heights = np.log1p(row.counts) if log else row.counts.astype(np.float64)
+        draw_row(ax, i, heights / heights.max(), edges, color)
+        return [float(edges[0]), float(edges[-1])]
+    if not standardize or row.mean == 0:  # one value has no width, and perhaps no unit
+        ax.plot([row.mean] * 2, [-i, ROW_HEIGHT - i], color=color, linewidth=2)
+        return [row.mean]
+    return []
