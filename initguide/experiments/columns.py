@@ -1,31 +1,81 @@
-"""Columns of a table of results."""
+"""Columns of a table of results: a new one is a function here under ``@column``."""
 
+import functools
 import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-_COLUMNS = ("scheme", "accuracy, %", "±", "sd", "training loss", "validation loss", "remark")
+from initguide.experiments.metrics import numbers_of
+from initguide.experiments.statistics import mean_interval
+from initguide.training import Run
+
+OfRuns = TypeVar("OfRuns", bound=Callable[[Sequence[Run]], float | None])
 
 
-def deviation(values: NDArray[np.float64]) -> float | None:
-    """Standard deviation of what is finite, where that are two numbers or more."""
-    finite = values[np.isfinite(values)]
-    return float(finite.std(ddof=1)) if len(finite) > 1 else None
+class Column(NamedTuple):
+    """How the runs of one row become a number, and how that is written.
+
+    Attributes
+    ----------
+    of
+        The runs of a row, a seed each -> the number; ``None`` or NaN where there is none.
+    write
+        The number -> the text of the cell.
+    """
+
+    of: Callable[[Sequence[Run]], float | None]
+    write: Callable[[float], str]
+
+
+COLUMNS: dict[str, Column] = {}
+"""Heading -> column, in the order of the table."""
+
+
+def column(heading: str, write: Callable[[float], str]) -> Callable[[OfRuns], OfRuns]:
+    """Register a function of the runs of a row as a column of every table of results."""
+
+    def register(of: OfRuns) -> OfRuns:
+        COLUMNS[heading] = Column(of, write)
+        return of
+
+    return register
 
 
 def percent_text(fraction: float, *, sign: str = "") -> str:
-    """A fraction in percent; a dash where there is none."""
+    """A fraction in percent; a dash where it is not finite."""
     return f"{sign}{100 * fraction:.2f}" if math.isfinite(fraction) else "–"
 
 
 def loss_text(loss: float) -> str:
-    """A loss; a dash where there is none."""
+    """A loss; a dash where it is not finite."""
     return f"{loss:.3f}" if math.isfinite(loss) else "–"
 
 
-def in_ranges(numbers: list[int]) -> str:
-    """Seeds in words, the usual 0, 1, 2, … by their ends."""
-    if len(numbers) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
-        return f"{numbers[0]} to {numbers[-1]}"
-    return ", ".join(map(str, numbers))
+@column("accuracy, %", percent_text)
+def _accuracy(runs: Sequence[Run]) -> float:
+    return mean_interval(numbers_of(runs, "valid_accuracy"))[0]
+
+
+@column("±", functools.partial(percent_text, sign="± "))
+def _half_interval(runs: Sequence[Run]) -> float | None:
+    interval = mean_interval(numbers_of(runs, "valid_accuracy"))[1]
+    return (interval[1] - interval[0]) / 2 if interval else None
+
+
+@column("sd", percent_text)
+def _deviation(runs: Sequence[Run]) -> float | None:
+    accuracies = numbers_of(runs, "valid_accuracy")
+    finite = accuracies[np.isfinite(accuracies)]
+    return float(finite.std(ddof=1)) if len(finite) > 1 else None
+
+
+@column("training loss", loss_text)
+def _train_loss(runs: Sequence[Run]) -> float:
+    return mean_interval(numbers_of(runs, "train_loss"))[0]
+
+
+@column("validation loss", loss_text)
+def _valid_loss(runs: Sequence[Run]) -> float:
+    return mean_interval(numbers_of(runs, "valid_loss"))[0]

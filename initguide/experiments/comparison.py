@@ -2,28 +2,17 @@
 
 import dataclasses
 import functools
-import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from initguide.experiments.columns import _COLUMNS, in_ranges, loss_text, percent_text
-from initguide.experiments.files import (
-    VERSION,
-    damage_named,
-    read_document,
-    read_store,
-    run_from_json,
-    to_json,
-    torch_version,
-    write_document,
-)
+from initguide.experiments.files import run_from_json
 from initguide.experiments.jobs import (
     ExecutorLike,
     Job,
@@ -34,7 +23,7 @@ from initguide.experiments.jobs import (
     run_of,
     written,
 )
-from initguide.experiments.metrics import METRICS, check_metric
+from initguide.experiments.results import Results
 from initguide.experiments.resuming import Merge, extended, found_in_store, same_or_new
 from initguide.experiments.settings import (
     check_data,
@@ -43,10 +32,9 @@ from initguide.experiments.settings import (
     named_schemes,
     seed_list,
 )
-from initguide.experiments.statistics import Difference, Row, mean_interval
-from initguide.experiments.store import StoreError, is_store
+from initguide.experiments.statistics import Row
+from initguide.experiments.store import StoreError
 from initguide.models import Net
-from initguide.tables import Table
 from initguide.training import (
     Dataset,
     OptimizerFactory,
@@ -58,7 +46,7 @@ from initguide.training import (
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Comparison:
+class Comparison(Results):
     """Schemes trained over the same seeds: what `compare_init_weights` returns.
 
     Printed, it is a table; a notebook shows the same table in HTML.
@@ -83,10 +71,19 @@ class Comparison:
     data_source: str
     remark: str = ""
 
+    kind = "comparison"
+    point_noun = "scheme"
+    best_may_diverge = True
+
     @property
-    def labels(self) -> tuple[str, ...]:
-        """The schemes' labels, in the order given."""
-        return tuple(self.schemes)
+    def points(self) -> dict[str, dict[str, Any]]:
+        """Each label -> the one setting that was varied: a comparison is a grid of schemes."""
+        return {label: {"scheme": label} for label in self.schemes}
+
+    @property
+    def described(self) -> Mapping[str, str]:
+        """Each label -> its scheme."""
+        return self.schemes
 
     def of(self, label: str) -> tuple[Run, ...]:
         """All runs of one scheme, by seed.
@@ -96,12 +93,7 @@ class Comparison:
         ValueError
             If there is no such label; the message lists those that there are.
         """
-        if label not in self.schemes:
-            raise ValueError(
-                f"there is no scheme labelled {label!r} in this comparison; "
-                f"the labels are {', '.join(map(repr, self.labels))}"
-            )
-        return tuple(run for run in self.runs if run.label == label)
+        return self.runs_at(label)
 
     def values(self, label: str, metric: str = "valid_accuracy") -> NDArray[np.float64]:
         """One number a seed, NaN where the run diverged.
@@ -113,8 +105,7 @@ class Comparison:
         metric
             A name from `METRICS`. Accuracies are fractions in [0, 1].
         """
-        check_metric(metric)
-        return np.array([getattr(run, metric) for run in self.of(label)], dtype=np.float64)
+        return self.values_at(label, metric)
 
     def rows(self, metric: str = "valid_accuracy", *, confidence: float = 0.95) -> list[Row]:
         """Mean and interval of each scheme, in the order given.
@@ -126,47 +117,7 @@ class Comparison:
         confidence
             How often such intervals hold the true mean, in (0, 1).
         """
-        return [
-            Row(label, *mean_interval(self.values(label, metric), confidence))
-            for label in self.labels
-        ]
-
-    def difference(
-        self, a: str, b: str, metric: str = "valid_accuracy", *, confidence: float = 0.95
-    ) -> Difference:
-        """Compare two schemes seed by seed: the metric of ``a`` minus that of ``b``.
-
-        With one seed, both saw the same mini-batches and dropout masks in the same order. What
-        that has done to both cancels, so the interval is often narrower than the schemes' own
-        intervals suggest.
-
-        Parameters
-        ----------
-        a, b
-            Two labels.
-        metric
-            A name from `METRICS`. Accuracies are fractions in [0, 1].
-        confidence
-            How often such intervals hold the true mean, in (0, 1). For k differences that were
-            chosen beforehand, ``1 - 0.05 / k`` keeps the chance of any false "not 0" below 5 %. If
-            one side is the best, picked by looking at the results, k counts all pairs of schemes.
-
-        Raises
-        ------
-        ValueError
-            If a label or the metric is unknown.
-        """
-        both = {
-            run.seed: delta
-            for run, delta in zip(
-                self.of(a), self.values(a, metric) - self.values(b, metric), strict=True
-            )
-            if math.isfinite(delta)
-        }
-        per_seed = np.array(list(both.values()), dtype=np.float64)
-        mean, interval = mean_interval(per_seed, confidence)
-        complete = len(both) == len(self.settings["seeds"])
-        return Difference(a, b, metric, tuple(both), per_seed, mean, interval, confidence, complete)
+        return self.means(metric, confidence=confidence)
 
     def best(self, metric: str = "valid_accuracy") -> str | None:
         """Label of the scheme with the best mean; ``None`` if every run of every scheme diverged.
@@ -174,10 +125,7 @@ class Comparison:
         A scheme with diverged runs is the best only if all schemes have some. The best of several
         means is partly luck: see `difference` for whether it matters.
         """
-        sign = 1 if METRICS[check_metric(metric)].higher_is_better else -1
-        rows = [row for row in self.rows(metric) if math.isfinite(row.mean)]
-        rows = [r for r in rows if not any(run.diverged for run in self.of(r.label))] or rows
-        return max(rows, key=lambda row: sign * row.mean).label if rows else None
+        return self._best_label(metric)
 
     def select(self, *labels: str) -> "Comparison":
         """Keep some of the schemes, in the order given: for a table or figure of a few.
@@ -193,179 +141,66 @@ class Comparison:
             schemes={label: self.schemes[label] for label in labels},
         )
 
-    # Tables
+    # What `Results` asks for
 
-    def table(self) -> Table:
-        """Accuracy, losses and a remark for each scheme."""
-        best = self.best()
-        lines = []
-        for label, mean, interval in self.rows():
-            accuracies = self.values(label)
-            finite = accuracies[np.isfinite(accuracies)]
-            diverged = len(accuracies) - len(finite)
-            remark = f"{diverged} of {len(accuracies)} diverged" if diverged else ""
-            if label == best:
-                remark = "; ".join(filter(None, ["best", remark]))
-            elif best is not None and not diverged and interval is not None:
-                level = not self.difference(label, best).excludes_zero
-                remark = "level with the best" if level else ""
-            losses = [mean_interval(self.values(label, m))[0] for m in ("train_loss", "valid_loss")]
-            half = (interval[1] - interval[0]) / 2 if interval else None
-            spread = float(finite.std(ddof=1)) if len(finite) > 1 else None
-            lines.append((label, mean, half, spread, *losses, remark))
-        columns = zip(*lines, strict=True) if lines else [()] * len(_COLUMNS)
-        return Table(
-            dict(zip(_COLUMNS, columns, strict=True)),
-            caption=self._caption,
-            note=self._footnote,
-            formats={
-                "accuracy, %": percent_text,
-                "±": functools.partial(percent_text, sign="± "),
-                "sd": percent_text,
-                "training loss": loss_text,
-                "validation loss": loss_text,
-            },
-            marked=[i for i, label in enumerate(self.labels) if label == best],
-        )
+    def _label_of(self, run: Run) -> str:
+        return run.label
 
-    @property
-    def _caption(self) -> str:
-        epochs, seeds = self.settings["epochs"], len(self.settings["seeds"])
-        return f"Validation accuracy after {epochs} epoch{'s' * (epochs != 1)}, " + (
-            f"mean of {seeds} seeds" if seeds > 1 else "one seed"
-        )
+    def _places(self) -> dict[str, list[str]]:
+        return {"label": [run.label for run in self.runs]}
 
-    @property
-    def _footnote(self) -> str:
-        shown = {k: v for k, v in self.settings.items() if k not in ("seeds", "torch")}
-        settings = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
-        seeds = in_ranges(self.settings["seeds"])
-        words = f"Settings: {settings}; seeds {seeds}; torch {self.settings['torch']}."
-        if len(self.settings["seeds"]) > 1:
-            words += (
-                " ±: half of the 95 % interval of the mean over seeds."
-                " Level with the best: the 95 % interval of the paired difference holds 0."
-            )
-        return f"Data: {self.data_source}. {words}" + (f" {self.remark}" if self.remark else "")
+    def _level_with(self, best: str, row: Row) -> bool:
+        return row.interval is not None and not self.difference(row.label, best).excludes_zero
 
-    def __str__(self) -> str:
-        return str(self.table())
+    def _notes(self) -> str:
+        if len(self.settings["seeds"]) == 1:
+            return ""
+        return " Level with the best: the 95 % interval of the paired difference holds 0."
 
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
-
-    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Write one line a run as comma-separated text: what the table is made of.
-
-        Parameters
-        ----------
-        path
-            A file to write; only the text is returned if ``None``.
-
-        Returns
-        -------
-        str
-            The text, with a header. Accuracies are fractions; empty where a run diverged.
-        """
-        names = ("label", "seed", *METRICS, "diverged_at", "seconds")
-        columns = {name: [getattr(run, name) for run in self.runs] for name in names}
-        return Table(columns, caption=self._caption).to_csv(path)
-
-    # Files
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the comparison to a JSON file.
-
-        The file appears whole or not at all: one that was there before is replaced only once the
-        new one is complete.
-
-        Parameters
-        ----------
-        path
-            Where to.
-
-        Raises
-        ------
-        FileNotFoundError
-            If the folder does not exist.
-        """
-        document = {
-            "format": _FORMAT,
-            "version": VERSION,
-            "data_source": self.data_source,
-            "schemes": dict(self.schemes),
-            "settings": dict(self.settings),
-            "runs": [
-                {key: to_json(value) for key, value in vars(run).items()} for run in self.runs
-            ],
-        }
-        write_document(path, document)
+    def _document(self) -> dict[str, Any]:
+        return {"schemes": dict(self.schemes)}
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Comparison":
-        """Read a comparison that `save` wrote, or the store of one.
-
-        From a store that is not complete, those seeds are taken that have a run of every scheme.
-
-        Parameters
-        ----------
-        path
-            A JSON file, or a store (see `initguide.experiments`). It is not changed.
-
-        Raises
-        ------
-        ValueError
-            If the file is damaged, is no comparison, or was written by a newer version; the
-            message says which.
-        """
-        if is_store(path):
-            with damage_named(path):
-                return _comparison_in(path)
-        document = read_document(path, _FORMAT)
-        try:
-            comparison = cls(
-                runs=tuple(run_from_json(run) for run in document["runs"]),
-                schemes={str(k): str(v) for k, v in document["schemes"].items()},
-                settings=dict(document["settings"]),
-                data_source=str(document["data_source"]),
-            )
-            seeds = list(comparison.settings["seeds"])
-            expected = [(label, seed) for label in comparison.labels for seed in seeds]
-            if [(run.label, run.seed) for run in comparison.runs] != expected:
-                raise ValueError("its runs are not one for each scheme and seed")  # noqa: TRY301
-            str(comparison)  # whatever a table needs is there
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            reason = f"{error} is missing" if isinstance(error, KeyError) else error
-            raise ValueError(f"{path} is a damaged comparison: {reason}") from error
+    def _from_document(cls, document: Mapping[str, Any]) -> Self:
+        comparison = cls(
+            runs=tuple(run_from_json(run) for run in document["runs"]),
+            schemes={str(k): str(v) for k, v in document["schemes"].items()},
+            settings=dict(document["settings"]),
+            data_source=str(document["data_source"]),
+        )
+        seeds = list(comparison.settings["seeds"])
+        expected = [(label, seed) for label in comparison.labels for seed in seeds]
+        if [(run.label, run.seed) for run in comparison.runs] != expected:
+            raise ValueError("its runs are not one for each scheme and seed")
+        comparison.settings["epochs"]  # a table does without where they are varied, but not here
         return comparison
 
-
-def _comparison_in(path: str | os.PathLike[str]) -> Comparison:
-    about, rows = read_store(path, "comparison")
-    runs = {(row["label"], row["seed"]): run_of(row) for row in rows if row["error"] is None}
-    labels = list(about["schemes"])
-    seeds = [s for s in about["seeds"] if all((label, s) in runs for label in labels)]
-    if not seeds:
-        raise StoreError(
-            f"{path} has no seed yet with a run of every scheme; it has {len(runs)} of "
-            f"{len(labels) * len(about['seeds'])} runs. The same call completes it"
+    @classmethod
+    def _from_store(
+        cls, path: str | os.PathLike[str], about: Mapping[str, Any], rows: Sequence[Any]
+    ) -> Self:
+        runs = {(row["label"], row["seed"]): run_of(row) for row in rows if row["error"] is None}
+        labels = list(about["schemes"])
+        seeds = [s for s in about["seeds"] if all((label, s) in runs for label in labels)]
+        if not seeds:
+            raise StoreError(
+                f"{path} has no seed yet with a run of every scheme; it has {len(runs)} of "
+                f"{len(labels) * len(about['seeds'])} runs. The same call completes it"
+            )
+        left = len(runs) - len(labels) * len(seeds)
+        return cls(
+            runs=tuple(runs[label, seed] for label in labels for seed in seeds),
+            schemes=about["schemes"],
+            settings={name: about[name] for name in _COMMON}
+            | {"seeds": seeds, "torch": about["torch"]},
+            data_source=about["data"]["source"],
+            remark=f"Left out: {left} runs whose seeds lack a run of another scheme."
+            if left
+            else "",
         )
-    left = len(runs) - len(labels) * len(seeds)
-    return Comparison(
-        runs=tuple(runs[label, seed] for label in labels for seed in seeds),
-        schemes=about["schemes"],
-        settings={name: about[name] for name in _COMMON} | {"seeds": seeds} | torch_version(about),
-        data_source=about["data"]["source"],
-        remark=f"Left out: {left} runs whose seeds lack a run of another scheme." if left else "",
-    )
 
 
 _COMMON = ("model", "epochs", "batch_size", "optimizer", "learning_rate", "device")
-
-
-_FORMAT = "initguide comparison"
 
 
 def compare_init_weights(

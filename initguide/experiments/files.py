@@ -38,9 +38,9 @@ def write_document(path: str | os.PathLike[str], document: Mapping[str, Any]) ->
         raise
 
 
-def read_document(path: str | os.PathLike[str], wanted: str) -> dict[str, Any]:
+def read_document(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     """Read what `write_document` wrote: the document of a comparison or of a sweep."""
-    kind = wanted.removeprefix("initguide ")
+    wanted = f"initguide {kind}"
     try:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -73,20 +73,23 @@ def read_store(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any],
 
 
 @contextlib.contextmanager
-def damage_named(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Say that a store is damaged where it lacks something that is always there."""
+def damage_named(kind: type[ValueError], start: str) -> Iterator[None]:
+    """Report as damage whatever is raised by something that is always there, and is not here.
+
+    Parameters
+    ----------
+    kind
+        What to raise instead.
+    start
+        How its message begins; what is missing or wrong follows.
+    """
     try:
         yield
-    except StoreError:
+    except StoreError:  # says already what is wrong
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
-        raise StoreError(f"{path} is damaged: {reason}") from error
-
-
-def torch_version(about: Mapping[str, Any]) -> dict[str, str]:
-    """The version of torch that a store was begun with."""
-    return {"torch": about["torch"]}
+        raise kind(f"{start}: {reason}") from error
 
 
 VERSION = 1

@@ -1,27 +1,61 @@
-"""The numbers of a run that results can be asked for."""
+"""The numbers of a run that results can be asked for: a new one is an entry of `METRICS`."""
 
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from initguide.training import Run
 
 
 class Metric(NamedTuple):
-    """How a number of a run is named and shown."""
+    """How a number of a run is named, shown and found.
+
+    Attributes
+    ----------
+    title
+        What it is called in tables and figures.
+    higher_is_better
+        Which way is up.
+    is_fraction
+        Whether it lies in [0, 1] and is shown in percent.
+    of
+        Run -> the number, NaN where the run diverged.
+    """
 
     title: str
     higher_is_better: bool
     is_fraction: bool
+    of: Callable[[Run], float]
+
+
+def _accuracy(title: str, name: str) -> Metric:
+    return Metric(title, higher_is_better=True, is_fraction=True, of=attrgetter(name))
+
+
+def _loss(title: str, name: str) -> Metric:
+    return Metric(title, higher_is_better=False, is_fraction=False, of=attrgetter(name))
 
 
 METRICS: dict[str, Metric] = {
-    "valid_accuracy": Metric("validation accuracy", higher_is_better=True, is_fraction=True),
-    "test_accuracy": Metric("test accuracy", higher_is_better=True, is_fraction=True),
-    "valid_loss": Metric("validation loss", higher_is_better=False, is_fraction=False),
-    "train_loss": Metric("training loss", higher_is_better=False, is_fraction=False),
+    "valid_accuracy": _accuracy("validation accuracy", "valid_accuracy"),
+    "test_accuracy": _accuracy("test accuracy", "test_accuracy"),
+    "valid_loss": _loss("validation loss", "valid_loss"),
+    "train_loss": _loss("training loss", "train_loss"),
 }
-"""The numbers of a run that a comparison can be asked for."""
+"""Every number that a table, a figure or a difference can be of."""
 
 
-def check_metric(metric: str) -> str:
-    """Refuse a metric that there is not, listing those that there are."""
-    if metric not in METRICS:
-        raise ValueError(f"unknown metric {metric!r}; the metrics are {', '.join(METRICS)}")
-    return metric
+def metric_named(name: str) -> Metric:
+    """Look up a metric; refuse a name that there is not, listing those that there are."""
+    if name not in METRICS:
+        raise ValueError(f"unknown metric {name!r}; the metrics are {', '.join(METRICS)}")
+    return METRICS[name]
+
+
+def numbers_of(runs: Iterable[Run], metric: str) -> NDArray[np.float64]:
+    """One number a run, NaN where it diverged."""
+    of = metric_named(metric).of
+    return np.array([of(run) for run in runs], dtype=np.float64)

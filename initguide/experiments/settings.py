@@ -132,6 +132,12 @@ def setting_text(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def point_label(settings: Mapping[str, Any]) -> str:
+    """What a point of a grid is called, such as ``"scheme zeros, learning rate 0.1"``."""
+    words = (f"{name.replace('_', ' ')} {setting_text(value)}" for name, value in settings.items())
+    return ", ".join(words) or "the only point"
+
+
 def is_same_value(value: Any, other: Any) -> bool:
     """Whether a value that was asked for is one of a grid: numbers up to rounding."""
     value = plain_name(value)

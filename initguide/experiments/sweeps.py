@@ -6,26 +6,18 @@ import itertools
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from initguide.experiments.columns import deviation, in_ranges, loss_text, percent_text
-from initguide.experiments.files import (
-    VERSION,
-    damage_named,
-    read_document,
-    read_store,
-    run_from_json,
-    to_json,
-    torch_version,
-    write_document,
-)
+from initguide.experiments.files import run_from_json
 from initguide.experiments.jobs import (
     ExecutorLike,
     Failure,
@@ -37,7 +29,8 @@ from initguide.experiments.jobs import (
     run_of,
     written,
 )
-from initguide.experiments.metrics import METRICS, check_metric
+from initguide.experiments.metrics import metric_named, numbers_of
+from initguide.experiments.results import Results
 from initguide.experiments.resuming import (
     Merge,
     extended,
@@ -55,13 +48,11 @@ from initguide.experiments.settings import (
     is_same_value,
     named_schemes,
     plain_name,
+    point_label,
     seed_list,
-    setting_text,
 )
-from initguide.experiments.statistics import Interval, mean_interval
-from initguide.experiments.store import is_store
+from initguide.experiments.statistics import Interval
 from initguide.models import Net
-from initguide.tables import Table
 from initguide.training import (
     Dataset,
     OptimizerFactory,
@@ -105,7 +96,7 @@ class Point(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Sweep:
+class Sweep(Results):
     """Runs over a grid of settings: what `sweep` returns.
 
     Printed, it is a table; a notebook shows the same table in HTML.
@@ -133,6 +124,25 @@ class Sweep:
     settings: Mapping[str, Any]
     data_source: str
     remark: str = ""
+
+    kind = "sweep"
+    point_noun = "point"
+    best_may_diverge = False
+
+    @cached_property
+    def points(self) -> dict[str, dict[str, Any]]:
+        """Label of each point, such as ``"scheme zeros, scale 2"`` -> its settings."""
+        grid = (dict.fromkeys(values) for values in self.grid.values())
+        settings = [dict(zip(self.grid, point, strict=True)) for point in itertools.product(*grid)]
+        short = {point_label(point): point for point in settings}
+        # Numbers that are alike in six digits are written in full.
+        return short if len(short) == len(settings) else {str(point): point for point in settings}
+
+    @property
+    def described(self) -> dict[str, str]:
+        """Each label -> what colours it: the scheme where nothing else was varied."""
+        alone = list(self.grid) == ["scheme"]
+        return {k: str(v["scheme"]) if alone else k for k, v in self.points.items()}
 
     def of(self, **settings: Any) -> tuple[SweptRun, ...]:
         """Runs with some settings.
@@ -175,8 +185,8 @@ class Sweep:
         **settings
             Which runs; see `of`.
         """
-        check_metric(metric)
-        return np.array([getattr(run, metric) for run in self.of(**settings)], dtype=np.float64)
+        metric_named(metric)
+        return numbers_of(self.of(**settings), metric)
 
     def array(self, metric: str = "valid_accuracy") -> NDArray[np.float64]:
         """All numbers, with an axis for each varied setting and a last one for the seeds.
@@ -191,14 +201,11 @@ class Sweep:
         numpy.ndarray
             In the order of the grid; NaN where a run diverged or could not be done.
         """
-        check_metric(metric)
-        seeds = {seed: i for i, seed in enumerate(self.settings["seeds"])}
-        places = [{value: i for i, value in enumerate(values)} for values in self.grid.values()]
-        numbers = np.full((*map(len, places), len(seeds)), np.nan)
-        for run in self.runs:
-            point = (p[v] for p, v in zip(places, run.settings.values(), strict=True))
-            numbers[(*point, seeds[run.seed])] = getattr(run, metric)
-        return numbers
+        of = metric_named(metric).of
+        found = {(label, run.seed): of(run) for label in self.labels for run in self.runs_at(label)}
+        seeds = self.settings["seeds"]
+        numbers = [found.get((label, seed), math.nan) for label in self.labels for seed in seeds]
+        return np.reshape(numbers, (*map(len, self.grid.values()), len(seeds)))
 
     def rows(self, metric: str = "valid_accuracy", *, confidence: float = 0.95) -> list[Point]:
         """Mean and interval of each point, in the order of the grid.
@@ -210,220 +217,109 @@ class Sweep:
         confidence
             How often such intervals hold the true mean, in (0, 1).
         """
-        numbers = self.array(metric).reshape(-1, len(self.settings["seeds"]))
-        done = dict.fromkeys(itertools.product(*self.grid.values()), 0)
-        bad = dict(done)
-        for run in self.runs:
-            point = tuple(run.settings.values())
-            done[point] += 1
-            bad[point] += run.diverged
-        failed = dict.fromkeys(done, 0)
-        for failure in self.failures:
-            failed[tuple(failure.settings[name] for name in self.grid)] += 1
         return [
             Point(
-                dict(zip(self.grid, point, strict=True)),
-                *mean_interval(values, confidence),
-                bad[point],
-                failed[point],
+                self.points[label],
+                mean,
+                interval,
+                sum(run.diverged for run in self.runs_at(label)),
+                self._failed_at(label),
             )
-            for point, values in zip(done, numbers, strict=True)
+            for label, mean, interval in self.means(metric, confidence=confidence)
         ]
 
     def best(self, metric: str = "valid_accuracy") -> Point | None:
         """The point with the best mean among those without diverged or failed runs.
 
-        ``None`` if there is no such point. The best of many means is partly luck.
+        ``None`` if there is no such point. The best of many means is partly luck: see
+        `difference` for whether it matters.
         """
-        sign = 1 if METRICS[check_metric(metric)].higher_is_better else -1
-        rows = [r for r in self.rows(metric) if not r.diverged and not r.failed]
-        rows = [r for r in rows if math.isfinite(r.mean)]
-        return max(rows, key=lambda row: sign * row.mean) if rows else None
+        label = self._best_label(metric)
+        if label is None:
+            return None
+        return next(row for row in self.rows(metric) if row.settings == self.points[label])
 
-    def table(self) -> Table:
-        """Accuracy, losses and a remark for each point."""
-        rows, best = self.rows(), self.best()
-        losses = {m: [r.mean for r in self.rows(m)] for m in ("train_loss", "valid_loss")}
-        spreads = self.array().reshape(len(rows), -1)
-        marked = [i for i, row in enumerate(rows) if best and row.settings == best.settings]
-        seeds = len(self.settings["seeds"])
-        remarks = [
-            "; ".join(
-                ["best"] * (i in marked)
-                + [f"{row.diverged} of {seeds} diverged"] * bool(row.diverged)
-                + [f"{row.failed} of {seeds} failed"] * bool(row.failed)
-            )
-            for i, row in enumerate(rows)
-        ]
-        columns: dict[str, Sequence[Any]] = {
-            name.replace("_", " "): [row.settings[name] for row in rows] for name in self.grid
-        }
-        columns |= {
-            "accuracy, %": [row.mean for row in rows],
-            "±": [(r.interval[1] - r.interval[0]) / 2 if r.interval else None for r in rows],
-            "sd": [deviation(values) for values in spreads],
-            "training loss": losses["train_loss"],
-            "validation loss": losses["valid_loss"],
-            "remark": remarks,
-        }
-        return Table(
-            columns,
-            caption=self._caption,
-            note=self._footnote,
-            formats={
-                **{name.replace("_", " "): setting_text for name in self.grid},
-                "accuracy, %": percent_text,
-                "±": functools.partial(percent_text, sign="± "),
-                "sd": percent_text,
-                "training loss": loss_text,
-                "validation loss": loss_text,
-            },
-            marked=marked,
-        )
+    # What `Results` asks for
 
-    @property
-    def _caption(self) -> str:
-        seeds = len(self.settings["seeds"])
-        epochs = self.settings.get("epochs")
-        after = "" if epochs is None else f" after {epochs} epoch{'s' * (epochs != 1)}"
-        return f"Validation accuracy{after}, " + (
-            f"mean of {seeds} seeds" if seeds > 1 else "one seed"
-        )
+    @cached_property
+    def _labels_by_place(self) -> dict[tuple[Any, ...], str]:
+        return {tuple(point.values()): label for label, point in self.points.items()}
 
-    @property
-    def _footnote(self) -> str:
-        shown = {k: v for k, v in self.settings.items() if k not in ("seeds", "torch")}
-        settings = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
-        seeds = in_ranges(self.settings["seeds"])
-        words = f"Settings: {settings}; seeds {seeds}; torch {self.settings['torch']}."
-        if len(self.settings["seeds"]) > 1:
-            words += " ±: half of the 95 % interval of the mean over seeds."
-        missing = math.prod(map(len, self.grid.values())) * len(self.settings["seeds"])
+    def _label_of(self, run: Run) -> str:
+        return self._label_at_settings(cast(SweptRun, run).settings)
+
+    def _label_at_settings(self, settings: Mapping[str, Any]) -> str:
+        return self._labels_by_place[tuple(settings[name] for name in self.grid)]
+
+    @cached_property
+    def _failures_by_label(self) -> Counter[str]:
+        return Counter(self._label_at_settings(failure.settings) for failure in self.failures)
+
+    def _failed_at(self, label: str) -> int:
+        return self._failures_by_label[label]
+
+    def _places(self) -> dict[str, list[Any]]:
+        return {name: [run.settings[name] for run in self.runs] for name in self.grid}
+
+    def _notes(self) -> str:
+        missing = len(self.points) * len(self.settings["seeds"])
         missing -= len(self.runs) + len(self.failures)
-        words += f" {missing} runs are missing." if missing else ""
+        words = f" {missing} runs are missing." if missing else ""
         if self.failures:
-            words += (
-                f" Why runs failed: {'; '.join(dict.fromkeys(f.reason for f in self.failures))}."
-            )
-        return f"Data: {self.data_source}. {words}" + (f" {self.remark}" if self.remark else "")
+            reasons = "; ".join(dict.fromkeys(failure.reason for failure in self.failures))
+            words += f" Why runs failed: {reasons}."
+        return words
 
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
-
-    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Write one line a run as comma-separated text: what the table is made of.
-
-        Parameters
-        ----------
-        path
-            A file to write; only the text is returned if ``None``.
-
-        Returns
-        -------
-        str
-            The text, with a header. Accuracies are fractions; empty where a run diverged.
-        """
-        columns = {name: [run.settings[name] for run in self.runs] for name in self.grid}
-        names = ("seed", *METRICS, "diverged_at", "seconds")
-        columns |= {name: [getattr(run, name) for run in self.runs] for name in names}
-        return Table(columns, caption=self._caption).to_csv(path)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the sweep to a JSON file, which appears whole or not at all.
-
-        Parameters
-        ----------
-        path
-            Where to.
-
-        Raises
-        ------
-        FileNotFoundError
-            If the folder does not exist.
-        """
-        document = {
-            "format": _SWEEP,
-            "version": VERSION,
-            "data_source": self.data_source,
+    def _document(self) -> dict[str, Any]:
+        return {
             "grid": {name: list(values) for name, values in self.grid.items()},
-            "settings": dict(self.settings),
-            "runs": [
-                {key: to_json(value) for key, value in vars(run).items()} for run in self.runs
-            ],
             "failures": [failure._asdict() for failure in self.failures],
         }
-        write_document(path, document)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Sweep":
-        """Read a sweep that `save` wrote, or the store of one, complete or not.
+    def _from_document(cls, document: Mapping[str, Any]) -> Self:
+        return cls(
+            runs=tuple(_swept(run_from_json(run), run["settings"]) for run in document["runs"]),
+            failures=tuple(Failure(**failure) for failure in document["failures"]),
+            grid={name: tuple(values) for name, values in document["grid"].items()},
+            settings=dict(document["settings"]),
+            data_source=str(document["data_source"]),
+        )
 
-        Parameters
-        ----------
-        path
-            A JSON file, or a store (see `initguide.experiments`). It is not changed.
+    @classmethod
+    def _from_store(
+        cls,
+        path: str | os.PathLike[str],  # noqa: ARG003  a sweep need not be complete
+        about: Mapping[str, Any],
+        rows: Sequence[Any],
+    ) -> Self:
 
-        Raises
-        ------
-        ValueError
-            If the file is damaged, is no sweep, or was written by a newer version; the message
-            says which.
-        """
-        if is_store(path):
-            with damage_named(path):
-                return _sweep_in(path)
-        document = read_document(path, _SWEEP)
-        try:
-            found = cls(
-                runs=tuple(_swept(run_from_json(run), run["settings"]) for run in document["runs"]),
-                failures=tuple(Failure(**failure) for failure in document["failures"]),
-                grid={name: tuple(values) for name, values in document["grid"].items()},
-                settings=dict(document["settings"]),
-                data_source=str(document["data_source"]),
-            )
-            str(found)  # whatever a table needs is there
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            reason = f"{error} is missing" if isinstance(error, KeyError) else error
-            raise ValueError(f"{path} is a damaged sweep: {reason}") from error
-        return found
-
-
-_SWEEP = "initguide sweep"
+        grid = {name: tuple(values) for name, values in about["grid"]}
+        places = {
+            (*point, seed): i
+            for i, (*point, seed) in enumerate(itertools.product(*grid.values(), about["seeds"]))
+        }
+        runs: dict[int, SweptRun] = {}
+        failures: dict[int, Failure] = {}
+        for row in rows:
+            settings = {name: json.loads(row["settings"])[name] for name in grid}
+            i = places[*settings.values(), row["seed"]]
+            if row["error"] is None:
+                runs[i] = _swept(run_of(row), settings)
+            else:
+                failures[i] = Failure(row["label"], row["seed"], settings, row["error"])
+        return cls(
+            runs=tuple(runs[i] for i in sorted(runs)),
+            failures=tuple(failures[i] for i in sorted(failures)),
+            grid=grid,
+            settings=about["settings"] | {"seeds": about["seeds"]} | {"torch": about["torch"]},
+            data_source=about["data"]["source"],
+        )
 
 
 def _swept(run: Run, settings: Mapping[str, Any]) -> SweptRun:
     own = {field.name: getattr(run, field.name) for field in dataclasses.fields(Run)}
     return SweptRun(**own, settings=dict(settings))
-
-
-def _sweep_in(path: str | os.PathLike[str]) -> Sweep:
-    about, rows = read_store(path, "sweep")
-    grid = {name: tuple(values) for name, values in about["grid"]}
-    places = {
-        (*point, seed): i
-        for i, (*point, seed) in enumerate(itertools.product(*grid.values(), about["seeds"]))
-    }
-    runs: dict[int, SweptRun] = {}
-    failures: dict[int, Failure] = {}
-    for row in rows:
-        settings = {name: json.loads(row["settings"])[name] for name in grid}
-        i = places[*settings.values(), row["seed"]]
-        if row["error"] is None:
-            runs[i] = _swept(run_of(row), settings)
-        else:
-            failures[i] = Failure(row["label"], row["seed"], settings, row["error"])
-    return Sweep(
-        runs=tuple(runs[i] for i in sorted(runs)),
-        failures=tuple(failures[i] for i in sorted(failures)),
-        grid=grid,
-        settings=about["settings"] | {"seeds": about["seeds"]} | torch_version(about),
-        data_source=about["data"]["source"],
-    )
 
 
 def sweep(
@@ -566,10 +462,9 @@ def sweep(
         for point in itertools.product(*(values.items() for values in axes.values())):
             labels = {name: label for name, (label, _) in zip(axes, point, strict=True)}
             values = fixed | {name: value for name, (_, value) in zip(axes, point, strict=True)}
-            where = [f"{name.replace('_', ' ')} {setting_text(v)}" for name, v in labels.items()]
             jobs.append(
                 Job(
-                    label=", ".join(where) or "the only point",
+                    label=point_label(labels),
                     seed=seed,
                     scheme=named[str(labels.get("scheme", plain_name(scheme)))],
                     model=model,

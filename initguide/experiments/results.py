@@ -1,0 +1,399 @@
+"""Runs over a grid and seeds: statistics, tables and files of comparisons and sweeps alike."""
+
+import math
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from initguide.experiments.columns import COLUMNS
+from initguide.experiments.files import (
+    VERSION,
+    damage_named,
+    read_document,
+    read_store,
+    to_json,
+    write_document,
+)
+from initguide.experiments.metrics import METRICS, metric_named, numbers_of
+from initguide.experiments.settings import is_same_value, setting_text
+from initguide.experiments.statistics import Difference, Row, mean_interval
+from initguide.experiments.store import StoreError, is_store
+from initguide.tables import Table
+from initguide.training import Run
+
+
+class Results(ABC):
+    """Runs over the points of a grid, each with the same seeds.
+
+    A comparison is the grid ``{"scheme": ...}``. Subclasses say what their points are; all that
+    can be asked of the runs at a point is the same for all and stands here. Printed, results are a
+    table; a notebook shows the same table in HTML.
+
+    Attributes
+    ----------
+    runs
+        Every run, point by point, and seed by seed within a point.
+    settings
+        What the runs have in common: model, seeds and so on.
+    data_source
+        Where the images came from and how many there are, in words.
+    remark
+        What else is to be said below the table. Not saved.
+    """
+
+    runs: tuple[Run, ...]
+    settings: Mapping[str, Any]
+    data_source: str
+    remark: str
+
+    kind: ClassVar[str]  # in files and messages: "comparison" or "sweep"
+    point_noun: ClassVar[str]  # what a point is called in messages
+    best_may_diverge: ClassVar[bool]  # whether there is a best where every point has lost runs
+
+    # What subclasses say
+
+    @property
+    @abstractmethod
+    def points(self) -> Mapping[str, Mapping[str, Any]]:
+        """Label of each point -> its settings, in the order of the table."""
+
+    @property
+    @abstractmethod
+    def described(self) -> Mapping[str, str]:
+        """Label of each point -> what it stands for; figures choose their colours by it."""
+
+    @abstractmethod
+    def _label_of(self, run: Run) -> str:
+        """Label of the point that a run belongs to."""
+
+    @abstractmethod
+    def _document(self) -> dict[str, Any]:
+        """What only results of this kind have, as JSON."""
+
+    @classmethod
+    @abstractmethod
+    def _from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Inverse of `save`; whatever an incomplete document raises is reported as damage."""
+
+    @classmethod
+    @abstractmethod
+    def _from_store(
+        cls, path: str | os.PathLike[str], about: Mapping[str, Any], rows: Sequence[Any]
+    ) -> Self:
+        """Results from what a store says about itself and from its rows."""
+
+    def _failed_at(self, label: str) -> int:  # noqa: ARG002  a comparison has no failed runs
+        """How many runs at a point could not be done."""
+        return 0
+
+    def _level_with(self, best: str, row: Row) -> bool:  # noqa: ARG002  see Comparison
+        """Whether the table is to say that a point is level with the best."""
+        return False
+
+    def _notes(self) -> str:
+        """What is said below the table after the settings."""
+        return ""
+
+    # Points
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The points' labels, in the order of the table."""
+        return tuple(self.points)
+
+    @cached_property  # a large sweep is asked for each of its points in turn
+    def _runs_by_label(self) -> dict[str, tuple[Run, ...]]:
+        found: dict[str, list[Run]] = {label: [] for label in self.points}
+        for run in self.runs:
+            found.setdefault(self._label_of(run), []).append(run)
+        return {label: tuple(runs) for label, runs in found.items()}
+
+    def label_at(self, point: str | Mapping[str, Any]) -> str:
+        """Find the label of a point that is given by it, or by its settings.
+
+        Parameters
+        ----------
+        point
+            A label, or settings, such as ``{"scheme": "zeros", "scale": 2.0}``. Settings that have
+            only one value may be left out.
+
+        Raises
+        ------
+        ValueError
+            If there is no such point, or more than one.
+        """
+        points = self.points
+        known = f"the labels are {', '.join(map(repr, points))}"
+        if not isinstance(point, Mapping):
+            if point not in points:
+                raise ValueError(
+                    f"there is no {self.point_noun} labelled {point!r} in this {self.kind}; {known}"
+                )
+            return point
+        fitting = [
+            label
+            for label, settings in points.items()
+            if all(
+                name in settings and is_same_value(value, settings[name])
+                for name, value in point.items()
+            )
+        ]
+        if len(fitting) != 1:
+            raise ValueError(
+                f"{len(fitting)} points of this {self.kind} have the settings {dict(point)!r}; "
+                f"name settings that one point has, or a label: {known}"
+            )
+        return fitting[0]
+
+    def runs_at(self, point: str | Mapping[str, Any]) -> tuple[Run, ...]:
+        """All runs at one point, by seed; see `label_at` for how it is given."""
+        return self._runs_by_label[self.label_at(point)]
+
+    def values_at(
+        self, point: str | Mapping[str, Any], metric: str = "valid_accuracy"
+    ) -> NDArray[np.float64]:
+        """One number for each run at a point, NaN where it diverged.
+
+        Parameters
+        ----------
+        point
+            A label or settings; see `label_at`.
+        metric
+            A name from `METRICS`. Accuracies are fractions in [0, 1].
+        """
+        metric_named(metric)
+        return numbers_of(self.runs_at(point), metric)
+
+    # Statistics
+
+    def means(self, metric: str = "valid_accuracy", *, confidence: float = 0.95) -> list[Row]:
+        """Mean and interval at each point, in the order of the table.
+
+        Parameters
+        ----------
+        metric
+            A name from `METRICS`. Accuracies are fractions in [0, 1].
+        confidence
+            How often such intervals hold the true mean, in (0, 1).
+        """
+        return [
+            Row(label, *mean_interval(self.values_at(label, metric), confidence))
+            for label in self.labels
+        ]
+
+    def difference(
+        self,
+        a: str | Mapping[str, Any],
+        b: str | Mapping[str, Any],
+        metric: str = "valid_accuracy",
+        *,
+        confidence: float = 0.95,
+    ) -> Difference:
+        """Compare two points seed by seed: the metric of ``a`` minus that of ``b``.
+
+        With one seed, both saw the same mini-batches and dropout masks in the same order (if the
+        batch size is the same). What that has done to both cancels, so the interval is often
+        narrower than the points' own intervals suggest.
+
+        Parameters
+        ----------
+        a, b
+            Two labels; or the settings of two points, such as ``{"scheme": "zeros"}``.
+        metric
+            A name from `METRICS`. Accuracies are fractions in [0, 1].
+        confidence
+            How often such intervals hold the true mean, in (0, 1). For k differences that were
+            chosen beforehand, ``1 - 0.05 / k`` keeps the chance of any false "not 0" below 5 %. If
+            one side is the best, picked by looking at the results, k counts all pairs of points.
+
+        Raises
+        ------
+        ValueError
+            If a point or the metric is unknown.
+        """
+        a, b = self.label_at(a), self.label_at(b)
+        of = metric_named(metric).of
+        first, second = ({run.seed: of(run) for run in self.runs_at(point)} for point in (a, b))
+        # A seed that diverged, failed or is missing on either side has no partner.
+        both = {
+            seed: first[seed] - second[seed]
+            for seed in first
+            if seed in second and math.isfinite(first[seed] - second[seed])
+        }
+        per_seed = np.array(list(both.values()), dtype=np.float64)
+        mean, interval = mean_interval(per_seed, confidence)
+        complete = len(both) == len(self.settings["seeds"])
+        return Difference(a, b, metric, tuple(both), per_seed, mean, interval, confidence, complete)
+
+    def _best_label(self, metric: str) -> str | None:
+        """Label of the best mean among the points that are whole.
+
+        Where no point is, the best of those that are not, or ``None``. What is left of a point
+        after runs diverged is its lucky seeds, so it never beats one that is whole.
+        """
+        sign = 1 if metric_named(metric).higher_is_better else -1
+        rows = [row for row in self.means(metric) if math.isfinite(row.mean)]
+        whole = [row for row in rows if not self._lost_at(row.label)]
+        rows = whole or (rows if self.best_may_diverge else [])
+        return max(rows, key=lambda row: sign * row.mean).label if rows else None
+
+    def _lost_at(self, label: str) -> int:
+        diverged = sum(run.diverged for run in self._runs_by_label[label])
+        return diverged + self._failed_at(label)
+
+    # Tables
+
+    def table(self) -> Table:
+        """Accuracy, losses and a remark for each point."""
+        best, runs = self._best_label("valid_accuracy"), self._runs_by_label
+        points = self.points
+        names = list(next(iter(points.values()), {"scheme": ""}))
+        columns: dict[str, Sequence[Any]] = {
+            name.replace("_", " "): [settings[name] for settings in points.values()]
+            for name in names
+        }
+        formats: dict[str, Any] = dict.fromkeys(columns, setting_text)
+        for heading, column in COLUMNS.items():
+            columns[heading] = [column.of(runs[label]) for label in points]
+            formats[heading] = column.write
+        columns["remark"] = [self._remark_on(row, best) for row in self.means()]
+        return Table(
+            columns,
+            caption=self._caption,
+            note=self._footnote,
+            formats=formats,
+            marked=[i for i, label in enumerate(points) if label == best],
+        )
+
+    def _remark_on(self, row: Row, best: str | None) -> str:
+        seeds = len(self.settings["seeds"])
+        failed = self._failed_at(row.label)
+        diverged = self._lost_at(row.label) - failed
+        words = ["best"] * (row.label == best)
+        words += [f"{diverged} of {seeds} diverged"] * bool(diverged)
+        words += [f"{failed} of {seeds} failed"] * bool(failed)
+        if not words and best is not None and self._level_with(best, row):
+            words = ["level with the best"]
+        return "; ".join(words)
+
+    @property
+    def _caption(self) -> str:
+        seeds = len(self.settings["seeds"])
+        epochs = self.settings.get("epochs")  # none where they were varied
+        after = "" if epochs is None else f" after {epochs} epoch{'s' * (epochs != 1)}"
+        return f"Validation accuracy{after}, " + (
+            f"mean of {seeds} seeds" if seeds > 1 else "one seed"
+        )
+
+    @property
+    def _footnote(self) -> str:
+        shown = {k: v for k, v in self.settings.items() if k not in ("seeds", "torch")}
+        settings = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
+        seeds = _in_ranges(self.settings["seeds"])
+        words = f"Settings: {settings}; seeds {seeds}; torch {self.settings['torch']}."
+        if len(self.settings["seeds"]) > 1:
+            words += " ±: half of the 95 % interval of the mean over seeds."
+        words += self._notes()
+        return f"Data: {self.data_source}. {words}" + (f" {self.remark}" if self.remark else "")
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Write one line a run as comma-separated text: what the table is made of.
+
+        Parameters
+        ----------
+        path
+            A file to write; only the text is returned if ``None``.
+
+        Returns
+        -------
+        str
+            The text, with a header. Accuracies are fractions; empty where a run diverged.
+        """
+        columns: dict[str, Sequence[Any]] = dict(self._places())
+        columns["seed"] = [run.seed for run in self.runs]
+        columns |= {name: [metric.of(run) for run in self.runs] for name, metric in METRICS.items()}
+        columns["diverged_at"] = [run.diverged_at for run in self.runs]
+        columns["seconds"] = [run.seconds for run in self.runs]
+        return Table(columns, caption=self._caption).to_csv(path)
+
+    @abstractmethod
+    def _places(self) -> Mapping[str, Sequence[Any]]:
+        """Columns that say, for each run, where it belongs."""
+
+    # Files
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the results to a JSON file.
+
+        The file appears whole or not at all: one that was there before is replaced only once the
+        new one is complete.
+
+        Parameters
+        ----------
+        path
+            Where to.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder does not exist.
+        """
+        document = {
+            "format": f"initguide {self.kind}",
+            "version": VERSION,
+            "data_source": self.data_source,
+            **self._document(),
+            "settings": dict(self.settings),
+            "runs": [
+                {key: to_json(value) for key, value in vars(run).items()} for run in self.runs
+            ],
+        }
+        write_document(path, document)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote, or a store, complete or not.
+
+        From the store of a comparison that is not complete, those seeds are taken that have a run
+        of every scheme.
+
+        Parameters
+        ----------
+        path
+            A JSON file, or a store (see `initguide.experiments`). It is not changed.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged, holds something else, or was written by a newer version; the
+            message says which.
+        """
+        if is_store(path):
+            with damage_named(StoreError, f"{path} is damaged"):
+                about, rows = read_store(path, cls.kind)
+                return cls._from_store(path, about, rows)
+        document = read_document(path, cls.kind)
+        with damage_named(ValueError, f"{path} is a damaged {cls.kind}"):
+            found = cls._from_document(document)
+            str(found)  # whatever a table needs is there
+        return found
+
+
+def _in_ranges(numbers: Sequence[int]) -> str:
+    """Seeds in words: 0, 1, 2, … by their ends."""
+    if len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]} to {numbers[-1]}"
+    return ", ".join(map(str, numbers))
