@@ -53,6 +53,7 @@ def _draw_dots(
         look = looks[row.label]
         if row.interval is not None:
             ax.plot(row.interval, [y, y], color=look.color, linewidth=2.6, solid_capstyle="butt")
+        # Seeds lie below the interval, not on it: there they would hide where it ends.
         if len(row.seeds) > 1:
             ax.plot(
                 row.seeds,
@@ -66,6 +67,7 @@ def _draw_dots(
             )
         if math.isfinite(row.mean):
             ax.plot(row.mean, y, color=look.color, linestyle="none", marker=look.marker, ms=7)
+        # The number stands in the margin: beside its dot it would lie on another row's interval.
         ax.text(
             1.01,
             y,
@@ -77,7 +79,7 @@ def _draw_dots(
         )
     names = [f"{row.label}\n({row.remark})" if row.remark else row.label for row in rows]
     ax.set_yticks(range(len(rows)), names)
-    ax.set_ylim(len(rows) - 0.5, -0.5)
+    ax.set_ylim(len(rows) - 0.5, -0.5)  # the first row on top, as in a table
     ax.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     ax.grid(visible=False, axis="y")
     ax.tick_params(axis="y", length=0)
@@ -100,6 +102,7 @@ def _limits(rows: Sequence[_Dots], include: Sequence[float], narrowest: float) -
     if not len(every):
         return (0.0, narrowest)
     low, high = every.min(), every.max()
+    # Without a least width, two accuracies that differ by 0.01 points would fill the panel.
     margin = max(0.06 * (high - low), (narrowest - (high - low)) / 2)
     return float(low - margin), float(high + margin)
 

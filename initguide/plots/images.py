@@ -60,6 +60,7 @@ def plot_images(
     rows = math.ceil(count / columns)
     height, width = images.shape[-2:]
     cell_width, cell_height = width + width // 7, height + height // 2  # room for two lines of text
+    # One canvas for all, with gaps of NaN, so that the images fill whatever Axes they are given.
     canvas = np.full((rows * cell_height, columns * cell_width), np.nan)
     ax = axes_for(ax, height=0.4 + 7.0 * canvas.shape[0] / canvas.shape[1])
     before = text_so_far(ax)

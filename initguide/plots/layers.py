@@ -162,6 +162,7 @@ def plot_layers(
             np.arange(1, len(numbers) + 1),
             np.where(numbers > 0, numbers, np.nan) if logarithmic else numbers,
             color=look.color,
+            # Thin, dotted and hollow: the measured curve is seen under it where both agree.
             linestyle=(0, (1.5, 1.5)),
             linewidth=1.4,
             marker=look.marker,
@@ -240,7 +241,7 @@ def _draw_layers(
     if logarithmic and (mean == 0).any():
         ax.plot(
             x[mean == 0],
-            np.zeros(int((mean == 0).sum())),
+            np.zeros(int((mean == 0).sum())),  # in parts of the panel: 0 has no place on this axis
             transform=ax.get_xaxis_transform(),
             linestyle="none",
             marker="x",
@@ -255,7 +256,7 @@ def _draw_layers(
 def _finite_mean(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean over the rows of what is finite; NaN where nothing is."""
     finite = np.isfinite(numbers)
-    count = finite.sum(axis=0)
+    count = finite.sum(axis=0)  # np.nanmean would warn of columns without a number
     sums = np.where(finite, numbers, 0.0).sum(axis=0)
     mean: NDArray[np.float64] = np.where(count > 0, sums / np.maximum(count, 1), np.nan)
     return mean
@@ -272,6 +273,7 @@ def _ends(numbers: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
 def name_layers(ax: Axes, names: Sequence[Sequence[str]]) -> None:
     """Put the layers' names on the x axis where they fit, else their numbers."""
     same = all(row == names[0] for row in names)
+    # 66 letters of this size and the gaps between 12 names are as wide as the panel.
     if same and len(names[0]) <= 12 and sum(map(len, names[0])) <= 66:
         ax.set_xticks(range(1, len(names[0]) + 1), names[0])
         ax.set_xlabel("layer")

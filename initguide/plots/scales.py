@@ -79,6 +79,7 @@ def _tick(value: float, _place: int | None = None) -> str:
 
 def is_geometric(places: NDArray[np.float64]) -> bool:
     """Whether rising positive numbers are spaced more evenly by their logarithms."""
+    # Two places are evenly spaced by any measure: a factor of ten decides.
     if len(places) < 3:
         return bool(places[-1] >= 10 * places[0])
     plain, logs = np.diff(places), np.diff(np.log(places))

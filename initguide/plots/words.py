@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 
 from initguide.training import Run
 
+# Weak, so that a figure that is closed is freed with its texts: pages draw many.
 _TEXTS: WeakKeyDictionary[Figure | Axes, str] = WeakKeyDictionary()
 
 
-_ALT_LENGTH = 400
+_ALT_LENGTH = 400  # as `describe` advises; longer ones are read past
 
 
 def describe(target: Figure | Axes, text: str) -> None:
