@@ -4,6 +4,7 @@ from initguide.experiments.claims import JudgedSetting, Judgement, judge
 from initguide.experiments.comparison import Comparison, compare_init_weights
 from initguide.experiments.jobs import Failure, Job, WorkerWarning, fingerprint, run_jobs, written
 from initguide.experiments.metrics import METRICS, Metric
+from initguide.experiments.results import Results
 from initguide.experiments.statistics import Difference, Row, mean_interval
 from initguide.experiments.store import Store, StoreError, is_store
 from initguide.experiments.sweeps import Point, Sweep, SweptRun, sweep
@@ -18,6 +19,7 @@ __all__ = [
     "Judgement",
     "Metric",
     "Point",
+    "Results",
     "Row",
     "Store",
     "StoreError",

@@ -11,14 +11,14 @@ from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from initguide.arguments import check_whole
-from initguide.experiments import Comparison
+from initguide.experiments import Results
 from initguide.plots.scales import LOG_RATIO, make_logarithmic, ratio_of_ends
 from initguide.plots.style import STYLE, axes_for, looks_of
-from initguide.plots.words import diverged_text, fitting, number_text, say_after, text_so_far
+from initguide.plots.words import fitting, lost_text, number_text, say_after, text_so_far
 from initguide.training import Run
 
 
-def check_result(result: Comparison) -> None:
+def check_result(result: Results) -> None:
     """Refuse a result without runs."""
     if not result.runs:
         raise ValueError("the result holds no runs, so there is nothing to draw")
@@ -36,14 +36,14 @@ def _finite_losses(run: Run, first: int | None, smooth: int) -> NDArray[np.float
 
 def _stack(curves: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     """(curves, batches), NaN after a curve's end."""
-    stacked = np.full((len(curves), max(map(len, curves))), np.nan)
+    stacked = np.full((len(curves), max(map(len, curves), default=0)), np.nan)
     for row, curve in zip(stacked, curves, strict=True):
         row[: len(curve)] = curve
     return stacked
 
 
 def plot_losses(
-    result: Comparison, *, first: int | None = None, smooth: int = 1, ax: Axes | None = None
+    result: Results, *, first: int | None = None, smooth: int = 1, ax: Axes | None = None
 ) -> Axes:
     """Training loss against the number of the mini-batch, one curve a scheme.
 
@@ -55,7 +55,8 @@ def plot_losses(
     Parameters
     ----------
     result
-        What `initguide.compare_init_weights` returns.
+        What `initguide.compare_init_weights` or `initguide.sweep` returns; a point of a grid is
+        drawn as a scheme is.
     first
         How many mini-batches to show, at least 1; all if ``None``.
     smooth
@@ -80,14 +81,15 @@ def plot_losses(
     check_result(result)
     ax = axes_for(ax, height=3.7 + 0.2 * math.ceil(len(result.labels) / 3))
     before = text_so_far(ax)
-    looks = looks_of(result.schemes)
+    looks = looks_of(result.described)
     ends: dict[str, tuple[float, float]] = {}
-    remarks = {label: diverged_text(result.of(label)) for label in result.labels}
+    remarks = {label: lost_text(result.runs_at(label)) for label in result.labels}
     means = []
     for i, label in enumerate(result.labels):
-        look, runs = looks[label], result.of(label)
+        look, runs = looks[label], result.runs_at(label)
         losses = _stack([_finite_losses(run, first, smooth) for run in runs])
-        mean = np.nanmean(losses, axis=0)
+        # All runs at a point of a sweep may have failed: then there is nothing to average.
+        mean = np.nanmean(losses, axis=0) if runs else np.empty(0)
         means.append(mean)
         if len(mean):
             ends[label] = mean[0], mean[-1]

@@ -2,20 +2,20 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from initguide.experiments import METRICS, Comparison
+from initguide.experiments import METRICS, Results
 from initguide.plots.curves import check_result
 from initguide.plots.style import INK, STYLE, Look, axes_for, looks_of
 from initguide.plots.words import (
     capital,
-    diverged_text,
     fitting,
+    lost_text,
     number_text,
     say_after,
     text_so_far,
@@ -117,7 +117,7 @@ def _dots_height(rows: int) -> float:
 
 
 def plot_accuracy(
-    result: Comparison,
+    result: Results,
     *,
     metric: str = "valid_accuracy",
     sort: bool = False,
@@ -131,7 +131,8 @@ def plot_accuracy(
     Parameters
     ----------
     result
-        What `initguide.compare_init_weights` returns.
+        What `initguide.compare_init_weights` or `initguide.sweep` returns; a point of a grid is
+        a row as a scheme is.
     metric
         ``"valid_accuracy"`` or ``"test_accuracy"``.
     sort
@@ -154,8 +155,13 @@ def plot_accuracy(
         raise ValueError(f"metric is {metric!r}; the accuracies are {', '.join(allowed)}")
     check_result(result)
     rows = [
-        _scaled(*row, result.values(row[0], metric), diverged_text(result.of(row[0])), scale=100)
-        for row in result.rows(metric)
+        _scaled(
+            *row,
+            result.values_at(row.label, metric),
+            lost_text(result.runs_at(row.label)),
+            scale=100,
+        )
+        for row in result.means(metric)
     ]
     if sort:
         rows.sort(key=lambda row: -row.mean if math.isfinite(row.mean) else math.inf)
@@ -163,7 +169,7 @@ def plot_accuracy(
     before = text_so_far(ax)
     low, high = _limits(rows, [], narrowest=1.0)
     digits = _digits(high - low)
-    _draw_dots(ax, rows, looks_of(result.schemes), lambda x: number_text(x, digits))
+    _draw_dots(ax, rows, looks_of(result.described), lambda x: number_text(x, digits))
     seeds = len({run.seed for run in result.runs})
     name = METRICS[metric].title
     note = "line and ±: 95 % interval; small dots: seeds" if seeds > 1 else "one seed"
@@ -180,8 +186,8 @@ def plot_accuracy(
 
 
 def plot_differences(
-    result: Comparison,
-    reference: str,
+    result: Results,
+    reference: str | Mapping[str, Any],
     *,
     metric: str = "valid_accuracy",
     confidence: float = 0.95,
@@ -195,9 +201,10 @@ def plot_differences(
     Parameters
     ----------
     result
-        What `initguide.compare_init_weights` returns.
+        What `initguide.compare_init_weights` or `initguide.sweep` returns; a point of a grid is
+        a row as a scheme is.
     reference
-        The label that the others are compared with.
+        The label, or the settings, of what the others are compared with.
     metric
         A name from `initguide.experiments.METRICS`.
     confidence
@@ -222,7 +229,9 @@ def plot_differences(
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence!r}; it must be between 0 and 1")
     check_result(result)
-    result.of(reference)  # an unknown label: the message lists those that there are
+    reference = result.label_at(
+        reference
+    )  # an unknown label: the message lists those that there are
     others = [label for label in result.labels if label != reference]
     if not others:
         raise ValueError(f"{reference!r} is the only scheme; there is nothing to compare it with")
@@ -230,9 +239,12 @@ def plot_differences(
     rows = []
     for label in others:
         found = result.difference(label, reference, metric, confidence=confidence)
-        seeds = len(result.of(label))
+        seeds = len(result.settings["seeds"])
         lost = seeds - len(found.seeds)
-        remark = f"{lost} of {seeds} pairs diverged" if lost else ""
+        # In a sweep, a pair may also lack a run that failed.
+        is_whole = len(result.runs_at(label)) == len(result.runs_at(reference)) == seeds
+        how = "diverged" if is_whole else "incomplete"
+        remark = f"{lost} of {seeds} pairs {how}" if lost else ""
         rows.append(
             _scaled(
                 label,
@@ -252,7 +264,7 @@ def plot_differences(
     def signed(x: float) -> str:
         return ("+" if x > 0 else "") + number_text(x, digits)
 
-    _draw_dots(ax, rows, looks_of(result.schemes), signed)
+    _draw_dots(ax, rows, looks_of(result.described), signed)
     unit = "percentage points" if about.is_fraction else "nats"
     better = "right" if about.higher_is_better else "left"
     several = any(row.interval for row in rows)

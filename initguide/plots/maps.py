@@ -178,7 +178,7 @@ def plot_map(
 
 def _mean_of(runs: Sequence[Run], metric: str) -> float:
     """Mean over the runs that have such a number; NaN if none has."""
-    numbers = [number for run in runs if math.isfinite(number := getattr(run, metric))]
+    numbers = [number for run in runs if math.isfinite(number := METRICS[metric].of(run))]
     return sum(numbers) / len(numbers) if numbers else math.nan
 
 

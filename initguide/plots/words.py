@@ -111,8 +111,10 @@ def counted(number: int, noun: str) -> str:
     return f"one {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def diverged_text(runs: Sequence[Run]) -> str:
-    """Say in words how many of the runs diverged; empty if none did."""
+def lost_text(runs: Sequence[Run]) -> str:
+    """Say in words how many of the runs diverged, or that there is none; empty if all is well."""
+    if not runs:
+        return "no run"
     number = sum(run.diverged for run in runs)
     if not number:
         return ""

@@ -1,6 +1,7 @@
 """For tests of runs: small data, a small sweep, processes, and networks with faults."""
 
 import functools
+import math
 import multiprocessing
 import os
 import sys
@@ -10,11 +11,13 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import initguide
-from initguide.experiments import sweep
+from initguide.experiments import Comparison, sweep
 from initguide.experiments.jobs import worker
+from initguide.training import Run
 
 HOME = str(Path(initguide.__file__).parents[1])
 Tiny = functools.partial(initguide.Net, 4, 4)  # a tiny network that any process can make
@@ -148,3 +151,56 @@ def faulty(tmp_path, monkeypatch):
 
     yield SimpleNamespace(model=faulty.Faulty, folder=folder)
     sys.modules.pop("faulty", None)
+
+
+# Results that are made up, whose numbers are known
+
+TYPICAL = {
+    "a": [0.80, 0.82, 0.81, 0.84],
+    "b": [0.79, 0.80, 0.805, 0.82],
+    "c": [0.5, None, 0.7, 0.9],
+    "d": [None, None, 0.3, None],
+    "e": [None] * 4,
+}
+
+
+@pytest.fixture(scope="session")
+def made():
+    """Function that makes up a comparison, by default with runs of all kinds."""
+    return _made
+
+
+def _made(accuracies=None, schemes=None, **changes):
+    """Make up a comparison from label -> accuracies over seeds; None is a run that diverged."""
+    accuracies = TYPICAL if accuracies is None else accuracies
+    count = len(next(iter(accuracies.values())))
+    common = {
+        "model": "Net",
+        "epochs": 2,
+        "batch_size": 100,
+        "optimizer": "adam",
+        "learning_rate": 0.001,
+        "device": "cpu",
+        "seeds": list(range(count)),
+        "torch": "2.6.0",
+    }
+    return Comparison(
+        runs=tuple(_run(k, s, a) for k, v in accuracies.items() for s, a in enumerate(v)),
+        schemes=schemes or {label: f"{label}()" for label in accuracies},
+        settings=common | changes,
+        data_source="Fashion-MNIST, made up",
+    )
+
+
+def _run(label, seed, accuracy, *, loss=1.0, losses=(2.0, 1.5), at=None):
+    bad = accuracy is None
+    return Run(
+        label=label,
+        seed=seed,
+        train_losses=np.asarray(losses if not bad else [*losses, math.nan], np.float32),
+        valid_loss=math.nan if bad else loss,
+        valid_accuracy=math.nan if bad else accuracy,
+        test_accuracy=math.nan if bad else accuracy - 0.01,
+        diverged_at=len(losses) if bad else at,
+        seconds=1.5,
+    )

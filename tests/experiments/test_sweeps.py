@@ -12,61 +12,18 @@ import torch
 import initguide
 from initguide import initializers as init
 from initguide.experiments import (
+    METRICS,
     Comparison,
     Failure,
     Sweep,
     compare_init_weights,
     sweep,
 )
-from initguide.experiments.jobs import worker
 
 Tiny = functools.partial(initguide.Net, 4, 4)  # a tiny network that any process can make
 
 
-@pytest.fixture(scope="module")
-def data(noise):
-    """64 + 40 + 30 images of noise, which no other process knows how to make."""
-    return SimpleNamespace(
-        train=noise(64, 0), valid=noise(40, 1), test=noise(30, 2), source="made up: 134 images"
-    )
-
-
-@pytest.fixture
-def swept(data):
-    """`sweep` with everything small."""
-    defaults = {"model": Tiny, "epochs": 1, "batch_size": 16, "seeds": 2, "scheme": "he_normal"}
-    return lambda grid, **changes: sweep(grid, data, **defaults | changes)
-
-
 GRID = {"scheme": ["he_normal", "zeros"], "learning_rate": [1e-3, 0.1, 10.0], "dropout": [0.0, 0.5]}
-
-
-def _numbers(result):
-    """Everything that was measured, without the times."""
-    return [
-        (
-            dict(getattr(run, "settings", {})),
-            run.seed,
-            repr(run.train_losses.tolist()),
-            repr(run.valid_loss),
-            repr(run.valid_accuracy),
-            repr(run.test_accuracy),
-        )
-        for run in result.runs
-    ]
-
-
-@pytest.fixture
-def trained(monkeypatch):
-    """List of (label, seed) of the networks that are trained in this process."""
-    done, real = [], worker.train_many
-
-    def train(*arguments, **keywords):
-        done.extend(zip(keywords["labels"], keywords["seeds"], strict=True))
-        return real(*arguments, **keywords)
-
-    monkeypatch.setattr(worker, "train_many", train)
-    return done
 
 
 # The grid
@@ -91,13 +48,13 @@ def test_every_combination(swept):
     assert not result.failures
 
 
-def test_a_sweep_over_schemes_is_a_comparison(swept, data):
+def test_a_sweep_over_schemes_is_a_comparison(swept, made_up, measured):
     """The same engine: the same numbers to the last bit."""
     result = swept({"scheme": ["he_normal", "default"]})
     expected = compare_init_weights(
-        ["he_normal", "default"], data, model=Tiny, epochs=1, batch_size=16, seeds=2
+        ["he_normal", "default"], made_up, model=Tiny, epochs=1, batch_size=16, seeds=2
     )
-    assert [n[1:] for n in _numbers(result)] == [n[1:] for n in _numbers(expected)]
+    assert [n[1:] for n in measured(result)] == [n[1:] for n in measured(expected)]
     assert [row.mean for row in result.rows()] == [row.mean for row in expected.rows()]
     assert [row.interval for row in result.rows()] == [row.interval for row in expected.rows()]
 
@@ -114,15 +71,15 @@ def test_a_sweep_over_schemes_is_a_comparison(swept, data):
         ("hidden_1", 7),
     ],
 )
-def test_each_setting_reaches_the_run(swept, name, value):
+def test_each_setting_reaches_the_run(swept, name, value, measured):
     """A value in the grid does what the same keyword outside it does."""
     in_grid = swept({name: [value]}, model=initguide.Net)
     keywords = {name: value} if name != "hidden_1" else {}
     model = functools.partial(initguide.Net, hidden_1=7) if name == "hidden_1" else initguide.Net
     outside = swept({"seed": [0, 1]}, model=model, **keywords)
-    assert [n[1:] for n in _numbers(in_grid)] == [n[1:] for n in _numbers(outside)]
+    assert [n[1:] for n in measured(in_grid)] == [n[1:] for n in measured(outside)]
     unchanged = swept({"seed": [0, 1]}, model=initguide.Net)
-    assert [n[1:] for n in _numbers(in_grid)] != [n[1:] for n in _numbers(unchanged)]
+    assert [n[1:] for n in measured(in_grid)] != [n[1:] for n in measured(unchanged)]
 
 
 def test_seeds_in_the_grid(swept):
@@ -204,14 +161,14 @@ def test_divergence_is_a_result(swept):
     assert result.best().settings == {"learning_rate": 1e-3}
 
 
-def test_save_and_load(swept, tmp_path):
+def test_save_and_load(swept, tmp_path, measured):
     """What comes back is what was saved, diverged and failed runs too."""
     result = swept({"learning_rate": [1e-3, 1e30], "scale": [1, 2]}, optimizer="sgd", scheme="ones")
     failed = Failure("x", 1, dict(result.runs[-1].settings), "ValueError: no")
     result = Sweep(result.runs[:-1], (failed,), result.grid, result.settings, result.data_source)
     result.save(tmp_path / "s.json")
     again = Sweep.load(tmp_path / "s.json")
-    assert _numbers(again) == _numbers(result)
+    assert measured(again) == measured(result)
     assert again.failures == result.failures
     assert again.grid == result.grid
     assert again.settings == result.settings
@@ -310,3 +267,65 @@ def test_comparisons_of_this_module():
     """Names that others rely on."""
     assert initguide.sweep is sweep
     assert initguide.Sweep is Sweep
+
+
+# Differences
+
+
+def test_differences_are_those_of_a_comparison(swept, made_up):
+    """Over schemes alone, the same runs give the same paired difference and its interval."""
+    grid = swept({"scheme": ["he_normal", "zeros"]}, seeds=3)
+    pair = compare_init_weights(
+        ["he_normal", "zeros"], made_up, model=Tiny, epochs=1, batch_size=16, seeds=3
+    )
+    for metric in METRICS:
+        found = grid.difference({"scheme": "he_normal"}, {"scheme": "zeros"}, metric)
+        expected = pair.difference("he_normal", "zeros", metric)
+        np.testing.assert_array_equal(found.per_seed, expected.per_seed)
+        assert found.interval == expected.interval
+        assert (found.mean, found.seeds, found.complete) == (
+            expected.mean,
+            expected.seeds,
+            expected.complete,
+        )
+        assert (found.a, found.b) == ("scheme he_normal", "scheme zeros")
+    assert pair.difference({"scheme": "zeros"}, "he_normal").a == "zeros"
+
+
+def test_points_are_found_by_label_or_settings(swept):
+    """Settings of one value may be left out; numbers need not be exact to the last bit."""
+    result = swept({"learning_rate": [1e-3, 0.1], "hidden_1": [3]}, model=initguide.Net)
+    low, high = result.labels
+    assert low == "learning rate 0.001, hidden 1 3"
+    assert [run.label for run in result.runs_at(high)] == [high, high]
+    assert result.runs_at({"learning_rate": 0.1 + 1e-17}) == result.runs_at(high)
+    difference = result.difference({"learning_rate": 0.1}, low)
+    by_hand = result.values(learning_rate=0.1) - result.values(learning_rate=1e-3)
+    np.testing.assert_array_equal(difference.per_seed, by_hand)
+    with pytest.raises(ValueError, match=r"^2 points of this sweep have the settings.*labels are"):
+        result.runs_at({"hidden_1": 3})
+    with pytest.raises(ValueError, match=r"^0 points of this sweep have the settings {'depth': 3}"):
+        result.runs_at({"depth": 3})
+    with pytest.raises(ValueError, match=r"^there is no point labelled 'high' in this sweep; the"):
+        result.difference("high", low)
+
+
+def test_a_failed_run_has_no_partner(swept):
+    """Pairs are found by their seed, and what is left after a failure decides nothing."""
+    result = swept({"scale": [1, 2]}, seeds=3)
+    lost = result.runs[0]
+    failed = Failure(lost.label, lost.seed, dict(lost.settings), "ValueError: no")
+    part = Sweep(result.runs[1:], (failed,), result.grid, result.settings, result.data_source)
+    found, whole = (r.difference({"scale": 2}, {"scale": 1}) for r in (part, result))
+    assert whole.complete
+    assert found.seeds == (1, 2)
+    np.testing.assert_array_equal(found.per_seed, whole.per_seed[1:])
+    assert not found.complete
+    assert found.verdict() == "undecided"
+
+
+def test_labels_tell_close_numbers_apart(swept):
+    """Two values that are alike in six digits are two points."""
+    result = swept({"scale": [1.0, 1.00000001]}, seeds=1)
+    assert len(result.labels) == 2
+    assert [len(result.runs_at(label)) for label in result.labels] == [1, 1]
