@@ -1,7 +1,6 @@
 """Compare initialization schemes over seeds."""
 
 import dataclasses
-import functools
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from initguide.experiments.jobs import (
     written,
 )
 from initguide.experiments.results import Results
-from initguide.experiments.resuming import Merge, extended, found_in_store, same_or_new
+from initguide.experiments.resuming import COMPARISON_RULES, found_in_store
 from initguide.experiments.settings import (
     check_data,
     check_model,
@@ -77,12 +76,12 @@ class Comparison(Results):
 
     @property
     def points(self) -> dict[str, dict[str, Any]]:
-        """Each label -> the one setting that was varied: a comparison is a grid of schemes."""
+        """Each label with the one setting that was varied, as the grid of a comparison."""
         return {label: {"scheme": label} for label in self.schemes}
 
     @property
     def described(self) -> Mapping[str, str]:
-        """Each label -> its scheme."""
+        """Each label with its scheme."""
         return self.schemes
 
     def of(self, label: str) -> tuple[Run, ...]:
@@ -346,12 +345,7 @@ def compare_init_weights(
             "model_code": fingerprint(model),
             "optimizer_code": "" if isinstance(optimizer, str) else fingerprint(optimizer),
         }
-        merge: dict[str, Merge] = {
-            "seeds": extended,
-            "schemes": functools.partial(same_or_new, "the scheme"),
-            "scheme_code": functools.partial(same_or_new, "the code of the scheme"),
-        }
-        keeping = Keeping(store, about, merge)
+        keeping = Keeping(store, about, COMPARISON_RULES)
     outcome = run_jobs(
         jobs,
         data,

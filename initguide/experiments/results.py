@@ -60,12 +60,12 @@ class Results(ABC):
     @property
     @abstractmethod
     def points(self) -> Mapping[str, Mapping[str, Any]]:
-        """Label of each point -> its settings, in the order of the table."""
+        """Label of each point with its settings, in the order of the table."""
 
     @property
     @abstractmethod
     def described(self) -> Mapping[str, str]:
-        """Label of each point -> what it stands for; figures choose their colours by it."""
+        """Label of each point with what it stands for, by which figures choose colours."""
 
     @abstractmethod
     def _label_of(self, run: Run) -> str:

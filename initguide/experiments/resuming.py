@@ -1,5 +1,6 @@
 """How a store is continued: what may be added to it, and what must be as it was."""
 
+import functools
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -45,3 +46,20 @@ def same_or_new(what: str, old: Mapping[str, Any] | None, new: Mapping[str, Any]
         if old and label in old and old[label] != new[label]:
             raise ValueError(f"{what} {label!r} is {old[label]} there and {new[label]} here")
     return {**(old or {}), **new}
+
+
+# Runs are found by what they were made with, so more of them can join a store at any time. What is
+# not named here must be as it was: one table must not mix numbers of two learning rates.
+COMPARISON_RULES: dict[str, Merge] = {
+    "seeds": extended,
+    "schemes": functools.partial(same_or_new, "the scheme"),
+    "scheme_code": functools.partial(same_or_new, "the code of the scheme"),
+}
+SWEEP_RULES: dict[str, Merge] = {
+    "seeds": extended,
+    "grid": extended_grid,
+    "code": functools.partial(same_or_new, "the code of"),
+    # Compared entry by entry, so that the message names the one that differs.
+    "settings": functools.partial(same_settings, ""),
+    "common_code": functools.partial(same_settings, "the code of the "),
+}

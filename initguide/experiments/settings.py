@@ -99,22 +99,28 @@ def check_values(
             if name in fixed and name != "optimizer" and value is not next(iter(values.values())):
                 continue  # the same network as before
             chosen = {k: v for k, v in tried.items() if k not in fixed}
-            try:
-                with seeded(0):
-                    network = model(**chosen)
-            except (ValueError, TypeError):
-                raise
-            except Exception as error:
-                words = ", ".join(f"{k}={setting_text(plain_name(v))}" for k, v in chosen.items())
-                line, *_ = str(error).split("\n", maxsplit=1)
-                raise ValueError(
-                    f"model {written(model)}({words}) cannot be made: "
-                    f"{type(error).__name__}: {line or 'no reason was given'}"
-                ) from error
-            if not isinstance(network, nn.Module):
-                kind = type(network).__name__
-                raise TypeError(f"model is of type {kind}; it must be a torch.nn.Module")
+            network = _trial_network(model, chosen)
             check_optimizer(tried["optimizer"], network, tried["learning_rate"])
+
+
+def _trial_network(model: Callable[..., nn.Module], keywords: Mapping[str, Any]) -> nn.Module:
+    """Make a network as a run would; say which keywords it cannot be made with."""
+    try:
+        with seeded(0):
+            network = model(**keywords)
+    except (ValueError, TypeError):  # written for whoever gave the arguments, as our own are
+        raise
+    except Exception as error:
+        words = ", ".join(f"{k}={setting_text(plain_name(v))}" for k, v in keywords.items())
+        line, *_ = str(error).split("\n", maxsplit=1)
+        raise ValueError(
+            f"model {written(model)}({words}) cannot be made: "
+            f"{type(error).__name__}: {line or 'no reason was given'}"
+        ) from error
+    if not isinstance(network, nn.Module):
+        kind = type(network).__name__
+        raise TypeError(f"model is of type {kind}; it must be a torch.nn.Module")
+    return network
 
 
 def _unwrapped(value: Any) -> Any:

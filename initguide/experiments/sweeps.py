@@ -1,7 +1,6 @@
 """Runs over a grid of settings."""
 
 import dataclasses
-import functools
 import itertools
 import json
 import math
@@ -32,12 +31,8 @@ from initguide.experiments.jobs import (
 from initguide.experiments.metrics import metric_named, numbers_of
 from initguide.experiments.results import Results
 from initguide.experiments.resuming import (
-    Merge,
-    extended,
-    extended_grid,
+    SWEEP_RULES,
     found_in_store,
-    same_or_new,
-    same_settings,
 )
 from initguide.experiments.settings import (
     axes_of,
@@ -131,7 +126,7 @@ class Sweep(Results):
 
     @cached_property
     def points(self) -> dict[str, dict[str, Any]]:
-        """Label of each point, such as ``"scheme zeros, scale 2"`` -> its settings."""
+        """Label of each point, such as ``"scheme zeros, scale 2"``, with its settings."""
         grid = (dict.fromkeys(values) for values in self.grid.values())
         settings = [dict(zip(self.grid, point, strict=True)) for point in itertools.product(*grid)]
         short = {point_label(point): point for point in settings}
@@ -140,7 +135,7 @@ class Sweep(Results):
 
     @property
     def described(self) -> dict[str, str]:
-        """Each label -> what colours it: the scheme where nothing else was varied."""
+        """Each label with what colours it, which is the scheme where nothing else was varied."""
         alone = list(self.grid) == ["scheme"]
         return {k: str(v["scheme"]) if alone else k for k, v in self.points.items()}
 
@@ -500,14 +495,7 @@ def sweep(
             },
             "torch": str(torch.__version__),
         }
-        merge: dict[str, Merge] = {
-            "seeds": extended,
-            "grid": extended_grid,
-            "code": functools.partial(same_or_new, "the code of"),
-            "settings": functools.partial(same_settings, ""),
-            "common_code": functools.partial(same_settings, "the code of the "),
-        }
-        keeping = Keeping(store, about, merge)
+        keeping = Keeping(store, about, SWEEP_RULES)
     outcome = run_jobs(
         jobs,
         data,
