@@ -33,8 +33,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from initguide import checkup
 from initguide.checkup import Checkup, Finding, check_init
-from initguide.checkup import check as checkup
+from initguide.checkup.facts import Facts
 from initguide.data import fashion_mnist
 from initguide.initializers import initialize
 from initguide.randomness import seeded
@@ -394,16 +395,16 @@ THRESHOLDS: dict[str, tuple[str, tuple[float, ...]]] = {
 def judged(model: nn.Module, report: Checkup, inputs: Tensor, targets: Tensor) -> dict[str, float]:
     """Return the numbers that the thresholds of the check-up are held against."""
     # The check-up's own, so that what is printed is what is judged.
-    case = checkup._Case(model, report.measurement, inputs, targets)  # noqa: SLF001
-    equal = bool(case.equal_head())  # gradients cancel, so the check-up looks again
-    effects = [w.effect for w in case.trained if w.effect > 0 and not equal]
-    hidden = [w.parameter.shared for w in case.weights[:-1]]
+    facts = Facts(model, report.measurement, inputs, targets)
+    equal = bool(facts.equal_head())  # gradients cancel, so the check-up looks again
+    effects = [w.effect for w in facts.trained if w.effect > 0 and not equal]
+    hidden = [w.parameter.shared for w in facts.weights[:-1]]
     flat = [r.saturated_fraction for r in report.layers]
     found = report.measurement
     numbers = (
-        math.nan if equal else case.reach(),
+        math.nan if equal else facts.reach(),
         effects[0] / max(effects) if effects else math.nan,
-        case.size(),
+        facts.size(),
         found.loss / found.blank_loss,
         max((x for x in flat if not math.isnan(x)), default=math.nan),
         max((x for x in hidden if not math.isnan(x)), default=math.nan),

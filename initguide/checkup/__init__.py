@@ -1,22 +1,33 @@
-"""Is initialization at fault? A check of any network with one batch."""
+"""Is initialization at fault? A check of any network with one batch: what, where, and what to do.
 
-from initguide.checkup.check import (
-    ALIKE,
-    CODES,
-    CONFIDENT,
-    DRIFT,
-    FLATTENED,
-    FROZEN,
-    HUGE,
-    INPUTS,
-    LARGE,
-    QUIET,
-    SLOW,
-    WRONG,
-    Checkup,
-    Finding,
-    check_init,
-)
+>>> import torch
+>>> import initguide
+>>> net = initguide.initialize(initguide.Net(), "ones")
+>>> images = torch.rand(20, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+>>> report = check_init(net, images, torch.arange(20) % 10)
+>>> report.ok
+False
+>>> sorted({finding.code for finding in report.findings if finding.severity == "error"})
+['equal-units', 'exploding-signal']
+
+One forward and one backward pass are run (two if the network ends with a layer of zeros), and the
+model is left as it was.
+"""
+
+import pkgutil
+from importlib import import_module
+
+from initguide.checkup import findings as _families
+from initguide.checkup.checking import check_init
+from initguide.checkup.findings.data import INPUTS
+from initguide.checkup.findings.gradients import FROZEN, SLOW
+from initguide.checkup.findings.losses import CONFIDENT, WRONG
+from initguide.checkup.findings.registry import CODES, finding
+from initguide.checkup.findings.scales import DRIFT
+from initguide.checkup.findings.signal import HUGE, LARGE, QUIET
+from initguide.checkup.findings.symmetry import ALIKE
+from initguide.checkup.findings.units import FLATTENED
+from initguide.checkup.report import Checkup, Finding
 
 __all__ = [
     "ALIKE",
@@ -34,4 +45,9 @@ __all__ = [
     "Checkup",
     "Finding",
     "check_init",
+    "finding",
 ]
+
+# A finding in a new file registers itself when the file is imported.
+for _family in pkgutil.iter_modules(_families.__path__):
+    import_module(f"{_families.__name__}.{_family.name}")

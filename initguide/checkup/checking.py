@@ -1,0 +1,114 @@
+"""`check_init`: measure, gather the facts, look for all that can be found, and report."""
+
+import math
+from typing import Any
+
+from torch import nn
+
+from initguide.checkup.facts import Facts
+from initguide.checkup.findings.registry import look_for_all
+from initguide.checkup.passes import as_in_training, gradients_of_equal, stepped
+from initguide.checkup.remedies import Remedies
+from initguide.checkup.report import ORDER, Checkup, Finding
+from initguide.propagation import Loss, measure
+
+
+def check_init(
+    model: nn.Module,
+    inputs: Any,
+    targets: Any = None,
+    loss: Loss | None = None,
+    *,
+    seed: int = 0,
+) -> Checkup:
+    """Say whether a network can be trained from the weights that it has, and if not, why.
+
+    Judged is what the network does with a batch, not which scheme made its weights. Weights of odd
+    sizes in front of a normalization change nothing of what the network gives, so they are a note
+    at most. They may still do harm: the steps that gradient descent makes there, in units of the
+    weights' own size, are proportional to 1 / size² (1 / size with Adam). Whether that is too much
+    or too little depends on the learning rate, which is not known here.
+
+    Dropout is switched off, to see the weights alone. Batch normalization whose statistics are
+    still those of a new layer normalizes by the batch, in evaluation mode too, as it will in
+    training.
+
+    Parameters
+    ----------
+    model
+        Any module, before training; see `initguide.propagation.measure` for what is left alone.
+    inputs
+        A batch as the network will see it, of at least two different inputs: a tensor, a tuple of
+        positional arguments or a dictionary of keyword arguments.
+    targets
+        What the loss compares the output with. Without them, the initial loss is not judged.
+    loss
+        As in `initguide.propagation.measure`, which also says what is used if it is ``None``; the
+        report says it, too.
+    seed
+        For everything that torch draws during the passes; at least 0.
+
+    Returns
+    -------
+    Checkup
+        ``.findings``, ``.ok``, ``.layers``, ``.to_json()``; print it.
+
+    Raises
+    ------
+    TypeError, ValueError, RuntimeError
+        As `initguide.propagation.measure` does: lazy or meta parameters, inputs of a wrong shape, a
+        loss that is not one number.
+
+    Notes
+    -----
+    A layer's part in learning is told by ‖w‖‖∂L/∂w‖, the change of the loss, to first order, when
+    its weights change by their own size; it is the same for all layers of a network of ReLUs
+    without biases, whatever their scales (Du, Hu & Lee 2018, arXiv:1806.00900), and the same
+    before and after the weights in front of a normalization are scaled. Divided by the change of
+    the loss when every output changes by 1, it is a pure number: see `SLOW`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import initguide
+    >>> net = initguide.initialize(initguide.Net(), "he_normal", seed=0)
+    >>> images = torch.randn(20, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+    >>> print(check_init(net, images, torch.arange(20) % 10))  # doctest: +ELLIPSIS
+    Net, 5 layers: nothing found
+    ...
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model is of type {type(model).__name__}; it must be a torch.nn.Module")
+    with as_in_training(model) as switched:
+        with gradients_of_equal(model) as gradients:
+            found = measure(model, inputs, targets, loss, seed=seed, parameters=True)
+        facts = Facts(model, found, inputs, targets)
+        head = [name for name in facts.equal_head() if name in gradients]
+        if head:  # gradients cancel behind equal outputs, until the first step parts them
+            with stepped(model, {name: gradients[name] for name in head}):
+                again = measure(model, inputs, targets, loss, seed=seed, parameters=True)
+            facts = Facts(model, again, inputs, targets, found)
+    findings = _sorted(facts)
+    remarks = [f"{found.source}.", f"Loss: {found.loss:.4g} ({found.loss_name})."]
+    if not math.isfinite(found.blank_loss):
+        why = (
+            "there are no targets" if targets is None else "this loss is not known at outputs of 0"
+        )
+        remarks.append(f"The initial loss was not judged: {why}.")
+    if facts.batch == 1:
+        remarks.append("A batch of one does not tell whether different inputs stay different.")
+    if switched:
+        remarks.append("Batch normalization used the batch, as it will in training.")
+    return Checkup(tuple(findings), found, tuple(remarks))
+
+
+def _sorted(facts: Facts) -> list[Finding]:
+    """Everything that is to be said, the worst first."""
+    advise = Remedies(facts)
+    whole = advise.fill_all().partition(" ")[0]  # advice for one layer comes before such
+
+    def order(finding: Finding) -> tuple[int, bool, int]:
+        everything = finding.advice.startswith(whole)
+        return ORDER[finding.severity], everything, facts.where(finding.layer) or 0
+
+    return sorted(look_for_all(facts, advise), key=order)

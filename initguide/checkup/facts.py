@@ -1,0 +1,239 @@
+"""What is known of a network after its passes: computed once, here, for all findings."""
+
+import contextlib
+import functools
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from initguide import theory
+from initguide.propagation import Measurement, ParameterRecord, Record
+
+
+class Weight(NamedTuple):
+    """A parameter that is a layer's weights."""
+
+    parameter: ParameterRecord
+    at: int  # number of its record; of the one that it is in for a part that is not called
+    size: float  # ‖w‖
+    grad: float  # ‖∂L/∂w‖, in units of the sum of the absolute gradients of the outputs
+    natural: float  # ‖w‖ if the variance were 1 / fan-in
+
+    @property
+    def effect(self) -> float:
+        """Change of the loss per own size, in units of that per change of the outputs by 1."""
+        return self.size * self.grad
+
+
+class Scale(NamedTuple):
+    """By how much a layer changes the size of the signal, beside what it should."""
+
+    record: Record
+    at: int
+    measured: float  # √(mean square of outputs / of inputs)
+    low: float  # healthy ends
+    high: float
+
+    @property
+    def excess(self) -> float:
+        """Logarithm of measured over healthy: 0 within the healthy range."""
+        if not self.measured > 0:
+            return -math.inf
+        return math.log(self.measured / min(max(self.measured, self.low), self.high))
+
+
+KINDS = {  # class of a module -> name in theory
+    "ReLU": "relu",
+    "ReLU6": "relu6",
+    "LeakyReLU": "leaky_relu",
+    "ELU": "elu",
+    "SELU": "selu",
+    "GELU": "gelu",
+    "SiLU": "silu",
+    "Mish": "mish",
+    "Hardswish": "hardswish",
+    "Softplus": "softplus",
+    "Tanh": "tanh",
+    "Hardtanh": "hardtanh",
+    "Softsign": "softsign",
+    "Sigmoid": "sigmoid",
+    "Hardsigmoid": "hardsigmoid",
+}
+
+
+@functools.cache
+def healthy_gains(activation: str | None) -> tuple[float, float]:
+    """Smallest and largest σ_w that neither lose nor blow up the signal or the gradient."""
+    if activation is None:
+        return 1.0, 1.0
+    gains = [theory.gain(activation)]
+    with contextlib.suppress(ValueError):  # some have no critical point
+        gains.append(float(theory.critical_sigma_w(activation)))
+    return min(gains), max(gains)
+
+
+class Facts:
+    """One network, measured: plain facts, without thresholds or advice.
+
+    ``before`` is what it was before equal outputs were made different.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        measured: Measurement,
+        inputs: Any,
+        targets: Any,
+        before: Measurement | None = None,
+    ) -> None:
+        self.model, self.measured, self.inputs, self.targets = model, measured, inputs, targets
+        self.before = before or measured
+        self.records = measured.layers
+        self.named = dict(model.named_modules())
+        self.place: dict[str, int] = {}
+        for i, record in enumerate(self.records):
+            self.place.setdefault(record.name, i)
+        self.weights = sorted(self._weights(), key=lambda weight: weight.at)
+        self.trained = [w for w in self.weights if w.parameter.trained and not math.isnan(w.grad)]
+        self.normalized = {
+            record.given_by for record in self.records if "Norm" in record.kind and record.given_by
+        }
+        self.centred = {r.given_by for r in self.records if r.given_by and self._centres(r)}
+        tensor = next(float_tensors(inputs), None)
+        self.batch = tensor.shape[0] if tensor is not None and tensor.ndim else 0
+
+    def _centres(self, norm: Record) -> bool:
+        """Whether a normalization takes away what all units before it have in common.
+
+        It does if each of its means is over units alone. A mean over positions too, as that of a
+        group of channels, leaves what the units share at one position and not at another.
+        """
+        module, given = self.named.get(norm.name), self.place.get(norm.given_by or "")
+        if isinstance(module, nn.GroupNorm):
+            return module.num_groups < module.num_channels and math.prod(norm.shape[2:]) == 1
+        if not isinstance(module, nn.LayerNorm) or given is None:
+            return False
+        units = self.records[given].units
+        return tuple(module.normalized_shape) == (units,) and (
+            norm.shape[-1:] == (units,) or type(module) is not nn.LayerNorm
+        )
+
+    def where(self, layer: str) -> int | None:
+        """Place of a layer, or of the one that it is in; None for what never ran."""
+        while layer not in self.place and "." in layer:
+            layer = layer.rpartition(".")[0]
+        return self.place.get(layer)
+
+    def _weights(self) -> Iterator[Weight]:
+        unit = self.measured.output_grad_sum
+        for parameter in self.measured.parameters:
+            at = self.where(parameter.layer)
+            if len(parameter.shape) < 2 or at is None or not is_weight(parameter):
+                continue
+            record = self.records[at]
+            if "Norm" in record.kind and math.isnan(record.fan_in):  # 1 each, whatever their shape
+                continue
+            number = math.prod(parameter.shape)
+            units = parameter.units or parameter.shape[0]
+            grad = math.sqrt(number * parameter.grad_second_moment)
+            if grad != 0:
+                grad = grad / unit if unit else math.nan
+            size = math.sqrt(number * parameter.second_moment)
+            yield Weight(parameter, at, size, grad, math.sqrt(units))
+
+    def equal_head(self) -> list[str]:
+        """Weights of the last layer that are the same for all outputs, but will not stay so."""
+        if len(self.trained) < 2:
+            return []
+        last = self.trained[-1].at
+        return [
+            w.parameter.name
+            for w in self.trained
+            if w.at == last and w.parameter.distinct == 1 < w.parameter.grad_distinct
+        ]
+
+    def activation(self, record: Record) -> str | None:
+        """Which activation is behind a layer, as theory calls it."""
+        if record.activation in KINDS.values():
+            return record.activation
+        if record.activation in ("clamp", "clamp_min"):
+            return "relu"
+        for other in self.records:
+            if other.given_by == record.name and other.kind in KINDS:
+                return KINDS[other.kind]
+        return None
+
+    @functools.cached_property
+    def scales(self) -> list[Scale]:
+        """Every layer whose scale matters: not those in front of a normalization."""
+        found = []
+        for i, record in enumerate(self.records):
+            if "Norm" in record.kind:
+                found.append(Scale(record, i, math.sqrt(record.output_second_moment), 1.0, 1.0))
+            elif (
+                record.name not in self.normalized
+                and not math.isnan(record.fan_in)
+                and record.input_second_moment > 0
+            ):
+                ratio = record.output_second_moment / record.input_second_moment
+                low, high = healthy_gains(self.activation(record))
+                found.append(Scale(record, i, math.sqrt(ratio), low, high))
+        return found
+
+    def first_layer(self) -> int:
+        """Place of the first layer with weights."""
+        return self.weights[0].at if self.weights else 0
+
+    def _samples(self) -> float:
+        """Root of the number of answers, by which a loss of random draws adds up less than others.
+
+        No change of the weights moves all answers in directions that have nothing in common.
+        """
+        shape = self.measured.output_shape
+        if self.targets is not None or len(shape) < 2 or self.measured.loss_name[:3] != "sum":
+            return 1.0
+        classes = shape[1] if len(shape) > 3 else shape[-1]
+        return math.sqrt(math.prod(shape) / max(1, classes))
+
+    def reach(self) -> float:
+        """By how much the outputs move if a layer's weights change by their usual size, at most."""
+        moves = [w.grad * w.natural for w in self.trained if w.grad > 0]
+        return max(moves, default=0.0) * self._samples()
+
+    def size(self) -> float:
+        """Root mean square of the outputs, in units of the targets'."""
+        unit = 1.0
+        if isinstance(self.targets, Tensor) and self.targets.is_floating_point():
+            unit = max(unit, float(self.targets.double().square().mean().sqrt()))
+        return math.sqrt(self.before.output_second_moment) / unit
+
+    @functools.cached_property
+    def spreads(self) -> list[tuple[Record, float]]:
+        """What is left of the differences between inputs, before each layer."""
+        return [
+            (record, record.input_spread)
+            for record in self.records
+            if not math.isnan(record.input_spread) and not math.isnan(record.fan_in)
+        ]
+
+    def reaches_nothing(self) -> bool:
+        """Whether different inputs are exactly the same to the last layer, if that is another."""
+        return len(self.spreads) > 1 and self.spreads[0][1] > 0 == self.spreads[-1][1]
+
+
+def is_weight(parameter: ParameterRecord) -> bool:
+    """Whether a parameter is a weight by its name, also of a parametrized layer."""
+    name = parameter.name.rpartition(".")[2]
+    return "weight" in name or name.startswith("original")
+
+
+def float_tensors(value: Any) -> Iterator[Tensor]:
+    """Floating-point tensors in the inputs."""
+    if isinstance(value, Tensor):
+        if value.is_floating_point():
+            yield value
+    elif isinstance(value, Mapping | tuple | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from float_tensors(item)

@@ -1,0 +1,80 @@
+"""The gradient on its way back."""
+
+from collections.abc import Iterator, Sequence
+
+from initguide.checkup.facts import Facts
+from initguide.checkup.findings.registry import finding
+from initguide.checkup.remedies import Remedies
+from initguide.checkup.report import Finding
+
+SLOW, FROZEN = 1e-3, 1e-6
+"""Below the first, a part of the network learns too slowly (a warning); below the second, it does
+not learn (an error).
+
+Both compare changes of the outputs, or of the weights in units of their own size, with those of the
+part that learns fastest. A step that is stable for the fastest part moves a part that is slower by
+10⁻⁶ by its own size in about 10⁶ steps; and a signal of 10⁻⁶ of its offset is within a few bits of
+what float32 (10⁻⁷) can hold. 10⁻³ is a long training instead.
+"""
+
+
+@finding(
+    {
+        "vanishing-gradients": "the gradient fades on its way back to the first layers",
+        "exploding-gradients": "the gradient grows on its way back to the first layers",
+    },
+    order=80,
+)
+def gradients(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator[Finding]:
+    """Layers whose part in learning fades, or grows, on the way back.
+
+    Only what reaches no layer at all up to here (or from here on) counts: a residual branch may be
+    scaled down, and the trunk beside it is fine.
+    """
+    effects = [(w, w.effect) for w in facts.trained if w.effect > 0]
+    stuck = {f.code for f in found if f.severity == "error"}
+    if len(effects) < 3 or "equal-units" in stuck:
+        return  # equal outputs get gradients that cancel
+    if "dead-units" in stuck:
+        return  # no gradient gets past them, and what is behind them sees biases alone
+    dead = [f for f in found if f.code == "dead-units"]
+    largest = max(effect for _, effect in effects)
+    peak = next(i for i, (_, effect) in enumerate(effects) if effect == largest)
+    for code, side, words in (
+        ("vanishing-gradients", effects[: peak + 1], "first"),
+        ("exploding-gradients", effects[peak:][::-1], "last"),
+    ):
+        best, last = 0.0, side[0][0]
+        steps = []  # (factor by which the next layer has more, layer, between which records)
+        for w, effect in side:
+            if effect > best:
+                if best:  # what lies between the two is the doing of the earlier layer
+                    early, late = (last, w) if words == "first" else (w, last)
+                    steps.append((effect / best, early, range(early.at, late.at + 1)))
+                best, last = effect, w
+        ratio = side[0][1] / largest
+        if ratio >= SLOW or not steps:
+            continue
+        sign = -1 if code == "vanishing-gradients" else +1
+        _, jump, between = max(steps, key=lambda step: step[0])
+        edge = side[0][0]
+        # A gradient changes on its way from the layer where it is largest to the other end, so
+        # nothing else is to blame; and if it vanishes, not that layer itself.
+        at = effects[peak][0].at
+        among = range(edge.at, at) if sign < 0 else range(at, edge.at + 1)
+        layer, blame, advice = advise.blame(sign, jump.parameter.layer, among)
+        for told in dead:
+            if facts.where(told.layer) in between:
+                layer, advice = told.layer, told.advice
+                blame = f" Units of {layer}, on the way between them, are dead."
+                break
+        slow = sum(effect < SLOW * largest for _, effect in side)
+        yield Finding(
+            code,
+            "error" if ratio < FROZEN else "warning",
+            layer,
+            f"the {words} layer, {edge.parameter.layer}, changes the loss {ratio:.1e} times as "
+            f"much as the layer with the largest effect; {SLOW:g} or more is healthy. "
+            f"{slow} of {len(effects)} layers are below that.{blame}",
+            advice,
+        )

@@ -1,0 +1,36 @@
+"""The loss before the first step."""
+
+from collections.abc import Iterator, Sequence
+
+from initguide.checkup.facts import Facts
+from initguide.checkup.findings.registry import finding
+from initguide.checkup.remedies import Remedies
+from initguide.checkup.report import Finding
+
+WRONG, CONFIDENT = 2.0, 30.0
+"""An initial loss this many times that of a network that knows nothing is a warning, or an error.
+
+Knowing nothing costs ln C. With normal logits of variance v it costs about ln C + v/2, so twice
+that needs logits of variance 2 ln C, far beyond the 1 of a signal that is kept. The second number
+is calibrated: ``benchmarks/check_networks.py`` prints how many of its networks beyond it train.
+"""
+
+
+@finding({"initial-loss": "the loss is far above that of a network that knows nothing"}, order=100)
+def initial_loss(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator[Finding]:
+    """A loss far above that of a network that knows nothing."""
+    now, blank = facts.before.loss, facts.before.blank_loss
+    if not blank > 0 or not now > WRONG * blank:
+        return
+    last = facts.records[facts.weights[-1].at].name if facts.weights else facts.records[-1].name
+    layer, words, advice = advise.blame(+1, last)
+    if not advise.culprits(+1):
+        advice = f"torch.nn.init.zeros_({advise.code(last)}.weight)"
+    yield Finding(
+        "initial-loss",
+        "error" if now > CONFIDENT * blank else "warning",
+        layer,
+        f"the loss is {now:.4g}; with all outputs 0 it would be {blank:.4g}, and a network "
+        f"that knows nothing should be near that.{words}",
+        advice,
+    )

@@ -1,0 +1,110 @@
+"""The signal on its way forward: its size, and what is left of the inputs' differences."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from initguide.checkup.facts import Facts
+from initguide.checkup.findings.gradients import FROZEN, SLOW
+from initguide.checkup.findings.losses import WRONG
+from initguide.checkup.findings.registry import finding
+from initguide.checkup.remedies import Remedies
+from initguide.checkup.report import Finding
+
+QUIET = (0.5, SLOW)
+"""The signal vanishes, as a warning or an error, if no change of a layer's weights by their usual
+size moves the outputs by this much.
+
+The usual size is a variance of 1 / fan-in, which moves the outputs of a network that keeps its
+signal by about 1. ``benchmarks/check_networks.py`` prints how far the smallest of its healthy
+networks is from the first number; the second is that of `SLOW`.
+"""
+
+LARGE, HUGE = 10.0, 1 / SLOW
+"""Outputs whose root mean square is this many times that of the targets (or 1, if that is larger)
+are a warning, or an error.
+
+Normal logits of standard deviation σ cost about σ√(2 ln C) when C is large, which is twice ln C at
+σ = √(2 ln C): below 10 for any number of classes. At 1 / `SLOW` the answer is a thousandth of the
+outputs, so weights must be right to a thousandth of their size before it counts.
+"""
+
+
+@finding(
+    {
+        "vanishing-signal": "the signal gets so small that no layer can change the outputs",
+        "exploding-signal": "the outputs are far larger than what they are compared with",
+    },
+    order=70,
+)
+def signal(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator[Finding]:
+    """Outputs that no weights can move, or that are far larger than what they are compared with."""
+    live = [w for w in facts.trained if w.grad > 0]
+    if live:
+        reach = facts.reach()
+        if reach < QUIET[0]:
+            layer, words, advice = advise.blame(-1, facts.records[live[0].at].name)
+            yield Finding(
+                "vanishing-signal",
+                "error" if reach < QUIET[1] else "warning",
+                layer,
+                f"no layer's weights can move the outputs: a change of usual size moves them "
+                f"by {reach:.2g} at most, where {QUIET[0]:g} or more is healthy.{words}",
+                advice,
+            )
+    # What a layer of zeros is applied to counts as soon as it has moved.
+    others = max((w.grad * w.natural for w in live if w.size > 0), default=0.0)
+    asleep = [w for w in live if w.size == 0 and w.grad * w.natural > LARGE * others > 0]
+    for w in asleep:
+        layer, words, advice = advise.blame(+1, w.parameter.layer)
+        yield Finding(
+            "exploding-signal",
+            "warning",
+            layer,
+            f"{w.parameter.name} is all 0, but when it has moved by its usual size, the "
+            f"outputs change by {w.grad * w.natural:.3g}; no other layer has more than "
+            f"{others:.3g}.{words}",
+            advice,
+        )
+    size, rms = facts.size(), math.sqrt(facts.before.output_second_moment)
+    judged, blank = facts.before.loss, facts.before.blank_loss
+    harmless = judged <= WRONG * blank  # such as an offset that all outputs share
+    if size > (HUGE if harmless else LARGE):
+        layer, words, advice = advise.blame(+1, facts.records[facts.weights[-1].at].name)
+        yield Finding(
+            "exploding-signal",
+            "error" if size > HUGE else "warning",
+            layer,
+            f"the root mean square of the outputs is {rms:.3g}, where about {rms / size:.3g} "
+            f"is expected.{words}",
+            advice,
+        )
+
+
+@finding({"collapsed-outputs": "different inputs are nearly the same to the last layer"}, order=90)
+def collapse(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator[Finding]:
+    """Different inputs that are nearly the same to the last layer."""
+    if len(facts.spreads) < 2 or facts.spreads[-1][0].name in facts.normalized:
+        return
+    record, last = facts.spreads[-1]
+    start = facts.spreads[0][1]
+    if not start > 0 or not last < SLOW * start:
+        return
+    if any(w.size == 0 and w.grad >= 0 for w in facts.trained):  # said already
+        return
+    falls = [
+        ((after + 1e-30) / (before + 1e-30), layer)
+        for (layer, before), (_, after) in zip(facts.spreads, facts.spreads[1:], strict=False)
+    ]
+    factor, worst = min(falls, key=lambda fall: fall[0])
+    # If one of the layers up to there can move the outputs, the first steps undo it.
+    at = facts.where(worst.name) or 0
+    movable = any(w.grad * w.natural >= QUIET[0] for w in facts.trained if w.at <= at)
+    yield Finding(
+        "collapsed-outputs",
+        "error" if last < FROZEN * start and not movable else "warning",
+        worst.name,
+        f"a share of {start:.2g} of the inputs' mean square differs between inputs; of what "
+        f"reaches the last layer ({record.name}), {last:.1e} does. Layer {worst.name} alone "
+        f"takes a factor of {factor:.1e}.",
+        advise.fill_all() if factor > SLOW else advise.repair(worst.name),
+    )

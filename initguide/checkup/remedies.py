@@ -1,0 +1,108 @@
+"""Advice: which layer is to blame, and what to paste to put it right.
+
+A finding says what is wrong and where; how it is mended is written here alone.
+"""
+
+import math
+import textwrap
+
+from torch import Tensor
+
+from initguide.checkup.facts import Facts, Scale, healthy_gains
+from initguide.checkup.report import WIDTH
+
+# A layer is named as the cause if it is beyond the healthy range by more than the √2 between the
+# usual rules, such as He's and LeCun's.
+_BEYOND = 1.5
+
+
+class Remedies:
+    """Writes advice for one network."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+
+    def scheme(self, activation: str | None) -> str:
+        """Name a scheme that keeps signal and gradient before an activation."""
+        low, high = healthy_gains(activation)
+        if activation is None or low == 1:
+            return "lecun_normal"
+        if activation == "sigmoid":
+            return f"xavier_normal(gain={high:.3g})"
+        return "he_normal"
+
+    def fill(self, layer: str, scheme: str | None = None) -> str:
+        """Code that initializes one layer."""
+        at = self.facts.where(layer)
+        if scheme is None:
+            scheme = self.scheme(
+                self.facts.activation(self.facts.records[at]) if at is not None else None
+            )
+        return call(self.code(layer), scheme)
+
+    def fill_all(self) -> str:
+        """Code that initializes the model, for the activation that most layers have."""
+        known = [self.facts.activation(self.facts.records[w.at]) for w in self.facts.weights]
+        known = [name for name in known if name]
+        return call("model", self.scheme(max(known, key=known.count) if known else None))
+
+    def code(self, layer: str) -> str:
+        """Code that gets a layer."""
+        if not layer or layer not in self.facts.named:
+            return "model"
+        if len(layer) <= WIDTH // 3:  # what is put around it has a place on the line, too
+            return f'model.get_submodule("{layer}")'
+        parts = textwrap.wrap(layer, WIDTH // 2)  # a long name in several strings
+        return "model.get_submodule(\n    " + "\n    ".join(f'"{p}"' for p in parts) + "\n)"
+
+    def culprits(self, sign: int, among: range | None = None) -> list[Scale]:
+        """Layers that make the signal too large (+1) or too small (-1), the worst half of them."""
+        scales = [s for s in self.facts.scales if among is None or s.at in among]
+        wrong = [s for s in scales if sign * s.excess > math.log(_BEYOND)]
+        worst = max((sign * s.excess for s in wrong), default=0.0)
+        return [s for s in wrong if sign * s.excess >= worst / 2]
+
+    def blame(self, sign: int, otherwise: str, among: range | None = None) -> tuple[str, str, str]:
+        """Name a layer, of some records or of all, say why in words, and write advice."""
+        culprits = self.culprits(sign, among)
+        if not culprits:
+            return otherwise, "", self.fill_all()
+        worst = max(culprits, key=lambda s: sign * s.excess)
+        first = culprits[0].record.name if len(culprits) > 3 else worst.record.name
+        said = worst if len(culprits) <= 3 else culprits[0]
+        words = (
+            f" Layer {said.record.name} multiplies the size of its input by {said.measured:.3g}, "
+            f"where {range_text(said.low, said.high)} keeps it"
+        )
+        if len(culprits) > 1:
+            words += f", and {len(culprits) - 1} more such layer{'s' * (len(culprits) > 2)}"
+        if len(culprits) > max(3, len(self.facts.scales) // 2):
+            return first, words + ".", self.fill_all()
+        names = list(dict.fromkeys(s.record.name for s in culprits))
+        return first, words + ".", "\n".join(map(self.repair, names))
+
+    def repair(self, layer: str) -> str:
+        """Code that puts a layer right, be it a normalization."""
+        if "Norm" not in self.facts.measured[layer].kind:
+            return self.fill(layer)
+        code, module = self.code(layer), self.facts.named[layer]
+        if callable(getattr(module, "reset_parameters", None)):
+            return f"{code}.reset_parameters()"
+        lines = [f"torch.nn.init.ones_({code}.weight)"]
+        if isinstance(getattr(module, "bias", None), Tensor):
+            lines.append(f"torch.nn.init.zeros_({code}.bias)")
+        return "\n".join(lines)
+
+
+def range_text(low: float, high: float) -> str:
+    """Write a range, or its one number."""
+    return f"{low:.3g}" if math.isclose(low, high, rel_tol=1e-2) else f"{low:.3g} to {high:.3g}"
+
+
+def call(code: str, scheme: str) -> str:
+    """Code that initializes what some code gets, in lines that fit the report."""
+    line = f'initguide.initialize({code}, "{scheme}")'
+    if len(line) <= WIDTH - 14:
+        return line
+    inner = textwrap.indent(code, "    ")
+    return f'initguide.initialize(\n{inner},\n    "{scheme}",\n)'

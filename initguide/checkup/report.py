@@ -1,0 +1,183 @@
+"""What a check-up says: findings, and the report in a terminal, a notebook and as JSON."""
+
+import functools
+import html
+import json
+import math
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from initguide.propagation import Measurement, Record
+
+Severity = Literal["error", "warning", "note"]
+
+ORDER = {"error": 0, "warning": 1, "note": 2}
+WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found.
+
+    Attributes
+    ----------
+    code
+        From `initguide.checkup.CODES`.
+    severity
+        ``"error"``: it will not train; ``"warning"``: it will train worse; ``"note"``: good to
+        know.
+    layer
+        The layer's name in ``model.named_modules()``, the first one if there are several;
+        ``"inputs"`` for the inputs.
+    evidence
+        What was measured, beside what is predicted or healthy.
+    advice
+        Python to paste, where ``model``, ``inputs``, ``torch`` and ``initguide`` are at hand.
+    """
+
+    code: str
+    severity: Severity
+    layer: str
+    evidence: str
+    advice: str
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Checkup:
+    """What `check_init` found: printed, a table; the same in a notebook.
+
+    Attributes
+    ----------
+    findings
+        Errors first, then warnings and notes; within these in the order of the layers.
+    measurement
+        All that was measured.
+    remarks
+        What could not be judged, and why; which loss was used.
+    """
+
+    findings: tuple[Finding, ...]
+    measurement: Measurement
+    remarks: tuple[str, ...] = field(default=())
+
+    @property
+    def layers(self) -> tuple[Record, ...]:
+        """What each layer did, in the order in which they ran."""
+        return self.measurement.layers
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing worse than a note was found."""
+        return all(finding.severity == "note" for finding in self.findings)
+
+    def to_json(self) -> str:
+        """Everything as JSON: ``ok``, ``loss``, ``findings``, ``layers``, ``remarks``.
+
+        Numbers that are not finite become ``null`` (NaN) or the words ``"inf"`` and ``"-inf"``.
+        """
+        layers = []
+        for record in self.layers:
+            numbers = asdict(replace(record, histograms={}, quantiles={}))
+            del numbers["histograms"], numbers["quantiles"]
+            layers.append(numbers)
+        return json.dumps(
+            _plain(
+                {
+                    "ok": self.ok,
+                    "source": self.measurement.source,
+                    "loss": self.measurement.loss,
+                    "loss_name": self.measurement.loss_name,
+                    "findings": [asdict(finding) for finding in self.findings],
+                    "layers": layers,
+                    "remarks": self.remarks,
+                }
+            ),
+            ensure_ascii=False,
+            allow_nan=False,
+            indent=2,
+        )
+
+    @property
+    def _verdict(self) -> str:
+        number = len(self.layers)
+        name = self.measurement.source.split(" in ", maxsplit=1)[0]
+        parts = []
+        for severity in ORDER:
+            count = sum(finding.severity == severity for finding in self.findings)
+            if count:
+                parts.append(f"{count} {severity}{'s' * (count > 1)}")
+        found = ", ".join(parts) or "nothing found"
+        return f"{name}, {number} layer{'s' * (number > 1)}: {found}"
+
+    def _groups(self) -> list[list[Finding]]:
+        """Gather what says the same of different layers."""
+        groups: dict[tuple[str, str], list[Finding]] = {}
+        for finding in self.findings:
+            groups.setdefault((finding.severity, finding.code), []).append(finding)
+        return list(groups.values())
+
+    def _rows(self) -> Iterator[tuple[Finding, str, list[str]]]:
+        """Yield the first finding of each group, its layers, and the lines of advice."""
+        for group in self._groups():
+            names = list(dict.fromkeys(finding.layer for finding in group))
+            more = f" and {len(names) - 3} more" if len(names) > 4 else ""
+            shown = names[:3] if more else names
+            advice = list(dict.fromkeys(finding.advice for finding in group))
+            lines = advice[: 3 if len(advice) > 4 else 4]
+            if len(advice) > 4:
+                lines.append(f"# and the same for {len(advice) - 3} more")
+            yield group[0], ", ".join(shown) + more, lines
+
+    def __str__(self) -> str:
+        rule = "─" * WIDTH
+        lines = [self._verdict, rule]
+        indent = " " * 9
+        for finding, names, advice in self._rows():
+            head = f"{finding.severity:<9}{finding.code}: {names}"
+            lines += textwrap.wrap(head, WIDTH, subsequent_indent=indent) or [head]
+            for text in textwrap.wrap(finding.evidence, WIDTH - 9):
+                lines.append(indent + text)
+            for code in advice:
+                first, *rest = code.split("\n")
+                lines += [f"{indent}>>> {first}", *(f"{indent}    {text}" for text in rest)]
+        lines += [rule] * bool(self.findings)
+        for remark in self.remarks:
+            lines += textwrap.wrap(remark, WIDTH)
+        return "\n".join(line.rstrip() for line in lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        text = functools.partial(html.escape, quote=False)
+        notes = f'<p class="initguide-note">{text(" ".join(self.remarks))}</p>'
+        if not self.findings:
+            return f"<p><strong>{text(self._verdict)}</strong></p>{notes}"
+        head = "".join(
+            f'<th scope="col" class="words">{name}</th>'
+            for name in ("finding", "severity", "layer", "evidence, and what to do")
+        )
+        body = ""
+        for finding, names, advice in self._rows():
+            code = "\n".join(advice)
+            body += (
+                f'<tr><th scope="row">{text(finding.code)}</th>'
+                f'<td class="word">{finding.severity}</td><td class="names">{text(names)}</td>'
+                f'<td class="words">{text(finding.evidence)}<pre>{text(code)}</pre></td></tr>'
+            )
+        return (
+            f'<div class="initguide-table"><table><caption>{text(self._verdict)}</caption>'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{notes}"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Turn what JSON does not know into what it does."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
