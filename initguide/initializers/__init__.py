@@ -13,7 +13,7 @@ your own, ``def weights_init(module): ...``, is a scheme already.
 
 `residual_scaled` and `zero_last` need the architecture. They fill a model as a whole, where the
 other schemes fill one layer at a time, and take the ends of its residual branches from its
-structure, or from you.
+structure, or from you. `lsuv` fills a model as a whole, too, by what its layers do with a batch.
 
 Attention and recurrent layers pack several matrices into one parameter. Each of them (the
 projections to queries, keys and values; one matrix a gate) is filled as a linear layer with fans of
@@ -28,6 +28,7 @@ from importlib import import_module
 from initguide.initializers.constants import constant, ones, zeros
 from initguide.initializers.distributions import normal, truncated_normal, uniform
 from initguide.initializers.fans import Fans, fans
+from initguide.initializers.from_data import lsuv
 from initguide.initializers.registry import from_name, initialize
 from initguide.initializers.residual import residual_scaled, zero_last
 from initguide.initializers.scaled import (
@@ -60,6 +61,7 @@ __all__ = [
     "initializer",
     "lecun_normal",
     "lecun_uniform",
+    "lsuv",
     "normal",
     "ones",
     "orthogonal",

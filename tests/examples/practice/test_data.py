@@ -8,7 +8,7 @@ from torch import nn
 
 import initguide
 from initguide import initializers as init
-from initguide import propagation, theory
+from initguide import models, propagation, theory
 
 
 @pytest.fixture(scope="module")
@@ -23,31 +23,6 @@ def small(sample):
 def layers(net):
     """Return the linear layers of a network."""
     return [m for m in net.modules() if isinstance(m, nn.Linear)]
-
-
-def data_dependent(x, *, per_unit=False):
-    """LSUV with a loop over the layers, each after a forward pass of its own; or unit by unit."""
-    fill = init.orthogonal()
-
-    def weights_init(module):
-        fill(module)
-        if not isinstance(module, nn.Sequential):
-            return
-        for layer in layers(module):
-            seen = []
-            hook = layer.register_forward_hook(lambda _, __, out, seen=seen: seen.append(out))
-            with torch.no_grad():
-                module(x)
-                out = seen[0]
-                if per_unit:
-                    layer.weight /= out.std(0)[:, None]
-                    layer.bias -= out.mean(0)
-                    layer.bias /= out.std(0)
-                else:
-                    layer.weight /= out.std()
-            hook.remove()
-
-    return weights_init
 
 
 def formula(gain, size):
@@ -70,22 +45,9 @@ def plain(activation, depth=12, width=64):
     return initguide.mlp([196] + [width] * depth + [10], activation)
 
 
-class Gated(nn.Module):
-    """A layer that no table of gains has an entry for."""
-
-    def __init__(self, inputs, units):
-        super().__init__()
-        self.value, self.gate = nn.Linear(inputs, units), nn.Linear(inputs, units)
-
-    def forward(self, x):
-        """Multiply one linear layer by the sigmoid of another."""
-        return self.value(x) * torch.sigmoid(self.gate(x))
-
-
 def gated():
     """Return a deep network of gated layers."""
-    hidden = [Gated(196 if i == 0 else 64, 64) for i in range(8)]
-    return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(64, 10))
+    return models.of_blocks(models.Gated, units=64)
 
 
 def scales(net):
@@ -104,7 +66,7 @@ def trained(small, model, schemes):
 def test_lsuv_finds_the_gain(small, phi):
     """Without knowing the activation, LSUV finds its gain, layer by layer."""
     net = plain(phi, depth=5, width=256)
-    initguide.initialize(net, data_dependent(small.train.images[:200]), seed=0)
+    initguide.initialize(net, init.lsuv(small.train.images[:200]), seed=0)
     found = scales(net)
     assert found[0] == pytest.approx(1 / size(small), rel=0.1)
     assert found[1:-1] == pytest.approx([theory.gain(phi())] * 4, rel=0.12)
@@ -113,7 +75,7 @@ def test_lsuv_finds_the_gain(small, phi):
 def test_lsuv_finds_a_gain_that_no_table_has(small):
     """For the gated layer it is the sigmoid's, which a derivation confirms."""
     found = [
-        scales(initguide.initialize(gated(), data_dependent(small.train.images[:300]), seed=s))
+        scales(initguide.initialize(gated(), init.lsuv(small.train.images[:300]), seed=s))
         for s in range(3)
     ]
     hidden = torch.tensor(found)[:, 2:-1].mean().item()
@@ -122,38 +84,16 @@ def test_lsuv_finds_a_gain_that_no_table_has(small):
 
 def test_lsuv_finds_the_gain_of_maxout(small):
     """The larger of two normals has mean square 1, so the gain is 1, and LSUV finds it."""
-
-    class Maxout(nn.Module):
-        def __init__(self, inputs):
-            super().__init__()
-            self.linear = nn.Linear(inputs, 128)
-
-        def forward(self, x):
-            return self.linear(x).unflatten(1, (-1, 2)).amax(2)
-
-    net = nn.Sequential(nn.Flatten(), Maxout(196), *[Maxout(64) for _ in range(6)])
-    initguide.initialize(net, data_dependent(small.train.images[:200]), seed=0)
+    net = models.of_blocks(models.Maxout, 7, units=64)[:-1]
+    initguide.initialize(net, init.lsuv(small.train.images[:200]), seed=0)
     assert sum(scales(net)[1:]) / 6 == pytest.approx(1, rel=0.08)
-
-
-class Normalized(nn.Module):
-    """A linear layer, batch normalization and ReLU."""
-
-    def __init__(self, inputs, units):
-        super().__init__()
-        self.linear, self.norm = nn.Linear(inputs, units), nn.BatchNorm1d(units)
-
-    def forward(self, x):
-        """Apply the three in order."""
-        return self.norm(self.linear(x)).relu()
 
 
 def test_batch_norm_divides_scales_out(small):
     """With batch normalization a layer's scale does not change the function."""
     x, outputs = small.train.images[:200], []
     for scheme in (formula(math.sqrt(2), 1.0), formula(3.0, 5.0)):
-        hidden = [Normalized(196 if i == 0 else 64, 64) for i in range(5)]
-        net = nn.Sequential(nn.Flatten(), *hidden)
+        net = models.of_blocks(models.Normalized, 5, units=64)[:-1]
         initguide.initialize(net, scheme, seed=0)
         with torch.no_grad():
             outputs.append(net(x))
@@ -166,7 +106,7 @@ def test_lsuv_holds_the_size_where_the_formula_runs_away(small):
     for seed in range(4):
         for label, scheme in (
             ("formula", formula(theory.gain("silu"), size(small))),
-            ("LSUV", data_dependent(small.train.images[:300])),
+            ("LSUV", init.lsuv(small.train.images[:300])),
         ):
             net = initguide.initialize(plain(nn.SiLU, 20, 100), scheme, seed=seed)
             with torch.no_grad():
@@ -179,7 +119,7 @@ def test_only_per_unit_scales_keep_the_differences(small):
     """With softplus, images become alike, as the correlation map says, under LSUV too."""
     x, share = small.train.images[:300], {}
     for per_unit in (False, True):
-        scheme = data_dependent(x, per_unit=per_unit)
+        scheme = init.lsuv(x, per_unit=per_unit)
         net = initguide.initialize(plain(nn.Softplus, 12, 100), scheme, seed=0)
         with torch.no_grad():
             first, last = net[:2](x), net[:-2](x)
@@ -197,7 +137,7 @@ def test_softplus_learns_with_per_unit_scales(small):
     x = small.train.images[:300]
     schemes = {
         "formula": formula(theory.gain(nn.Softplus()), size(small)),
-        "data": data_dependent(x, per_unit=True),
+        "data": init.lsuv(x, per_unit=True),
     }
     result = trained(small, lambda: plain(nn.Softplus), schemes)
     assert result.difference("data", "formula", "valid_loss").mean < -0.2
@@ -208,8 +148,8 @@ def test_nothing_to_gain_for_relu(small):
     x = small.train.images[:200]
     schemes = {
         "formula": formula(math.sqrt(2), size(small)),
-        "LSUV": data_dependent(x),
-        "data": data_dependent(x, per_unit=True),
+        "LSUV": init.lsuv(x),
+        "data": init.lsuv(x, per_unit=True),
     }
     result = trained(small, lambda: plain(nn.ReLU, 15), schemes)
     assert abs(result.difference("LSUV", "formula", "valid_loss").mean) < 0.15
@@ -222,7 +162,7 @@ def test_gradients_grow_when_relus_are_centred(small):
     for per_unit, expected in ((False, 1), (True, 1 / (1 - 1 / math.pi))):
         factors = []
         for seed in range(2):
-            scheme = data_dependent(x, per_unit=per_unit)
+            scheme = init.lsuv(x, per_unit=per_unit)
             net = initguide.initialize(plain(nn.ReLU, 15, 100), scheme, seed=seed)
             found = propagation.measure(net, x, labels)
             ratio = found["fc1"].output_grad_var / found["fc15"].output_grad_var
@@ -237,7 +177,7 @@ def test_lsuv_corrects_the_scale_of_the_inputs(sample):
     raw = raw.transformed(lambda x: 255 * shrink(x), "0 to 255")
     schemes = {
         "formula": formula(math.sqrt(2), 1.0),
-        "data": data_dependent(raw.train.images[:300]),
+        "data": init.lsuv(raw.train.images[:300]),
     }
     result = trained(raw, lambda: plain(nn.ReLU, 5), schemes)
     assert result.difference("data", "formula", "valid_loss").mean < -0.5
@@ -250,7 +190,7 @@ def test_almost_any_batch_of_the_right_scale_will_do_for_lsuv(small):
     def spread(x, *, per_unit):
         found = []
         for seed in range(2):
-            scheme = data_dependent(x, per_unit=per_unit)
+            scheme = init.lsuv(x, per_unit=per_unit)
             net = initguide.initialize(plain(nn.ReLU, 15, 100), scheme, seed=seed)
             with torch.no_grad():
                 found.append(net(small.valid.images).std().item())
