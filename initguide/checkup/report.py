@@ -30,11 +30,12 @@ class Finding:
         know.
     layer
         The layer's name in ``model.named_modules()``, the first one if there are several;
-        ``"inputs"`` for the inputs.
+        ``"inputs"`` for the inputs, ``"targets"`` for the targets.
     evidence
         What was measured, beside what is predicted or healthy.
     advice
-        Python to paste, where ``model``, ``inputs``, ``torch`` and ``initguide`` are at hand.
+        Python to paste; ``model``, ``inputs``, ``targets``, ``torch`` and ``initguide`` are at
+        hand.
     """
 
     code: str

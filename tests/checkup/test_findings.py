@@ -111,6 +111,7 @@ PLANTED = {  # code -> what makes the network, the layer to blame (None: any)
     "collapsed-outputs": (_on(20, nn.Sigmoid, "default"), None),
     "initial-loss": (_on(*RELU, ("fc4", "weight", lambda w: w.mul_(100))), "fc4"),
     "inputs": (_on(*RELU), "inputs"),
+    "targets": (_on(*RELU), "targets"),
     "wrong-gain": (_on(20, nn.ReLU, "xavier_normal"), None),
     "no-gradient": (_unused, "side"),
     "effective-rate": (_normalized, "2"),
@@ -122,6 +123,8 @@ def planted(code):
     build, layer = PLANTED[code]
     inputs = draws(64, 20)
     targets = inputs[:, :5].argmax(dim=1)  # something that can be learnt
+    if code == "targets":
+        targets = 1e5 * inputs[:, :5]
     return build(), 128 + 60 * inputs if code == "inputs" else inputs, targets, layer
 
 
@@ -151,11 +154,12 @@ def test_advice_helps(code):
     model, inputs, targets, _ = planted(code)
     before = check_init(model, inputs, targets)
     scope = {"model": model, "inputs": inputs, "torch": torch, "initguide": initguide}
+    scope["targets"] = targets
     torch.manual_seed(0)
     for finding in before.findings:
         if finding.code == code:
             exec(finding.advice, scope)  # noqa: S102  pasting it is what is tested
-    after = check_init(model, scope["inputs"], targets)
+    after = check_init(model, scope["inputs"], scope["targets"])
     assert code not in said(after), after
 
 
