@@ -58,6 +58,7 @@ __all__ = [
     "fixed_points",
     "gain",
     "length_map",
+    "predict_variances",
     "residual_growth",
     "truncated_normal_moments",
 ]

@@ -1,4 +1,4 @@
-"""What docs/speed.rst says about its tables, from the numbers that they are made of.
+"""What docs/speed.rst and docs/time.rst say about their tables, from the numbers behind them.
 
 Nothing is measured here: the numbers are those of benchmarks/results.json.
 """
