@@ -1,6 +1,7 @@
 """What a batch does on its way through any module, measured."""
 
 from initguide.propagation.activations import FLAT
+from initguide.propagation.curvature import sharpness
 from initguide.propagation.histograms import Histogram
 from initguide.propagation.losses import Loss
 from initguide.propagation.measurement import Measurement
@@ -19,4 +20,5 @@ __all__ = [
     "ParameterRecord",
     "Record",
     "measure",
+    "sharpness",
 ]
