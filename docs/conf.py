@@ -68,7 +68,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(Callable|Iterable|Iterator|Mapping|Path|Sequence|Self|array_like|callable)"),
     (r"py:exc", r"\w+(Error|Warning|Exception|Exit)"),
     # Short names that docstrings use for them.
-    (r"py:.*", r"(Axes|Figure|Generator|Module|Tensor|ndarray|device|Optimizer|DataLoader)"),
+    (r"py:.*", r"(Axes|Figure|Generator|Module|P|Tensor|ndarray|device|Optimizer|DataLoader)"),
 ]
 
 # -- Citations ------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from initguide.arguments import check_whole
 from initguide.introspection import (
     arguments_of,
     check_kind,
@@ -54,7 +55,8 @@ def predict_variances(model: nn.Module, inputs: Any, *, seed: int = 0) -> Predic
         What the model is called with: a tensor (or list), given as its only argument; a tuple of
         positional arguments; or a dictionary of keyword arguments.
     seed
-        Draws the dropout masks of the measured values; torch's generators are left as they were.
+        At least 0: draws the dropout masks of the measured values; torch's generators are left as
+        they were.
 
     Returns
     -------
@@ -83,6 +85,7 @@ def predict_variances(model: nn.Module, inputs: Any, *, seed: int = 0) -> Predic
     0 0.33 0.33
     2 0.07 0.07
     """
+    seed = check_whole("seed", seed, 0)
     check_kind(model)
     args, kwargs = arguments_of(inputs)
     mode = "training" if model.training else "evaluation"
