@@ -42,59 +42,32 @@ from initguide import plots, theory
 
 names = ["linear", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish"]
 names += ["softplus", "tanh", "sigmoid", "hardtanh", "softsign", "erf", "sin"]
-activations = {
-    "erf": torch.erf,
-    "sin": torch.sin,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "linear": lambda z: z,
-}
-
-
-def function(name):
-    """The activation itself."""
-    return activations.get(name) or getattr(nn.functional, name)
-
-
+functions = {n: getattr(torch, n, None) or getattr(nn.functional, n) for n in names}
+functions["linear"] = lambda z: z
 z = torch.randn(10**6, generator=torch.Generator().manual_seed(0))
 
 
-def sampled_gain(name):
-    """The same without an integral: a million draws."""
-    return function(name)(z).square().mean().item() ** -0.5
-
-
-def torch_gain(name):
-    """What torch recommends, if anything."""
+def if_any(gain, name):
+    """A gain, or nothing where there is none."""
     try:
-        return float(nn.init.calculate_gain(name))
+        return float(gain(name))
     except ValueError:
         return None
 
 
-def critical(name):
-    """The gain at which gradients keep their size where lengths have settled."""
-    try:
-        return theory.critical_sigma_w(name)
-    except ValueError:
-        return None
-
-
+drawn = {n: phi(z).square().mean().item() ** -0.5 for n, phi in functions.items()}
+gains = {
+    "forward": [theory.gain(name) for name in names],
+    "forward, drawn": [drawn[name] for name in names],
+    "backward": [theory.backward_gain(name) for name in names],
+    "torch": [if_any(nn.init.calculate_gain, name) for name in names],
+    "critical": [if_any(theory.critical_sigma_w, name) for name in names],
+}
 initguide.Table(
-    {
-        "activation": names,
-        "forward": [theory.gain(name) for name in names],
-        "forward, drawn": [sampled_gain(name) for name in names],
-        "backward": [theory.backward_gain(name) for name in names],
-        "torch": [torch_gain(name) for name in names],
-        "critical": [critical(name) for name in names],
-    },
+    {"activation": names} | gains,
     caption="Gains of fifteen activations",
-    note="Forward and backward: by integration, for pre-activations with variance 1. Drawn: from a "
-    "million random numbers. torch: calculate_gain, – where it knows none. Critical: see below.",
-    formats=dict.fromkeys(
-        ("forward", "forward, drawn", "backward", "torch", "critical"), ".4f"
-    ),
+    note="Drawn: from a million random numbers. torch: calculate_gain. Critical: see below.",
+    formats=dict.fromkeys(gains, ".4f"),
 )
 
 # %%
@@ -116,32 +89,31 @@ initguide.Table(
 # discussion of 5/3 for tanh, the reason given is again that outputs settle, at about 0.65
 # :cite:p:`pytorchforum20854`. Theory can tell where outputs settle, without any network:
 
-rows = [("tanh", g) for g in (1.2, theory.gain("tanh"), 5 / 3, 2.0)]
-rows += [("selu", g) for g in (0.75, theory.backward_gain("selu"), 1.0)]
+pairs = [
+    ("tanh", 1.2),
+    ("tanh", theory.gain("tanh")),
+    ("tanh", 5 / 3),
+    ("selu", 3 / 4),
+]
+rows = [
+    (n, g, theory.fixed_point(n, g) ** 0.5 / g, theory.chi(n, g)) for n, g in pairs
+]
+heads = [
+    "activation",
+    "gain",
+    "outputs settle at std",
+    "gradient, factor per layer",
+]
 initguide.Table(
-    {
-        "activation": [name for name, _ in rows],
-        "gain": [gain for _, gain in rows],
-        "outputs settle at std": [
-            math.sqrt(theory.fixed_point(name, gain)) / gain for name, gain in rows
-        ],
-        "gradient, factor a layer": [theory.chi(name, gain) for name, gain in rows],
-        "over 30 layers": [theory.chi(name, gain) ** 30 for name, gain in rows],
-    },
+    dict(zip(heads, zip(*rows, strict=True), strict=True)),
     caption="Where deep networks settle, predicted",
-    note="Gradient: its mean square, on the way back through one layer, and through thirty.",
-    formats={
-        "gain": ".4f",
-        "outputs settle at std": ".3f",
-        "gradient, factor a layer": ".4f",
-        "over 30 layers": ".3g",
-    },
+    note="Gradient: its mean square, on the way back through one layer.",
 )
 
 # %%
 # The 0.65 and the 0.20 are predicted. But for tanh *every* gain above 1 makes the outputs settle
 # somewhere, so that they do does not single out 5/3. It is close to the forward gain and a bit
-# above it, and at both gradients **explode** slowly: by a fifth of their mean square a layer.
+# above it, and at both gradients **explode** slowly: by a fifth of their mean square per layer.
 #
 # For SELU, 3/4 gives a factor within half a percent of 1: the experiment had found the critical
 # point of an activation whose inventors :cite:p:`klambauer2017` derived the gain 1 for another
@@ -157,7 +129,6 @@ initguide.Table(
 data = initguide.fashion_mnist()
 images = data.train.images[:64].flatten(start_dim=1)
 images = (images - images.mean(1, keepdim=True)) / images.std(1, keepdim=True)
-DEPTH, WIDTH, SEEDS = 30, 256, 5
 
 
 def with_gain(gain):
@@ -170,125 +141,75 @@ def with_gain(gain):
     return weights_init
 
 
-def measure(activation, gain, seed):
-    """What each layer does with the images, and with a random gradient."""
-    net = initguide.mlp([784] + [WIDTH] * DEPTH, activation, bias=False)
-    initguide.initialize(net, with_gain(gain), seed=seed)
-    return initguide.measure(net, images, seed=seed)
-
-
-def predict(name, gain):
+def measured(label, gain, seed):
     """Mean squares of all layers, and the factor of the gradient from the last to the first."""
-    phi, lengths, gradient = function(name), [gain**2], 1.0
-    while len(lengths) < DEPTH:
+    activation = getattr(nn, label.split(",")[0])
+    net = initguide.mlp([784] + [256] * 30, activation, bias=False)
+    initguide.initialize(net, with_gain(gain), seed=seed)
+    found = initguide.measure(net, images, seed=seed)
+    linear = [record for record in found if record.kind == "Linear"]
+    gradient = linear[0].output_grad_var / linear[-1].output_grad_var
+    return [record.output_second_moment for record in linear], gradient
+
+
+def predicted(label, gain):
+    """The same by theory."""
+    phi, lengths, gradient = functions[label.split(",")[0].lower()], [gain**2], 1.0
+    while len(lengths) < 30:
         q = lengths[-1]
         # E[φ'(√q z)²] is known from the backward gain of φ(√q z), which has an extra √q.
         scaled = theory.backward_gain(lambda z, q=q: phi(math.sqrt(q) * z))
         gradient *= gain**2 / (q * scaled**2)
-        lengths.append(theory.length_map(q, name, gain))
+        lengths.append(theory.length_map(q, phi, gain))
     return lengths, gradient
 
 
 choices = {
-    "tanh, 1": (nn.Tanh, "tanh", 1.0),
-    "tanh, backward gain": (nn.Tanh, "tanh", theory.backward_gain("tanh")),
-    "tanh, forward gain": (nn.Tanh, "tanh", theory.gain("tanh")),
-    "tanh, 5/3": (nn.Tanh, "tanh", 5 / 3),
-    "SELU, 3/4": (nn.SELU, "selu", 3 / 4),
-    "SELU, forward gain (1)": (nn.SELU, "selu", theory.gain("selu")),
-    "ReLU, 1": (nn.ReLU, "relu", 1.0),
-    "ReLU, √2": (nn.ReLU, "relu", math.sqrt(2)),
-    "GELU, √2": (nn.GELU, "gelu", math.sqrt(2)),
-    "GELU, forward gain": (nn.GELU, "gelu", theory.gain("gelu")),
-    "sigmoid, 1": (nn.Sigmoid, "sigmoid", 1.0),
-    "sigmoid, forward gain": (nn.Sigmoid, "sigmoid", theory.gain("sigmoid")),
-    "sigmoid, backward gain": (
-        nn.Sigmoid,
-        "sigmoid",
-        theory.backward_gain("sigmoid"),
-    ),
-    "sigmoid, critical gain": (nn.Sigmoid, "sigmoid", critical("sigmoid")),
+    "Tanh, 1": 1.0,
+    "Tanh, forward gain": theory.gain("tanh"),
+    "Tanh, 5/3": 5 / 3,
+    "SELU, 3/4": 3 / 4,
+    "SELU, 1": 1.0,
+    "ReLU, √2": math.sqrt(2),
+    "GELU, forward gain": theory.gain("gelu"),
+    "Sigmoid, 1": 1.0,
+    "Sigmoid, forward gain": theory.gain("sigmoid"),
+    "Sigmoid, backward gain": theory.backward_gain("sigmoid"),
+    "Sigmoid, critical gain": theory.critical_sigma_w("sigmoid"),
 }
-predicted = {
-    label: predict(name, gain) for label, (_, name, gain) in choices.items()
-}
-measured = {
-    label: [measure(activation, gain, seed) for seed in range(SEEDS)]
-    for label, (activation, _, gain) in choices.items()
-}
-
-# %%
-# The four choices for tanh, layer by layer:
-
-tanh = [label for label in choices if label.startswith("tanh")]
-plots.plot_layers(
-    {label: measured[label] for label in tanh},
-    predicted={label: predicted[label][0] for label in tanh},
+theirs = {label: predicted(label, gain) for label, gain in choices.items()}
+ours = {k: [measured(k, gain, s) for s in range(5)] for k, gain in choices.items()}
+tanh = [label for label in choices if label.startswith("Tanh")]
+plots.plot_prediction(
+    {label: [lengths for lengths, _ in ours[label]] for label in tanh},
+    {label: theirs[label][0] for label in tanh},
     title="tanh: mean square of the pre-activations",
+    ylabel="mean square",
 )
 
 # %%
-# The hollow markers, predicted, lie on the measured curves. Every gain but 1 settles within a few
-# layers. At gain 1 the signal fades, but slowly, like 1/depth rather than exponentially.
-#
-# And all choices at the end, with the gradient on its way from the last layer back to the first:
+# The dashed predictions run through the bands of five draws. Every gain but 1 settles within a few
+# layers. At gain 1 the signal fades, but slowly, like 1/depth rather than exponentially. And all
+# choices at the end, with the gradient on its way from the last layer back to the first:
 
-
-def at_the_end(measurement):
-    """Mean square of the last layer; gradient of the first relative to the last."""
-    layers = [record for record in measurement if record.kind == "Linear"]
-    return (
-        layers[-1].output_second_moment,
-        layers[0].output_grad_var / layers[-1].output_grad_var,
-    )
-
-
-ends = {label: [at_the_end(m) for m in measured[label]] for label in choices}
-theirs = {
-    label: (lengths[-1], grad) for label, (lengths, grad) in predicted.items()
+ends = {
+    label: [(lengths[-1], g) for lengths, g in ours[label]] for label in choices
 }
-fig, axes = plots.subplots(1, 2, height=5.2, sharey=True)
-titles = ("Signal in layer 30", "Gradient in layer 1")
-units = ("mean square of the pre-activations", "mean square / that in layer 30")
-for column, ax in enumerate(axes):
-    for row, label in enumerate(choices):
-        color = plots.PALETTE[
-            ("tanh", "SELU", "ReLU", "GELU", "sigmoid").index(label.split(",")[0])
-        ]
-        values = [end[column] for end in ends[label]]
-        ax.plot(
-            values,
-            [row] * SEEDS,
-            "|",
-            color=color,
-            markersize=11,
-            markeredgewidth=1.6,
-        )
-        ax.plot(
-            theirs[label][column],
-            row,
-            "o",
-            color="0.2",
-            markersize=9,
-            markerfacecolor="none",
-        )
-    ax.axvline(1, color="0.6", linewidth=1, zorder=1)
-    ax.set_xscale("log")
-    ax.set(title=titles[column], xlabel=units[column] + ",\nlogarithmic scale")
-axes[0].set_yticks(range(len(choices)), choices)
-axes[0].invert_yaxis()
-plots.describe(
-    fig,
-    "Fourteen choices of gain in networks of thirty layers: mean square of the signal in the last "
-    "layer, and of the gradient in the first relative to the last, on logarithmic axes. From "
-    f"{theirs['ReLU, 1'][0]:.0e} to {theirs['GELU, forward gain'][0]:.0f} for the signal, from "
-    f"{theirs['sigmoid, 1'][1]:.0e} to {theirs['GELU, forward gain'][1]:.0f} for the gradient, as "
-    "predicted. Only ReLU with √2 is near 1 in both.",
+medians = torch.tensor(list(ends.values())).median(dim=1).values
+initguide.Table(
+    {
+        "activation, gain": list(choices),
+        "signal, predicted": [lengths[-1] for lengths, _ in theirs.values()],
+        "measured": medians[:, 0].tolist(),
+        "gradient, predicted": [gradient for _, gradient in theirs.values()],
+        "measured ": medians[:, 1].tolist(),
+    },
+    caption="Mean squares after thirty layers, the gradient's relative to layer 30",
+    note="Measured: median of five draws.",
 )
 
 # %%
-# Circles are predicted, strokes measured, one for each draw. The vertical line is where nothing has
-# changed. Only ReLU with √2 keeps both. For the others, one can see:
+# Only ReLU with √2 keeps both near 1. For the others, one can see:
 #
 # - **tanh**: with 5/3, gradients grow more than a hundredfold from the last layer to the first;
 #   with 1, they shrink.
@@ -297,48 +218,27 @@ plots.describe(
 # - **sigmoid**: with 1, and with its forward and its backward gain, thirty layers leave nothing of
 #   the gradient. The backward gain does not hold what it promises, for it makes the signal grow to
 #   where the slopes are smaller. Only the critical gain, above 10, takes account of that.
-# - **GELU**: with √2 the signal fades, sooner or later, depending on the draw; with its own
-#   forward gain it runs away. Theory knows why:
-
-for name in ("gelu", "silu", "mish", "tanh", "selu"):
-    for point in theory.fixed_points(name, theory.gain(name)):
-        verb = "draws lengths in" if point.stable else "drives lengths away"
-        print(f"{name}, forward gain: mean square {point.q:.4f} {verb}")
-
-# %%
-# For tanh and SELU the mean square that the gain is made to keep, 1, draws in whatever comes near.
-# For GELU, SiLU and Mish it drives lengths away: what is a bit above 1 grows, what is a bit below
-# fades. For these three, a forward gain holds for a few layers only.
+# - **GELU**: with its forward gain the signal runs away, because the mean square of 1 that the gain
+#   is made to keep drives lengths away: what is a bit above grows, what is a bit below fades (the
+#   exercise).
 #
 # Does it matter?
 # ---------------
 # We train tanh networks with thirty hidden layers of 100 units, at two learning rates:
 
-small = data.subset(
-    train=min(4000, len(data.train.images)), valid=min(1000, len(data.valid.images))
-)
+small = data.subset(train=4000, valid=1000)
 mean, std = small.train.images.mean(), small.train.images.std()
 small = small.transformed(lambda x: (x - mean) / std, "mean 0, variance 1")
-
-
-def train(learning_rate, schemes):
-    """One epoch of deep tanh networks."""
-    return initguide.compare_init_weights(
-        schemes,
+for learning_rate in (1e-4, 1e-3):
+    result = initguide.compare_init_weights(
+        {"gain 1": with_gain(1.0), "gain 5/3": with_gain(5 / 3)},
         small,
         model=lambda: initguide.mlp([784, *[100] * 30, 10], nn.Tanh, bias=False),
         learning_rate=learning_rate,
         epochs=1,
         seeds=4,
     )
-
-
-schemes = {"gain 1": with_gain(1.0), "gain 5/3": with_gain(5 / 3)}
-for learning_rate in (1e-4, 1e-3):
-    result = train(learning_rate, schemes)
-    accuracies = {label: f"{result.values(label).mean():.1%}" for label in schemes}
-    print(f"learning rate {learning_rate:g}: {accuracies}")
-    print(result.difference("gain 1", "gain 5/3"))
+    print(learning_rate, result.difference("gain 1", "gain 5/3"))
 
 # %%
 # At the small learning rate, gain 1 is far ahead, though 5/3 is the recommended number. At the
@@ -347,20 +247,18 @@ for learning_rate in (1e-4, 1e-3):
 #
 # .. admonition:: Try it
 #
-#    Compute both gains of an activation of your own, such as x · tanh(x), or a leaky ReLU with
-#    slope 0.2. Is a mean square of 1 stable under the forward gain?
+#    Which activations keep a mean square of 1 under their forward gain, so that what comes near is
+#    drawn in, and which drive it away? Try one of your own, too, such as x · tanh(x).
 #
 #    .. dropdown:: Solution
 #
 #       .. code-block:: python
 #
-#          own = {
-#              "x tanh(x)": lambda z: z * torch.tanh(z),
-#              "leaky, 0.2": lambda z: nn.functional.leaky_relu(z, 0.2),
-#          }
-#          for label, phi in own.items():
-#              print(label, theory.gain(phi), theory.backward_gain(phi))
-#              print(theory.fixed_points(phi, theory.gain(phi)))
+#          own = {"x tanh(x)": lambda z: z * torch.tanh(z)}
+#          for name in ("gelu", "silu", "mish", "tanh", "selu"):
+#              own[name] = functions[name]
+#          for name, phi in own.items():
+#              print(name, theory.fixed_points(phi, theory.gain(phi)))
 #
 # What we learnt
 # --------------
@@ -368,7 +266,7 @@ for learning_rate in (1e-4, 1e-3):
 #   ReLU, leaky ReLU and linear layers, and for none of the other twelve.
 # - √2 is derived. 3/4 for SELU was found by trial, and is nearly the critical gain at which
 #   gradients keep their size. 5/3 for tanh is neither gain: outputs settle with it, as with any
-#   gain above 1, and gradients explode by a fifth a layer.
+#   gain above 1, and gradients explode by a fifth per layer.
 # - For a deep sigmoid network, neither 1 nor the forward or backward gain passes a gradient on. The
 #   gain that does, the critical one, is above 10.
 # - Which gain trains best depends on the learning rate: for deep tanh networks at a small one, 1
