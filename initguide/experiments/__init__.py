@@ -4,6 +4,7 @@ from initguide.experiments.claims import JudgedSetting, Judgement, judge
 from initguide.experiments.comparison import Comparison, compare_init_weights
 from initguide.experiments.jobs import Failure, Job, WorkerWarning, fingerprint, run_jobs, written
 from initguide.experiments.metrics import METRICS, Metric
+from initguide.experiments.planning import power, seeds_needed
 from initguide.experiments.results import Results
 from initguide.experiments.statistics import Difference, Row, mean_interval
 from initguide.experiments.store import Store, StoreError, is_store
@@ -31,7 +32,9 @@ __all__ = [
     "is_store",
     "judge",
     "mean_interval",
+    "power",
     "run_jobs",
+    "seeds_needed",
     "sweep",
     "written",
 ]

@@ -1,0 +1,102 @@
+"""How many seeds a comparison takes, before it is made."""
+
+import bisect
+import math
+
+from scipy.special import nctdtr, stdtrit
+
+# Nobody trains more often than this, and the search has to end somewhere.
+MOST_SEEDS = 100_000
+
+
+def power(seeds: int, effect: float, confidence: float = 0.95) -> float:
+    """Chance that the interval of a paired difference lies wholly on the right side of 0.
+
+    Parameters
+    ----------
+    seeds
+        How many paired seeds, at least 2.
+    effect
+        The true difference divided by the standard deviation over seeds of the paired difference,
+        at least 0.
+    confidence
+        Of the interval, in (0, 1).
+
+    Returns
+    -------
+    float
+        In (0, 1). Differences are taken as normally distributed, so that their mean divided by its
+        standard error follows the noncentral t distribution.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range.
+
+    See Also
+    --------
+    seeds_needed : The other way round.
+
+    Examples
+    --------
+    >>> print(f"{power(5, 1.0):.2f}, {power(10, 1.0):.2f}")
+    0.40, 0.80
+    """
+    if seeds < 2:
+        raise ValueError(f"seeds is {seeds!r}; an interval takes at least 2")
+    if not effect >= 0:
+        raise ValueError(f"effect is {effect!r}; give its size, at least 0")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence!r}; it must be above 0 and below 1")
+    threshold = stdtrit(seeds - 1, (1 + confidence) / 2)
+    return float(1 - nctdtr(seeds - 1, effect * math.sqrt(seeds), threshold))
+
+
+def seeds_needed(
+    difference: float, sd: float, wanted: float = 0.8, confidence: float = 0.95
+) -> int:
+    """Smallest number of paired seeds that shows a difference with the wanted power.
+
+    Parameters
+    ----------
+    difference
+        The smallest difference that would matter to you, above 0.
+    sd
+        Standard deviation over seeds of the paired difference, above 0, in the same unit; a pilot
+        of a few seeds tells it roughly.
+    wanted
+        The `power`, in (0, 1).
+    confidence
+        Of the interval, in (0, 1).
+
+    Returns
+    -------
+    int
+        At least 2.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range, or if it takes more than 100,000 seeds.
+
+    Examples
+    --------
+    A third of a point of accuracy, where the paired difference strays by half a point:
+
+    >>> seeds_needed(0.3, 0.5)
+    24
+    """
+    if not (difference > 0 and sd > 0):
+        raise ValueError(f"difference is {difference!r} and sd {sd!r}; both must be above 0")
+    if not 0 < wanted < 1:
+        raise ValueError(f"wanted is {wanted!r}; it must be above 0 and below 1")
+    effect = difference / sd
+    # Power grows with the number of seeds, so the first that has enough is found by bisection.
+    candidates = range(2, MOST_SEEDS + 1)
+    found = bisect.bisect_left(candidates, wanted, key=lambda n: power(n, effect, confidence))
+    if found == len(candidates):
+        raise ValueError(
+            f"a difference of {difference!r} with a standard deviation of {sd!r} takes more than "
+            f"{MOST_SEEDS:,} seeds; ask for a larger difference"
+        )
+    return candidates[found]
