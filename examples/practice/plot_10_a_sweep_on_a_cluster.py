@@ -38,7 +38,6 @@ from pathlib import Path
 import numpy as np
 
 import initguide
-from initguide import plots
 
 grid = {
     "scheme": ["general_rule", "he_normal"],
@@ -156,16 +155,8 @@ else:
 #        result = initguide.sweep(grid, data, executor=client.get_executor())
 #
 # On Linux, Dask has its workers give memory back as soon as it is free, which can double the time
-# of a training by PyTorch's steps; the page :ref:`speed` has the numbers. (A nanny sees to it, so
-# our workers above, which have none, are spared.) So, on each machine with workers, write into
-# ``~/.config/dask/distributed.yaml``:
-#
-# .. code-block:: yaml
-#
-#    distributed:
-#      nanny:
-#        pre-spawn-environ:
-#          MALLOC_TRIM_THRESHOLD_: null
+# of a training by PyTorch's steps; the page :ref:`speed` has the numbers, and the setting that
+# spares you this.
 #
 # ``Client()`` without an address starts a scheduler and workers on this machine. They are started
 # by importing your script once more, so there, what starts them must stand under
@@ -175,50 +166,18 @@ else:
 # ----------------
 # How far are the results apart, between the first way and each of the others?
 
-arrays = [result.array() for result in results.values()]
-for way, array in zip(results, arrays, strict=True):
-    print(f"{way}: largest difference {np.abs(array - arrays[0]).max():g}")
-
-fig, ax = plots.subplots()
-styles = [("o", 11, "none"), ("s", 7, "none"), ("x", 5, None), ("+", 5, None)]
 result = results["one core"]
-for i, scheme in enumerate(grid["scheme"]):
-    color = plots.color_of(scheme)
-    for j, (width, line) in enumerate(
-        zip(grid["hidden_1"], (":", "-"), strict=True)
-    ):
-        means = 100 * arrays[0][i, j].mean(-1)
-        label = f"{scheme}, {width} units"
-        ax.plot(grid["learning_rate"], means, line, color=color, label=label)
-        for array, (mark, size, face) in zip(arrays, styles, strict=False):
-            values = 100 * array[i, j].mean(-1)
-            ax.plot(
-                grid["learning_rate"], values, mark, ms=size, mfc=face, color=color
-            )
-ax.set(
-    title="One sweep, made in several ways",
-    xlabel="learning rate (logarithmic)",
-    ylabel="validation accuracy, %",
-    xscale="log",
-)
-ax.set_xticks(grid["learning_rate"], grid["learning_rate"])
-ax.set_xticks([], minor=True)
-ax.legend(title="○ one core, □ all cores, × + Dask")
-best = result.best()
-plots.describe(
-    ax,
-    "Validation accuracy against the learning rate for two schemes and two widths. The marks of "
-    "the ways in which the sweep was made lie on top of each other. Best: "
-    + ", ".join(f"{name} {value}" for name, value in best.settings.items())
-    + f", {100 * best.mean:.1f} %.",
-)
+for way, other in results.items():
+    difference = np.abs(other.array() - result.array()).max()
+    print(f"{way}: largest difference {difference:g}")
+result
 
 # %%
-# They are the same numbers, not similar ones: the marks of all ways lie on top of each other. Each
-# run draws all that is random from its own seed, and computes on one thread, so that its sums are
-# taken in the same order wherever it is done. (On another *kind* of processor, with another
-# version of torch, or with another C compiler or none, sums may be taken in another order, and the
-# last digits differ.) So the cluster is no part of the experiment.
+# They are the same numbers, not similar ones, so one table serves for all ways. Each run draws all
+# that is random from its own seed, and computes on one thread, so that its sums are taken in the
+# same order wherever it is done. (On another *kind* of processor, with another version of torch, or
+# with another C compiler or none, sums may be taken in another order, and the last digits differ.)
+# So the cluster is no part of the experiment.
 #
 # Killed half-way
 # ---------------
@@ -263,19 +222,14 @@ print(
 
 resumed = initguide.sweep(grid, data, seeds=2, store=store)
 print(resumed.remark.replace(str(store), store.name))
-difference = np.abs(resumed.array() - arrays[0]).max()
+difference = np.abs(resumed.array() - result.array()).max()
 print(f"resumed: largest difference {difference:g}")
+folder.cleanup()
 
 # %%
 # The call looks up what is there and does the rest, this time on all cores. Nothing is done twice,
-# and in the end nobody can tell from the numbers that there was an accident. Make it once more, and
-# it finds everything:
-
-again = initguide.sweep(grid, data, seeds=2, store=store)
-folder.cleanup()
-print(again.remark.replace(str(store), store.name))
-
-# %%
+# and in the end nobody can tell from the numbers that there was an accident.
+#
 # The same call with more seeds, or more values in the grid, does only what is new. With other
 # settings, say other epochs, it refuses and says what differs, so that no table ever mixes two
 # experiments. From a terminal, and with all images, it is one command:
