@@ -155,7 +155,7 @@ report
 # ------------------
 # A :term:`bias` of −3 in front of ReLU was meant to let strong features pass only. With inputs of
 # size 1 none is so strong: all units of ``project`` give 0 for every image of the batch, and no
-# gradient passes (see :doc:`dead units </auto_examples/theory/plot_7_inputs>`).
+# gradient passes (see :doc:`dead units </auto_examples/theory/plot_8_units>`).
 
 inputs = follow(report.findings[0], model, inputs)
 report = initguide.check_init(model, inputs, labels)

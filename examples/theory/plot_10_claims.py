@@ -349,7 +349,7 @@ record(9, points(shallow, "He, biases 0.1", "He"))
 
 # %%
 # Read the interval, too: it says how large an effect these runs leave room for.
-# :doc:`plot_7_inputs` looks at the units themselves.
+# :doc:`plot_8_units` looks at the units themselves.
 #
 # 10. Orthogonal beats Gaussian in deep networks
 # ----------------------------------------------

@@ -273,7 +273,6 @@ plots.plot_losses(results[0], smooth=5)
 # - Orthogonal weights made deep networks learn faster, and made no difference to a shallow one.
 # - With ReLU no weights give dynamical isometry: half of the slopes are 0.
 #
-# What can go wrong with single units and with the inputs is next:
-# :doc:`inputs, biases, dead and saturated units
+# What the inputs and the last layer add is next: :doc:`inputs and the first loss
 # </auto_examples/theory/plot_7_inputs>`. The scheme is one of those that
 # :doc:`the lesson </auto_examples/lesson/plot_7_choose>` compares on a network of three layers.
