@@ -215,10 +215,13 @@ for gain in (0, 3, 30):
 #
 #       .. code-block:: python
 #
-#          net = initguide.initialize(network(), last_layer(1.0), seed=0)
-#          found = propagation.measure(net, 255 * images, labels)
+#          losses = []
+#          for seed in range(8):
+#              net = initguide.initialize(network(), last_layer(1.0), seed=seed)
+#              losses.append(propagation.measure(net, 255 * images, labels).loss)
 #          predicted = torch.logsumexp(255 * normal, -1).mean()
-#          print(f"{found.loss:.3g} nats, predicted {predicted:.3g}")
+#          mean, (low, high) = experiments.mean_interval(losses)
+#          print(f"{mean:.0f} nats (95 %: {low:.0f} to {high:.0f}), predicted {predicted:.0f}")
 #
 # What we learnt
 # --------------

@@ -151,7 +151,7 @@ for k in (-2, -1, 1):
     print(biases.difference(f"bias {k:+d} σ", "bias +0 σ", "valid_loss"))
 
 # %%
-# Above zero is worse. At −2σ the loss stays at ln 10 = 2.303: nothing was learnt.
+# A positive difference is worse. At −2σ the loss stays at ln 10 = 2.303: nothing was learnt.
 #
 # Depth kills units, too, with all biases at 0: from layer to layer inputs become more alike (the
 # correlation map, :doc:`page 5 </auto_examples/theory/plot_5_depth>`), and among like inputs a unit
