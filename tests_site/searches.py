@@ -20,7 +20,7 @@ SEARCHES = [
     ("which one would you choose", "auto_examples/lesson/plot_7_choose"),
     ("xavier", "api/initializers"),
     ("fashion mnist", "api/data"),
-    ("compare_init_weights", "api/comparison"),
+    ("compare_init_weights", "api/experiments"),
     ("hist_dist", "api/helpers"),
     ("paired difference", "numbers"),
     ("confidence interval", "numbers"),

@@ -15,7 +15,7 @@ takes statistics to see which of them are real.
 .. meta::
    :keywords: Xavier, Glorot, Kaiming, He, LeCun, orthogonal, which initialization, compare
 
-.. index:: ! which one would you choose
+.. index:: ! which one would you choose, ! Glorot, ! Xavier
 """
 
 # %%

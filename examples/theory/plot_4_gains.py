@@ -15,6 +15,8 @@ can be derived, and sends images through thirty layers with each choice.
 
 .. meta::
    :keywords: gain, calculate_gain, 5/3 for tanh, SELU 3/4, sqrt(2) ReLU, GELU, SiLU, sigmoid
+
+.. index:: ! gain, ! calculate_gain
 """
 
 # %%

@@ -13,6 +13,8 @@ saturated from the biases, the depth and the gain, then counts, and trains.
 
 .. meta::
    :keywords: dead ReLU, dying ReLU, dead unit, saturation, saturated tanh, bias
+
+.. index:: ! dead ReLU, ! dying ReLU
 """
 
 # %%
