@@ -1,6 +1,7 @@
 """What can be said about the built site from its files alone: pages, links, downloads, size."""
 
 import json
+import re
 import zipfile
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -9,6 +10,9 @@ from urllib.parse import unquote, urlsplit
 
 MEGABYTE = 1_000_000
 DOWNLOADS = {".csv", ".ipynb", ".json", ".pdf", ".py", ".zip"}
+
+# What Sphinx leaves of an index entry whose target no following element has taken over.
+EMPTY_TARGET = re.compile(r'<span class="target" id="(index-\d+)"></span>')
 
 
 @dataclass
@@ -85,6 +89,16 @@ def dead_links(folder: Path) -> list[str]:
                 continue
             faults.append(f"{path.relative_to(folder.resolve())}: {reference!r}: {trouble}")
     return faults
+
+
+def empty_index_targets(folder: Path) -> list[str]:
+    """Index entries that point at nothing: the search page shows the text there, and stops."""
+    return [
+        f"{path.relative_to(folder)}: nothing stands at #{anchor}; put the index directive "
+        "directly before a title, a paragraph or an admonition"
+        for path in pages(folder)
+        for anchor in EMPTY_TARGET.findall(path.read_text("utf-8"))
+    ]
 
 
 def downloads(folder: Path) -> list[str]:

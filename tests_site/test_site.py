@@ -40,6 +40,12 @@ def test_internal_links_are_alive(site):
     assert not faults, "\n".join(faults)
 
 
+def test_index_entries_point_at_text(site):
+    """What the search shows of a result is the text at its target."""
+    faults = links.empty_index_targets(site)
+    assert not faults, "\n".join(faults)
+
+
 def test_downloads_answer(site, home):
     """Every offered file comes, is not empty, and is what its name says."""
     offered = links.downloads(site)

@@ -216,10 +216,18 @@ def walk(page: Page, inside: str) -> list[str]:
 
 
 def search(browser: Browser, home: str, query: str, *, count: int = 3) -> list[str]:
-    """Pages of the first results that the site's search shows, as paths without ``.html``."""
+    """Pages of the first results that the site's search shows, as paths without ``.html``.
+
+    Raises
+    ------
+    AssertionError
+        If a script of the search page fails: the results after it are then missing.
+    """
     context = browser.new_context()
+    errors: list[str] = []
     try:
         page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(f"{home}search.html?q={query.replace(' ', '+')}")
         page.wait_for_function(SEARCHED)
         links = page.evaluate(
@@ -227,5 +235,7 @@ def search(browser: Browser, home: str, query: str, *, count: int = 3) -> list[s
         )
     finally:
         context.close()
+    if errors:
+        raise AssertionError(f"error in a script of the search for {query!r}: {errors[0]}")
     found = [link.removeprefix(home).split("#")[0].split("?")[0] for link in links[:count]]
     return [name.removesuffix(".html") for name in found]

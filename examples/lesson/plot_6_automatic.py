@@ -6,6 +6,8 @@ Every network that was ever built without a thought for initialization was initi
 same: by the framework. This page reads what PyTorch does, checks it against draws, and finds that
 it is the general rule, with one addition: the biases.
 
+.. index:: ! PyTorch default, ! kaiming
+
 .. admonition:: What you will learn
 
    - what PyTorch does when you do nothing, and why it says √5
@@ -14,8 +16,6 @@ it is the general rule, with one addition: the biases.
 
 .. meta::
    :keywords: PyTorch default, kaiming_uniform, a=sqrt(5), reset_parameters, random biases
-
-.. index:: ! PyTorch default, ! kaiming
 """
 
 # %%

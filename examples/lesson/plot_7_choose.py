@@ -6,6 +6,8 @@ The lesson's schemes and the standard ones, side by side: twelve schemes, eight 
 fail, some lag behind, and most work. Among those that work the differences are so small that it
 takes statistics to see which of them are real.
 
+.. index:: ! which one would you choose, ! Glorot, ! Xavier
+
 .. admonition:: What you will learn
 
    - how the schemes that frameworks offer by name compare: Xavier, He, LeCun, orthogonal
@@ -14,8 +16,6 @@ takes statistics to see which of them are real.
 
 .. meta::
    :keywords: Xavier, Glorot, Kaiming, He, LeCun, orthogonal, which initialization, compare
-
-.. index:: ! which one would you choose, ! Glorot, ! Xavier
 """
 
 # %%

@@ -6,6 +6,8 @@ Formulas for initial weights need to know the activation, the layer and the inpu
 no formula for your network? Then a batch of data can set the scale of each layer. This page
 compares what such schemes find with what the formulas say, and measures where they help.
 
+.. index:: ! LSUV, ! data dependent initialization
+
 .. admonition:: What you will learn
 
    - layer-sequential unit-variance initialization, LSUV, in one forward pass, and what it finds
@@ -14,8 +16,6 @@ compares what such schemes find with what the formulas say, and measures where t
 .. meta::
    :keywords: LSUV, layer-sequential unit-variance, data-dependent initialization, within-layer
       initialization, weight normalization, custom activation, no formula, MetaInit, GradInit
-
-.. index:: ! LSUV, ! data dependent initialization
 """
 
 # %%

@@ -6,6 +6,8 @@ How large should the first weights be, and how large the learning rate? Neither 
 answer without the other. This page trains a small network from scales and with rates that reach
 over four decades each, draws the region that trains, and shows where the schemes with names lie.
 
+.. index:: ! initial scale, ! sharpness, ! largest learning rate
+
 .. admonition:: What you will learn
 
    - the region of scales and rates that trains, for SGD and for Adam, and one number that predicts
@@ -15,8 +17,6 @@ over four decades each, draws the region that trains, and shows where the scheme
 .. meta::
    :keywords: learning rate, initial scale, weight scale, SGD, Adam, divergence, diverged,
       sharpness, edge of stability, largest stable learning rate, hyperparameter map, sweep
-
-.. index:: ! initial scale, ! sharpness, ! largest learning rate
 """
 
 # %%

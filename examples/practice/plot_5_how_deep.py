@@ -6,6 +6,8 @@ From the size of the weights alone, theory predicts over how many layers a signa
 survive. Does that decide how many layers can be trained? This page trains eight hundred networks,
 of all depths and many sizes of weights, and lays the prediction over the result.
 
+.. index:: ! trainable depth, ! how deep
+
 .. admonition:: What you will learn
 
    - a map of what can be trained, depth against the size of the weights, for tanh and for ReLU
@@ -15,8 +17,6 @@ of all depths and many sizes of weights, and lays the prediction over the result
 .. meta::
    :keywords: how deep, maximum depth, trainable depth, depth scale, deep networks do not train,
       vanishing gradients, exploding gradients, edge of chaos, tanh, ReLU, sigma_w
-
-.. index:: ! trainable depth, ! how deep
 """
 
 # %%

@@ -6,6 +6,8 @@ Train the same network again with another seed, and its accuracy moves. Two sche
 often by less than that. This page measures the noise, and works out how many seeds it takes to see
 a difference through it.
 
+.. index:: ! how many seeds, ! statistical power
+
 .. admonition:: What you will learn
 
    - how large the noise from seed to seed is, and what pairing takes away from it
@@ -15,8 +17,6 @@ a difference through it.
 .. meta::
    :keywords: how many seeds, noise, variance between runs, statistical power, sample size,
       significance, standard deviation, error bars, paired comparison
-
-.. index:: ! how many seeds, ! statistical power
 """
 
 # %%

@@ -5,6 +5,8 @@
 Two schemes, one run of each, and one of them wins. How often is it the wrong one? This page counts
 that, then asks where the noise comes from, and finds a part of it that no number of seeds removes.
 
+.. index:: ! random seed, single: seed; sources of its noise
+
 .. admonition:: What you will learn
 
    - how often one run of each scheme names the wrong winner
@@ -14,8 +16,6 @@ that, then asks where the noise comes from, and finds a part of it that no numbe
 .. meta::
    :keywords: random seed, single run, wrong winner, good seed, lucky seed, seed hunting,
       reproducibility, sources of variance, order of mini-batches, binomial error
-
-.. index:: ! random seed, single: seed; sources of its noise
 """
 
 # %%
