@@ -53,6 +53,8 @@ SEARCHES = [
     ("layernorm", "auto_examples/architectures/plot_3_normalization"),
     ("rmsnorm", "auto_examples/architectures/plot_3_normalization"),
     ("effective learning rate", "auto_examples/architectures/plot_3_normalization"),
+    ("evaluation mode", "auto_examples/architectures/plot_4_evaluation_mode"),
+    ("running averages", "auto_examples/architectures/plot_4_evaluation_mode"),
     ("check your own network", "auto_examples/practice/plot_1_check_your_network"),
     ("debug", "auto_examples/practice/plot_1_check_your_network"),
     ("mup", "auto_examples/practice/plot_2_width_and_learning_rate"),

@@ -12,7 +12,7 @@ looks for what they do not forgive.
    - why the scale of the weights before a normalization does not change what the network computes,
      but does change how fast it learns, and by how much
    - what is left of that when the whole network is scaled, last layer included
-   - which starts no normalization repairs, and what batch normalization does in evaluation mode
+   - which starts no normalization repairs
 
 .. meta::
    :keywords: batch normalization, layer normalization, group normalization, RMSNorm, BatchNorm,
@@ -28,7 +28,6 @@ looks for what they do not forgive.
 # subtracting the mean. Images are shrunk to 14 × 14 pixels, so that we can train many networks.
 
 import copy
-import math
 
 import numpy as np
 import torch
@@ -431,99 +430,6 @@ initguide.Table(
 # No normalization undoes equal weights: 0.1 everywhere is worth one unit, and zeros are worth
 # none (:term:`symmetry`). It divides by the size of what is there, and tells no units apart.
 #
-# Batch normalization in evaluation mode
-# --------------------------------------
-# Above, batch normalization used the batch, in validation too. In evaluation mode it uses running
-# averages instead, which start at mean 0 and variance 1 and come a tenth closer with every training
-# batch. After k batches, a unit of mean μ and variance v is centred by (1 − 0.9ᵏ) μ and divided by
-# the root of 0.9ᵏ + (1 − 0.9ᵏ) v. Weights of a small scale make v small, and the 1 stays:
-
-counts, small = np.arange(0, 81, 5), {}
-fig, ax = plots.subplots(height=4.4)
-for s, color, marker in zip(
-    (0.01, 0.1, 1, 10), plots.PALETTE, "os^D", strict=False
-):
-    rows = []
-    for seed in range(3):
-        torch.manual_seed(seed)
-        layer = nn.Sequential(nn.Linear(196, 64, bias=False), nn.BatchNorm1d(64))
-        initguide.initialize(
-            layer[0], f"normal({s * math.sqrt(2 / 196)})", seed=seed
-        )
-        rows.append([])
-        with torch.no_grad():
-            z = layer[0](x_train)
-            for count in range(counts[-1] + 1):
-                if count in counts:
-                    rows[-1].append(
-                        layer.eval()(x_train).square().mean().sqrt().item()
-                    )
-                layer.train()(x_train[torch.randint(len(x_train), (100,))])
-    old, (v, mu) = 0.9 ** counts[:, None], torch.var_mean(z, 0)
-    v, mu = v.numpy(), mu.numpy()
-    expected = (v + (old * mu) ** 2) / (old + (1 - old) * v)
-    small[s] = np.mean(rows, 0)
-    ax.plot(counts, small[s], marker, color=color, label=f"s = {s:g}")
-    ax.fill_between(
-        counts, np.min(rows, 0), np.max(rows, 0), color=color, alpha=0.2
-    )
-    ax.plot(counts, np.sqrt(expected.mean(1)), "--", color=color, linewidth=1.2)
-ax.set(title="One layer with batch normalization, in evaluation mode", yscale="log")
-ax.set(
-    xlabel="training batches seen, weights held",
-    ylabel="root mean square of the output",
-)
-ax.legend(title="dashed: predicted")
-plots.describe(
-    ax,
-    "Root mean square of the output in evaluation mode against the batches seen, from "
-    + ", ".join(
-        f"{v[0]:.2g} to {v[-1]:.2g} for s = {s:g}" for s, v in small.items()
-    )
-    + ". Dashed predictions run through the points.",
-)
-
-# %%
-# In training mode all would be at 1. Now train: hidden weights times s with their rate times s², as
-# the map says, everything else at one rate. In training mode the scales should be
-# indistinguishable:
-
-NORMS["running"] = nn.BatchNorm1d
-table = {"scale s": [0.01, 0.1, 1, 10, 100]}
-table |= {"by the batch": [], "in evaluation mode": [], "lowest": [], "highest": []}
-for s in table["scale s"]:
-    rows = []
-    for seed in range(4):
-        net = build("running", seed, s)
-        hidden = matrices(net, head=False)
-        rest = [p for p in net.parameters() if all(p is not w for w in hidden)]
-        groups = [{"params": hidden, "lr": 0.3 * s**2}, {"params": rest}]
-        optimizer = torch.optim.SGD(groups, lr=0.3)
-        draws = torch.Generator().manual_seed(seed)
-        for chosen in torch.randperm(len(x_train), generator=draws).split(100):
-            optimizer.zero_grad()
-            F.cross_entropy(net(x_train[chosen]), y_train[chosen]).backward()
-            optimizer.step()
-        with torch.no_grad():
-            evaluated = accuracy(net.eval()(x_valid))
-            rows.append((accuracy(net.train()(x_valid)), evaluated))
-    by_batch, evaluated = np.array(rows).T
-    table["by the batch"].append(by_batch.mean())
-    table["in evaluation mode"].append(evaluated.mean())
-    table["lowest"].append(evaluated.min())
-    table["highest"].append(evaluated.max())
-initguide.Table(
-    table,
-    caption="Validation accuracy after 15 batches, with the rate of hidden weights times s²",
-    note="Mean of 4 seeds; lowest and highest: of the seeds, in evaluation mode.",
-    formats=dict.fromkeys(list(table)[1:], ".1%") | {"scale s": "g"},
-)
-
-# %%
-# The second column hardly moves: the rule η ∝ s² at work (the smallest scales feel ε a little). The
-# third says that such a network can be fine in training and guess in evaluation, when its weights
-# start small and it has seen few batches: its running variance still remembers the 1 it began with.
-#
 # .. admonition:: Try it
 #
 #    Divide each layer's gradient by its size, which is roughly what Adam does. The relative step is
@@ -556,11 +462,11 @@ initguide.Table(
 #   far too large.
 # - No normalization repairs equal weights. A mean in the weights is undone by layer and group
 #   normalization, not by batch and RMS.
-# - In evaluation mode, batch normalization remembers its start: small weights need more batches.
 # - **The rule: normalization turns a question of scale into a question of learning rate. Keep He's
 #   scale anyway, look after the last layer, and tune the rate.**
 #
-# Attention has a normalization before or behind each branch, and both are in use:
-# :doc:`transformers </auto_examples/architectures/plot_5_transformers>`. The pages before:
+# On this page batch normalization used the batch, in validation too. What it does in
+# :doc:`evaluation mode </auto_examples/architectures/plot_4_evaluation_mode>` is the next page.
+# The pages before:
 # :doc:`convolutions </auto_examples/architectures/plot_1_convolutions>` and
 # :doc:`residual networks </auto_examples/architectures/plot_2_residual>`.
