@@ -111,7 +111,10 @@ class Table:
 
         header, *body = map(joined, lines)
         rule = "─" * max(map(len, (header, *body)))
-        notes = textwrap.wrap(self.note, max(len(rule), 72))
+        # A path is to be copied from the note, so it stays whole.
+        notes = textwrap.wrap(
+            self.note, max(len(rule), 72), break_long_words=False, break_on_hyphens=False
+        )
         return "\n".join([self.caption, rule, header, rule, *body, rule, *notes])
 
     __repr__ = __str__

@@ -153,3 +153,10 @@ def test_long_words_give_way_to_a_width():
     assert "encoder.layers.11.attention.output" in str(Table(columns, caption="Layers"))
     narrow = str(Table(columns, caption="Layers", width=5)).splitlines()
     assert narrow[4] == "encod…tput  Linear  123,456"
+
+
+def test_a_path_in_the_note_stays_whole():
+    """A file's name is not broken over two lines, however long it is and whatever is in it."""
+    path = "data/runs-of-" + "a-long-name-" * 9 + "end.sqlite"
+    shown = str(Table({"n": [1]}, caption="Numbers", note=f"Some words about {path} and more."))
+    assert path in shown

@@ -1,14 +1,16 @@
 """Schemes, seeds and settings: compared, swept and kept."""
 
 from initguide.experiments.claims import JudgedSetting, Judgement, judge
-from initguide.experiments.comparison import Comparison, compare_init_weights
+from initguide.experiments.comparing import compare_init_weights
+from initguide.experiments.comparison import Comparison
 from initguide.experiments.jobs import Failure, Job, WorkerWarning, fingerprint, run_jobs, written
 from initguide.experiments.metrics import METRICS, Metric
 from initguide.experiments.planning import power, seeds_needed
 from initguide.experiments.results import Results
 from initguide.experiments.statistics import Difference, Row, mean_interval
 from initguide.experiments.store import Store, StoreError, is_store
-from initguide.experiments.sweeps import Point, Sweep, SweptRun, sweep
+from initguide.experiments.sweeping import sweep
+from initguide.experiments.sweeps import Point, Sweep, SweptRun
 
 __all__ = [
     "METRICS",

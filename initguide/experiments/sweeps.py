@@ -1,4 +1,4 @@
-"""Runs over a grid of settings."""
+"""Runs over a grid of settings: the result of a sweep."""
 
 import dataclasses
 import itertools
@@ -6,51 +6,27 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from initguide.experiments.files import run_from_json
 from initguide.experiments.jobs import (
-    ExecutorLike,
     Failure,
-    Job,
-    Keeping,
-    SchemeLike,
-    fingerprint,
-    run_jobs,
     run_of,
-    written,
 )
 from initguide.experiments.metrics import metric_named, numbers_of
 from initguide.experiments.results import Results
-from initguide.experiments.resuming import (
-    SWEEP_RULES,
-    found_in_store,
-)
 from initguide.experiments.settings import (
-    axes_of,
-    check_data,
-    check_model,
-    check_values,
-    check_workers,
     is_same_value,
-    named_schemes,
-    plain_name,
     point_label,
-    seed_list,
 )
 from initguide.experiments.statistics import Interval
-from initguide.models import Net
 from initguide.training import (
-    Dataset,
-    OptimizerFactory,
     Run,
 )
 
@@ -274,7 +250,7 @@ class Sweep(Results):
     @classmethod
     def _from_document(cls, document: Mapping[str, Any]) -> Self:
         return cls(
-            runs=tuple(_swept(run_from_json(run), run["settings"]) for run in document["runs"]),
+            runs=tuple(swept(run_from_json(run), run["settings"]) for run in document["runs"]),
             failures=tuple(Failure(**failure) for failure in document["failures"]),
             grid={name: tuple(values) for name, values in document["grid"].items()},
             settings=dict(document["settings"]),
@@ -300,7 +276,7 @@ class Sweep(Results):
             settings = {name: json.loads(row["settings"])[name] for name in grid}
             i = places[*settings.values(), row["seed"]]
             if row["error"] is None:
-                runs[i] = _swept(run_of(row), settings)
+                runs[i] = swept(run_of(row), settings)
             else:
                 failures[i] = Failure(row["label"], row["seed"], settings, row["error"])
         return cls(
@@ -312,211 +288,7 @@ class Sweep(Results):
         )
 
 
-def _swept(run: Run, settings: Mapping[str, Any]) -> SweptRun:
+def swept(run: Run, settings: Mapping[str, Any]) -> SweptRun:
+    """Say where in the grid a run lies."""
     own = {field.name: getattr(run, field.name) for field in dataclasses.fields(Run)}
     return SweptRun(**own, settings=dict(settings))
-
-
-def sweep(
-    grid: Mapping[str, Iterable[Any]],
-    data: Dataset,
-    *,
-    model: Callable[..., nn.Module] = Net,
-    scheme: SchemeLike = "default",
-    scale: float = 1.0,
-    epochs: int = 2,
-    batch_size: int = 100,
-    learning_rate: float = 1e-3,
-    optimizer: str | OptimizerFactory = "adam",
-    seeds: int | Iterable[int] = 5,
-    device: str | torch.device = "cpu",
-    workers: int | None = None,
-    executor: ExecutorLike | None = None,
-    store: str | os.PathLike[str] | None = None,
-    retries: int = 2,
-    progress: bool | None = None,
-) -> Sweep:
-    """Train a model with every combination of some settings and every seed.
-
-    For one seed, all points of the grid see the same mini-batches in the same order (if the batch
-    size is the same). A run whose loss turns to NaN or infinity is a result: it diverged. A run
-    that raises an error is recorded as failed, with the reason, and the others go on.
-
-    `initguide.training.plan` chooses how each core trains its networks: by compiled steps where it
-    can, or several at a time. On a GPU, all are trained at once. The numbers do not depend on where
-    on a processor the runs are done: each uses one thread, and all its random numbers come from its
-    seed. On a GPU, dropout masks also depend on which runs are trained together.
-
-    Parameters
-    ----------
-    grid
-        Name of a setting -> the values to try. The settings are ``scheme``, ``scale``,
-        ``learning_rate``, ``optimizer``, ``epochs``, ``batch_size``, ``seed``, and any keyword of
-        the model, such as ``hidden_1`` or ``dropout`` of `initguide.Net`. Values that have no short
-        name of their own can be given as a dictionary of labels and values.
-    data
-        What `initguide.fashion_mnist` returns, or anything with the same three splits, ``.train``,
-        ``.valid`` and ``.test``, each with ``.images`` (N, …) and ``.labels`` (N,).
-    model
-        Makes a new network: a class or a function, called with the keywords in the grid.
-    scheme
-        The scheme, where it is not varied: a name or a function of a module.
-    scale
-        A factor on the weights (parameters of two or more dimensions) once the scheme has filled
-        them, at least 0.
-    epochs, batch_size, learning_rate, optimizer
-        As in `initguide.training.train`, where they are not varied.
-    seeds
-        How many (they are then 0, 1, 2, …), or which; the grid's ``seed`` if it has one.
-    device
-        Where the networks are trained.
-    workers
-        How many threads of this process train networks; as many as there are cores if ``None``.
-    executor
-        Where the runs go on instead: any `concurrent.futures.Executor`, or better, a function that
-        makes one, because a process pool one of whose workers died cannot be used again. Model,
-        schemes and data must then be sent to other processes, so functions and classes must be
-        defined at the top level of a module.
-
-        On this machine, ``functools.partial(ProcessPoolExecutor, 8)`` (with a GPU, add
-        ``mp_context=multiprocessing.get_context("spawn")``). On many, with Dask (``pip install
-        "initguide[dask]"``):
-
-        .. code-block:: python
-
-           from dask.distributed import Client
-
-           with Client() as client:  # a local cluster; or Client("tcp://scheduler:8786")
-               initguide.sweep(grid, data, executor=client.get_executor())
-
-        A worker loads the data once: by the arguments of `initguide.fashion_mnist` if they came
-        from there, otherwise from a temporary file, which all machines must then see (``TMPDIR``).
-    store
-        A file in which each run is kept as soon as it ends (see `initguide.experiments`). The same
-        call later does only what is missing, runs that had failed included; more values and more
-        seeds can be added. A store of other settings is refused. Several processes, also on several
-        machines, may work on one store: they share the runs.
-    retries
-        How often a run is done again if the worker that did it died. The last time it is done
-        alone, so that it is known to be at fault. If the worker dies then, too, the run is
-        recorded as failed.
-    progress
-        Whether to show a progress bar; by default in a terminal or a notebook only.
-
-    Returns
-    -------
-    Sweep
-        Every run, and tables of them.
-
-    Raises
-    ------
-    ValueError
-        If a setting is unknown, has no value or the same twice, or a value is not allowed; if no
-        network can be made with a value; or if the store holds runs of other settings
-        (`StoreError`).
-    TypeError
-        If something cannot be sent to the executor's processes.
-    OSError
-        If the store cannot be written. What it held before is intact.
-
-    Warns
-    -----
-    WorkerWarning
-        If a worker died.
-
-    Examples
-    --------
-    >>> import initguide
-    >>> data = initguide.fashion_mnist(source="sample").subset(train=500)
-    >>> grid = {"scheme": ["zeros", "he_normal"], "learning_rate": [1e-3, 1e-2]}
-    >>> result = sweep(grid, data, epochs=1, seeds=2)
-    >>> [round(float(a), 1) for a in result.values(scheme="zeros")]
-    [0.1, 0.1, 0.1, 0.1]
-    """
-    check_workers(workers)
-    check_data(data)
-    check_model(model)
-    fixed = {
-        "scheme": scheme,
-        "scale": scale,
-        "learning_rate": learning_rate,
-        "optimizer": optimizer,
-        "epochs": epochs,
-        "batch_size": batch_size,
-    }
-    axes = axes_of(grid, model)
-    numbers = seed_list(list(axes.pop("seed").values()) if "seed" in axes else seeds)
-    schemes = axes["scheme"] if "scheme" in axes else {plain_name(scheme): scheme}
-    named = named_schemes({str(label): value for label, value in schemes.items()})
-    check_values(fixed, axes, numbers, model)
-
-    common = {name: plain_name(value) for name, value in fixed.items() if name not in axes}
-    settings = {"model": written(model), **common, "device": str(device)}
-    jobs = []
-    for seed in numbers:
-        for point in itertools.product(*(values.items() for values in axes.values())):
-            labels = {name: label for name, (label, _) in zip(axes, point, strict=True)}
-            values = fixed | {name: value for name, (_, value) in zip(axes, point, strict=True)}
-            jobs.append(
-                Job(
-                    label=point_label(labels),
-                    seed=seed,
-                    scheme=named[str(labels.get("scheme", plain_name(scheme)))],
-                    model=model,
-                    epochs=int(values["epochs"]),
-                    batch_size=int(values["batch_size"]),
-                    learning_rate=float(values["learning_rate"]),
-                    optimizer=values["optimizer"],
-                    device=str(torch.device(device)),
-                    scale=float(values["scale"]),
-                    keywords={name: values[name] for name in values if name not in fixed},
-                    settings=settings | labels,
-                )
-            )
-    if torch.device(device).type != "cpu" and executor is None:
-        workers = 1
-    keeping = None
-    if store is not None:
-        is_named = "optimizer" in axes or isinstance(optimizer, str)
-        about = {
-            "kind": "sweep",
-            "settings": settings,
-            "grid": [[name, list(values)] for name, values in axes.items()],
-            "seeds": numbers,
-            "code": {
-                f"{name} {label}": fingerprint(named[str(label)] if name == "scheme" else value)
-                for name, values in axes.items()
-                for label, value in values.items()
-            },
-            "common_code": {
-                "model": fingerprint(model),
-                "scheme": "" if "scheme" in axes else fingerprint(next(iter(named.values()))),
-                "optimizer": "" if is_named else fingerprint(optimizer),
-            },
-            "torch": str(torch.__version__),
-        }
-        keeping = Keeping(store, about, SWEEP_RULES)
-    outcome = run_jobs(
-        jobs,
-        data,
-        workers=workers,
-        executor=executor,
-        store=keeping,
-        retries=retries,
-        progress=progress,
-    )
-    points = len(jobs) // len(numbers)
-    ordered = sorted(range(len(jobs)), key=lambda i: (i % points, i // points))
-    pairs = [({name: jobs[i].settings[name] for name in axes}, outcome.results[i]) for i in ordered]
-    return Sweep(
-        runs=tuple(_swept(run, where) for where, run in pairs if isinstance(run, Run)),
-        failures=tuple(
-            failed._replace(settings=where)
-            for where, failed in pairs
-            if isinstance(failed, Failure)
-        ),
-        grid={name: tuple(values) for name, values in axes.items()},
-        settings=settings | {"seeds": numbers, "torch": str(torch.__version__)},
-        data_source=getattr(data, "source", "not stated"),
-        remark=found_in_store(outcome.found, len(jobs), store),
-    )

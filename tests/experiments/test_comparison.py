@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,12 +17,7 @@ from torch import nn
 
 import initguide
 from initguide import initializers as init
-from initguide import training
-from initguide.experiments import (
-    Comparison,
-    compare_init_weights,
-    comparison,
-)
+from initguide.experiments import Comparison, compare_init_weights
 from initguide.experiments.jobs import running, work
 from initguide.training import cores, train
 
@@ -221,6 +217,8 @@ def test_models_that_draw_run_one_at_a_time(compare):
     expected = _numbers(compare(["he_normal"], model=Noisy, workers=1, seeds=3))
     state = torch.get_rng_state()
     assert _numbers(compare(["he_normal"], model=Noisy, workers=3, seeds=3)) == expected
+    with ThreadPoolExecutor(3) as pool:
+        assert _numbers(compare(["he_normal"], model=Noisy, executor=pool, seeds=3)) == expected
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -486,11 +484,6 @@ def test_workers_by_default(compare, monkeypatch):
     """Without `workers`, as many runs go on as there are cores."""
     monkeypatch.setattr(running, "cores", lambda: 3)
     assert _most_at_once(compare, None, lambda scores: scores, expected=3) == 3
-
-
-def test_probe_is_the_one_of_training():
-    """The look that decides about threads is the one that `train` takes."""
-    assert comparison.uses_global_generator is training.uses_global_generator
 
 
 def test_schemes_in_a_list_are_labelled_by_their_names(compare):

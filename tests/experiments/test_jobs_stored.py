@@ -33,7 +33,7 @@ def test_only_what_is_missing(swept, trained, tmp_path, measured):
     assert len(trained) == 24
     assert measured(again) == measured(first)
     assert again.remark == f"24 of the 24 runs were found in {path}."
-    assert again.remark in " ".join(str(again).split()) or str(path)[:20] in str(again)
+    assert again.remark in " ".join(str(again).split())
     del trained[:]
     more = swept(GRID | {"dropout": [0.0, 0.5, 0.9]}, store=str(path), seeds=3)
     assert len(trained) == 2 * 3 * 3 * 3 - 24

@@ -8,6 +8,8 @@ from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple
 
+import torch
+
 from initguide.arguments import check_whole
 from initguide.experiments.jobs.fingerprints import fingerprint_of_data
 from initguide.experiments.jobs.job import Failure, Job
@@ -52,7 +54,8 @@ def run_jobs(
     data
         Three splits of images.
     workers
-        How many threads of this process; as many as there are cores if ``None``.
+        How many threads of this process; as many as there are cores if ``None``, and one where
+        networks are trained on a GPU, which trains them all at once.
     executor
         Where to do it instead, see `initguide.sweep`.
     store
@@ -81,6 +84,8 @@ def run_jobs(
             "instead; give one of the two"
         )
     check_whole("retries", retries, 0)
+    if executor is None and any(torch.device(job.device).type != "cpu" for job in jobs):
+        workers = 1
     with contextlib.ExitStack() as stack:
         source: Here | Elsewhere
         stop: Any
