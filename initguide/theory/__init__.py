@@ -31,6 +31,7 @@ from initguide.theory.activations import Activation
 from initguide.theory.correlations import chi, correlation_map
 from initguide.theory.criticality import critical_sigma_w, depth_scale
 from initguide.theory.gains import backward_gain, gain
+from initguide.theory.isometry import jacobian_spread
 from initguide.theory.lengths import FixedPoint, fixed_point, fixed_points, length_map
 from initguide.theory.moments import (
     FiniteWidth,
@@ -57,6 +58,7 @@ __all__ = [
     "fixed_point",
     "fixed_points",
     "gain",
+    "jacobian_spread",
     "length_map",
     "predict_variances",
     "residual_growth",

@@ -13,35 +13,26 @@ from initguide import initializers as init
 from initguide import theory
 
 WIDTH = 128
-ACTIVATIONS = {
-    "linear": (nn.Identity, 1.0),
-    "tanh": (nn.Tanh, 1.0),
-    "relu": (nn.ReLU, math.sqrt(2)),
+GAUSSIAN_AND_ORTHOGONAL = {"gaussian": init.lecun_normal(), "orthogonal": init.orthogonal()}
+NETWORKS = {  # activation, gain, schemes
+    "linear": (nn.Identity, 1.0, GAUSSIAN_AND_ORTHOGONAL),
+    "tanh": (nn.Tanh, 1.0, GAUSSIAN_AND_ORTHOGONAL),
+    "relu": (
+        nn.ReLU,
+        math.sqrt(2),
+        {"gaussian": init.he_normal(), "orthogonal": init.orthogonal(math.sqrt(2))},
+    ),
 }
-
-
-def gaussian(gain=1.0):
-    """Weights from N(0, gain²/n)."""
-
-    def weights_init(module):
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, 0, gain / math.sqrt(module.in_features))
-            nn.init.zeros_(module.bias)
-
-    return weights_init
-
-
-DRAWS = {"gaussian": gaussian, "orthogonal": init.orthogonal}
 
 
 @functools.cache
 def singular_values(name, kind, depth):
     """(seeds, units) singular values of the Jacobian at a random input of mean square 1."""
-    activation, gain = ACTIVATIONS[name]
+    activation, _, schemes = NETWORKS[name]
     found = []
     for seed in range(3):
         net = initguide.mlp([WIDTH] * (depth + 1), activation)
-        initguide.initialize(net, DRAWS[kind](gain), seed=seed)
+        initguide.initialize(net, schemes[kind], seed=seed)
         x = torch.randn(1, WIDTH, generator=torch.Generator().manual_seed(100 + seed))
         x = x / x.square().mean().sqrt()
         found.append(initguide.measure(net, x, jacobian=1).jacobian_singular_values[0])
@@ -67,12 +58,15 @@ def slopes_add(name, depth):
     return total
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
-@pytest.mark.parametrize("kind", DRAWS)
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("kind", GAUSSIAN_AND_ORTHOGONAL)
 @pytest.mark.parametrize("depth", [1, 4, 10])
 def test_relative_variances_add_up_over_layers(name, kind, depth):
-    """Gaussian weights add 1 a layer, orthogonal 0, slopes of ReLU 1, slopes of tanh little."""
+    """Gaussian weights add 1 per layer, orthogonal 0, slopes of ReLU 1, slopes of tanh little."""
     expected = (kind == "gaussian") * depth + slopes_add(name, depth)
+    activation, gain, _ = NETWORKS[name]
+    by_theory = theory.jacobian_spread(activation(), gain, depth, orthogonal=kind == "orthogonal")
+    assert by_theory[-1] == pytest.approx(expected, rel=1e-4, abs=1e-9)
     found = relative_variance(singular_values(name, kind, depth))
     assert found == pytest.approx(expected, rel=0.3, abs=1e-6)
 
@@ -91,8 +85,10 @@ def test_gaussian_weights_keep_the_mean_and_not_the_directions():
 
 
 def test_relu_gets_no_isometry():
-    """With ReLU no weights give dynamical isometry; orthogonal ones halve the growth."""
-    spread = {kind: relative_variance(singular_values("relu", kind, 10)) for kind in DRAWS}
+    """With ReLU orthogonal weights give no dynamical isometry; they halve the growth."""
+    spread = {
+        kind: relative_variance(singular_values("relu", kind, 10)) for kind in NETWORKS["relu"][2]
+    }
     assert spread["orthogonal"] > 5
     assert spread["gaussian"] / spread["orthogonal"] == pytest.approx(19 / 9, rel=0.3)
 
@@ -108,11 +104,11 @@ def test_tanh_keeps_its_spread_below_2_with_orthogonal_weights():
 @pytest.mark.parametrize(("name", "depth", "verdict"), [("tanh", 32, "higher"), ("tanh", 4, "")])
 def test_orthogonal_weights_pay_in_deep_networks_only(sample, name, depth, verdict):
     """Orthogonal weights made a deep network learn faster, and no difference to a shallow one."""
-    activation, gain = ACTIVATIONS[name]
+    activation, _, schemes = NETWORKS[name]
     small = sample.subset(train=2000, valid=1000)
     small = small.transformed(lambda x: (x - 0.286) / 0.353, "standardized")
     result = initguide.compare_init_weights(
-        {kind: scheme(gain) for kind, scheme in DRAWS.items()},
+        schemes,
         small,
         model=lambda: initguide.mlp([784, *[50] * depth, 10], activation),
         seeds=4,
