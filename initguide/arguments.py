@@ -89,9 +89,11 @@ def check_number(
     except OverflowError:  # a whole number that no float can hold
         fits = False
     if not fits:
-        ends = [f"above {above:g}"] * math.isfinite(above)
-        ends += [f"below {below:g}"] * math.isfinite(below)
-        raise ValueError(f"{name} is {value!r}; it must be {' and '.join(['finite', *ends])}")
+        bounds = {f"above {above:g}": above, f"below {below:g}": below}
+        allowed = [words for words, end in bounds.items() if math.isfinite(end)]
+        if len(allowed) < 2:
+            allowed.insert(0, "finite")
+        raise ValueError(f"{name} is {value!r}; it must be {' and '.join(allowed)}")
     return plain
 
 

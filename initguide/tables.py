@@ -13,7 +13,13 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Table"]
+__all__ = ["Code", "Table"]
+
+
+class Code(str):
+    """A cell of code: in HTML its lines and spaces are kept, so that it can be copied."""
+
+    __slots__ = ()
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -121,7 +127,10 @@ class Table:
 
     def _repr_html_(self) -> str:
         text = functools.partial(html.escape, quote=False)
-        kinds = ["" if n else ' class="words"' for n in self._is_numeric()]
+        kinds = [
+            "" if is_number else ' class="words long"' if _is_long(values) else ' class="words"'
+            for is_number, values in zip(self._is_numeric(), self.columns.values(), strict=True)
+        ]
         head = "".join(
             f'<th scope="col"{kind}>{text(name)}</th>'
             for name, kind in zip(self.columns, kinds, strict=True)
@@ -131,7 +140,10 @@ class Table:
             body += '<tr class="best">' if i in self.marked else "<tr>"
             body += f'<th scope="row">{text(first)}</th>'
             body += "".join(
-                f"<td{kind}>{text(cell)}</td>" for cell, kind in zip(cells, kinds[1:], strict=True)
+                f"<td{kind}><pre>{text(cell)}</pre></td>"
+                if isinstance(cell, Code)
+                else f"<td{kind}>{text(cell)}</td>"
+                for cell, kind in zip(cells, kinds[1:], strict=True)
             )
             body += "</tr>"
         return (
@@ -180,6 +192,11 @@ def _is_word(value: str) -> bool:
     return any(character.isalpha() for character in value.replace("e+", "").replace("e-", ""))
 
 
+def _is_long(values: Sequence[Any]) -> bool:
+    """Whether there are sentences among some cells, which want a wide column."""
+    return any(isinstance(value, str) and len(value) > 40 for value in values)
+
+
 def _shortened(text: str, width: int) -> str:
     """Cut the middle out of a text that is too long: names differ at their ends."""
     if len(text) <= width:
@@ -194,7 +211,7 @@ def _text(value: Any, spec: Any) -> str:
     if callable(spec):
         return str(spec(value))
     if not isinstance(value, Real):
-        return str(value)
+        return value if isinstance(value, str) else str(value)
     if isinstance(value, Integral):
         return f"{value:{spec or ','}}".replace("-", "−")
     number = float(value)

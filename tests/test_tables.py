@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from initguide.tables import Table
+from initguide.tables import Code, Table
 
 
 def small(**options):
@@ -160,3 +160,18 @@ def test_a_path_in_the_note_stays_whole():
     path = "data/runs-of-" + "a-long-name-" * 9 + "end.sqlite"
     shown = str(Table({"n": [1]}, caption="Numbers", note=f"Some words about {path} and more."))
     assert path in shown
+
+
+def test_code_keeps_its_lines():
+    """Code can be copied from a page as it is: in <pre>, escaped; text output is not touched."""
+    table = Table({"what": ["a"], "code": [Code("if x < 1:\n    y = 2")]}, caption="c")
+    assert "<pre>if x &lt; 1:\n    y = 2</pre>" in table._repr_html_()
+    assert "if x < 1:\n    y = 2" in str(table)
+
+
+def test_columns_of_sentences_are_wide():
+    """A column with a sentence is told apart from one with names: on a phone names may break."""
+    table = Table({"n": ["a"], "s": ["word " * 12], "t": ["layer.0.weight"]}, caption="c")
+    html = table._repr_html_()
+    assert html.count('<td class="words long">') == 1
+    assert html.count('<td class="words">') == 1

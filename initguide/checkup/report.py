@@ -1,6 +1,5 @@
 """What a check-up says: findings, and the report in a terminal, a notebook and as JSON."""
 
-import functools
 import html
 import json
 import math
@@ -10,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from initguide.propagation import Measurement, Record
+from initguide.tables import Code, Table
 
 Severity = Literal["error", "warning", "note"]
 
@@ -151,26 +151,21 @@ class Checkup:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        text = functools.partial(html.escape, quote=False)
-        notes = f'<p class="initguide-note">{text(" ".join(self.remarks))}</p>'
         if not self.findings:
-            return f"<p><strong>{text(self._verdict)}</strong></p>{notes}"
-        head = "".join(
-            f'<th scope="col" class="words">{name}</th>'
-            for name in ("finding", "severity", "layer", "evidence, and what to do")
-        )
-        body = ""
-        for finding, names, advice in self._rows():
-            code = "\n".join(advice)
-            body += (
-                f'<tr><th scope="row">{text(finding.code)}</th>'
-                f'<td class="word">{finding.severity}</td><td class="names">{text(names)}</td>'
-                f'<td class="words">{text(finding.evidence)}<pre>{text(code)}</pre></td></tr>'
-            )
-        return (
-            f'<div class="initguide-table"><table><caption>{text(self._verdict)}</caption>'
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{notes}"
-        )
+            notes = f'<p class="initguide-note">{html.escape(" ".join(self.remarks))}</p>'
+            return f"<p><strong>{html.escape(self._verdict)}</strong></p>{notes}"
+        rows = [
+            {
+                "finding": finding.code,
+                "severity": finding.severity,
+                "layer": names,
+                "evidence": finding.evidence,
+                "what to do": Code("\n".join(advice)),
+            }
+            for finding, names, advice in self._rows()
+        ]
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        return Table(columns, caption=self._verdict, note=" ".join(self.remarks))._repr_html_()
 
 
 def _plain(value: Any) -> Any:

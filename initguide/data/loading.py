@@ -8,11 +8,10 @@ import weakref
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from initguide.arguments import check_whole
+from initguide.arguments import check_number, check_whole
 from initguide.data.download import download_once, fetch
 from initguide.data.idx import SAMPLE, read_idx
 from initguide.data.places import (
@@ -101,7 +100,7 @@ def fashion_mnist(
     'Bag'
     """
     seed = check_whole("seed", seed, 0)
-    valid_fraction = _fraction(valid_fraction)
+    valid_fraction = check_number("valid_fraction", valid_fraction, above=0, below=1)
     check_source(source, root)
     if source == "sample":
         return _load_sample(valid_fraction, seed)
@@ -149,16 +148,6 @@ def _search(source: str, valid_fraction: float, seed: int) -> FashionMNIST:
             stacklevel=3,
         )
         return sample
-
-
-def _fraction(valid_fraction: float) -> float:
-    is_number = isinstance(valid_fraction, int | float | np.floating)
-    if not is_number or isinstance(valid_fraction, bool):
-        kind = type(valid_fraction).__name__
-        raise TypeError(f"valid_fraction is {valid_fraction!r}, of type {kind}; use a float")
-    if not 0 < valid_fraction < 1:  # also true for NaN
-        raise ValueError(f"valid_fraction is {valid_fraction!r}; it must be above 0 and below 1")
-    return float(valid_fraction)
 
 
 # Data that is still in use is shared. Only the latest is kept alive beyond that: each is 220 MB.

