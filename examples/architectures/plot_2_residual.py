@@ -104,7 +104,7 @@ for name, (_, _, line) in starts.items():
 # %%
 # Mind the scales: on the left, He's weights alone grow by millions, and with a normalization they
 # stay where one can count. On the right, small branches grow by little or not at all; the default
-# ends above its prediction, which leaves out the biases. Over so many doublings, six draws of narrow
+# ends above its prediction, which leaves out the biases. Over so many doublings, draws of narrow
 # layers end within a factor of a few of the prediction (:doc:`finite width
 # </auto_examples/theory/plot_9_finite_width>` says why). Gradients do as predicted, too, but for
 # **batch normalization**: it takes away what the images of a batch have in common, which after a
@@ -116,9 +116,7 @@ for name, (_, _, line) in starts.items():
 net = initguide.initialize(resnet(), zero, seed=0)
 found = initguide.measure(net, images, small.train.labels[:60])
 layers = [found[f"blocks.0.branch.{layer}"] for layer in ("first", "last")]
-print(
-    "variance of gradients:", [f"{r.name} {r.weight_grad_var:.2g}" for r in layers]
-)
+print("gradients' variance:", [f"{r.name} {r.weight_grad_var:.2g}" for r in layers])
 
 # %%
 # Fixup

@@ -71,7 +71,7 @@ def test_normalization_adds_one_per_block(growth, small, name):
     """With a normalization in the branches, signals grow by 1 per block, not by 2 times.
 
     On the way back, layer normalization does the same; batch normalization multiplies by more, as
-    it scales up what the images of a batch do not have in common: by 16 to 29 times as much in twelve
+    it scales up what the images of a batch do not have in common: by 16 to 29 times as much in 12
     draws.
     """
     stem = 2 * small.train.images[:20].square().mean().item()
