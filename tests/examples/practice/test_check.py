@@ -5,11 +5,11 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 import initguide
 from initguide import propagation, theory
+from initguide.models import Classifier
 
 STEPS = [
     ("inputs", "inputs"),
@@ -17,37 +17,6 @@ STEPS = [
     ("dead-units", "project"),
     ("vanishing-signal", "body.0"),
 ]
-
-
-class Classifier(nn.Module):
-    """The page's network with its faults."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv1 = nn.Conv2d(1, 8, 3, stride=2, padding=1)
-        self.conv2 = nn.Conv2d(8, 16, 3, stride=2, padding=1)
-        self.conv3 = nn.Conv2d(16, 32, 3, stride=2, padding=1)
-        self.project = nn.Linear(32 * 4 * 4, 64)
-        self.body = nn.ModuleList(nn.Linear(64, 64) for _ in range(5))
-        self.head = nn.Linear(64, 10)
-        for layer in (self.conv1, self.conv3):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        nn.init.constant_(self.conv2.weight, 1 / 72)
-        nn.init.constant_(self.project.bias, -3.0)
-        for layer in self.body:
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
-        nn.init.normal_(self.head.weight)
-
-    def forward(self, images):
-        """Return ten scores for each image."""
-        x = F.relu(self.conv1(images))
-        x = F.relu(self.conv2(x))
-        x = F.relu(self.conv3(x))
-        x = F.relu(self.project(x.flatten(start_dim=1)))
-        for layer in self.body:
-            x = F.relu(layer(x))
-        return self.head(x)
 
 
 def run(advice, model, inputs):
@@ -59,25 +28,25 @@ def run(advice, model, inputs):
 
 @pytest.fixture(scope="module")
 def course(sample):
-    """Return the reports from the first to the clean one, the mends, the inputs and the labels."""
+    """Return the reports up to the clean one, the repairs, the inputs, the labels, the model."""
     inputs, labels = 255 * sample.train.images[:200], sample.train.labels[:200]
     torch.manual_seed(0)
     model = Classifier()
-    reports, mends = [initguide.check_init(model, inputs, labels)], []
-    while not reports[-1].ok and len(mends) < 8:
-        mends.append(reports[-1].findings[0])
-        inputs = run(mends[-1].advice, model, inputs)
+    reports, repairs = [initguide.check_init(model, inputs, labels)], []
+    while not reports[-1].ok and len(repairs) < 8:
+        repairs.append(reports[-1].findings[0])
+        inputs = run(repairs[-1].advice, model, inputs)
         reports.append(initguide.check_init(model, inputs, labels))
-    return reports, mends, inputs, labels, model
+    return reports, repairs, inputs, labels, model
 
 
 def test_five_findings_five_pieces_of_advice_a_clean_report(course):
     """The first findings name the five faults, and their advice clears them."""
-    reports, mends, *_ = course
-    assert [(m.code, m.layer) for m in mends[:4]] == STEPS
-    assert mends[4].code in ("exploding-signal", "initial-loss")
-    assert mends[4].layer == "head"
-    assert len(mends) == 5
+    reports, repairs, *_ = course
+    assert [(m.code, m.layer) for m in repairs[:4]] == STEPS
+    assert repairs[4].code in ("exploding-signal", "initial-loss")
+    assert repairs[4].layer == "head"
+    assert len(repairs) == 5
     assert [report.ok for report in reports] == [False] * 5 + [True]
     assert reports[-1].findings == ()
     assert json.loads(reports[-1].to_json())["ok"] is True
@@ -97,19 +66,19 @@ def test_one_fault_hides_another(course):
 
 def test_the_fourth_advice_is_narrow(course):
     """One line for each layer of the stack, and none for the head."""
-    _, mends, *_ = course
-    lines = mends[3].advice.splitlines()
+    _, repairs, *_ = course
+    lines = repairs[3].advice.splitlines()
     assert len(lines) == 5
     assert all(f'"body.{i}"' in line for i, line in enumerate(lines))
 
 
 def test_signal_falls_as_predicted_before_and_keeps_its_size_after(course, sample):
     """Theory predicts both courses of the signal from the weights alone."""
-    _, _, inputs, _, mended = course
+    _, _, inputs, _, repaired = course
     torch.manual_seed(0)
     raw = 255 * sample.train.images[:200]
     sizes = {}
-    for label, model, batch in (("as written", Classifier(), raw), ("mended", mended, inputs)):
+    for label, model, batch in (("as written", Classifier(), raw), ("repaired", repaired, inputs)):
         found = propagation.measure(model, batch)
         predicted = [float(p) for p in theory.predict_variances(model, batch)]
         sizes[label] = [record.output_second_moment for record in found]
@@ -118,7 +87,7 @@ def test_signal_falls_as_predicted_before_and_keeps_its_size_after(course, sampl
             if not math.isnan(expected):
                 assert expected / 10 < measured < expected * 10
     assert sizes["as written"][-2] < 1e-8 * sizes["as written"][0]
-    assert 0.05 < min(sizes["mended"]) < max(sizes["mended"]) < 20
+    assert 0.05 < min(sizes["repaired"]) < max(sizes["repaired"]) < 20
 
 
 def test_a_clean_report_does_not_see_the_labels(course):
@@ -133,8 +102,8 @@ def test_the_exercise(course):
     *_, inputs, labels, _ = course
     torch.manual_seed(0)
     model = Classifier()
-    for mend in course[1][1:]:
-        run(mend.advice, model, inputs)
+    for repair in course[1][1:]:
+        run(repair.advice, model, inputs)
     for layer in model.body:
         nn.init.normal_(layer.weight, std=1.0)
     report = initguide.check_init(model, inputs, labels)
@@ -144,16 +113,16 @@ def test_the_exercise(course):
 
 
 @pytest.mark.slow
-def test_mends_pay_together_and_the_first_alone_makes_it_worse(course, sample):
-    """All mends together pay; the first alone does not; a huge rate fails all the same."""
-    _, mends, *_ = course
+def test_repairs_pay_together_and_the_first_alone_makes_it_worse(course, sample):
+    """All repairs together pay; the first alone does not; a huge rate fails all the same."""
+    _, repairs, *_ = course
 
-    def mended_but(skipped=None, last=5):
+    def repaired_but(skipped=None, last=5):
         def scheme(module):
             if isinstance(module, Classifier):
-                for number, mend in enumerate(mends[1:last], start=2):
+                for number, repair in enumerate(repairs[1:last], start=2):
                     if number != skipped:
-                        run(mend.advice, module, None)
+                        run(repair.advice, module, None)
 
         return scheme
 
@@ -171,10 +140,10 @@ def test_mends_pay_together_and_the_first_alone_makes_it_worse(course, sample):
     before = train({"as written": lambda _: None}, raw)["as written"]
     after = train(
         {
-            "first alone": mended_but(last=1),
-            "all": mended_but(),
-            "dead": mended_but(3),
-            "stack": mended_but(4),
+            "first alone": repaired_but(last=1),
+            "all": repaired_but(),
+            "dead": repaired_but(3),
+            "stack": repaired_but(4),
         },
         scaled,
     )
@@ -184,5 +153,5 @@ def test_mends_pay_together_and_the_first_alone_makes_it_worse(course, sample):
     assert before.mean() > after["first alone"].mean() + 0.1
     assert after["dead"].mean() < after["all"].mean() - 0.15
     assert after["stack"].mean() < after["all"].mean() - 0.15
-    fast = train({"all": mended_but()}, scaled, seeds=1, learning_rate=0.1)["all"]
+    fast = train({"all": repaired_but()}, scaled, seeds=1, learning_rate=0.1)["all"]
     assert fast.max() < 0.3
