@@ -41,6 +41,7 @@ from initguide.theory.moments import (
     truncated_normal_moments,
 )
 from initguide.theory.quadrature import Array, NoMoment
+from initguide.theory.transformers import StreamMoments, transformer_moments
 
 __all__ = [
     "Activation",
@@ -49,6 +50,7 @@ __all__ = [
     "FixedPoint",
     "Moments",
     "NoMoment",
+    "StreamMoments",
     "backward_gain",
     "chi",
     "correlation_map",
@@ -62,6 +64,7 @@ __all__ = [
     "length_map",
     "predict_variances",
     "residual_growth",
+    "transformer_moments",
     "truncated_normal_moments",
 ]
 
