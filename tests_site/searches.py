@@ -49,6 +49,8 @@ SEARCHES = [
     ("transformer", "auto_examples/architectures/plot_5_transformers"),
     ("attention", "auto_examples/architectures/plot_5_transformers"),
     ("tied embeddings", "auto_examples/architectures/plot_5_transformers"),
+    ("residual stream", "auto_examples/architectures/plot_6_residual_stream"),
+    ("residual scaling", "auto_examples/architectures/plot_6_residual_stream"),
     ("recurrent network", "auto_examples/architectures/plot_7_recurrent"),
     ("forget gate", "auto_examples/architectures/plot_7_recurrent"),
     ("lstm", "auto_examples/architectures/plot_7_recurrent"),

@@ -46,12 +46,13 @@ def transformer_moments(
 
     A block adds to the stream what attention gives, and then what two layers on each token give, of
     which the first is four times as wide as the stream (`initguide.models.GPT` is such a network).
-    With zero-mean weights, biases of 0 and a wide stream, the T × T matrix K of the mean products of
-    the tokens' vectors tells all that matters: its diagonal is the mean squares. Token and position
-    embeddings begin it. A normalization divides it by √(Kᵢᵢ Kⱼⱼ). Attention whose logits are small
-    averages over all tokens so far, A, and adds w · l · A K Aᵀ, where w and l are ``weights`` and
-    ``last``. The two layers add 4 l E[φ(u) φ(v)], for normal u and v of the products w K: the
-    mean-field map of Poole et al. (2016), arXiv:1606.05340. Gradients run the same way back.
+    With zero-mean weights, biases of 0 and a wide stream, the T × T matrix K of the mean products
+    of the tokens' vectors tells all that matters: its diagonal is the mean squares. Token and
+    position embeddings begin it. A normalization divides it by √(Kᵢᵢ Kⱼⱼ). Attention whose logits
+    are small averages over all tokens so far, A, and adds w · l · A K Aᵀ, where w and l are
+    ``weights`` and ``last``. The two layers add 4 l E[φ(u) φ(v)], for normal u and v of the
+    products w K: the mean-field map of Poole et al. (2016), arXiv:1606.05340. Gradients run the
+    same way back.
 
     Left out is that attention may prefer some tokens (it does where ``weights`` is about 1 or
     more), and that layer normalization takes away a vector's mean, one of its d numbers.
@@ -149,12 +150,13 @@ def _same(tokens: Numbers) -> Array:
     ids = as_array("tokens", tokens)
     if ids.ndim != 2 or not ids.size:
         raise ValueError(f"tokens has shape {ids.shape}; it must be (sequences, tokens), not empty")
-    return (ids[:, :, None] == ids[:, None, :]).astype(np.float64)
+    same: Array = np.equal(ids[:, :, None], ids[:, None, :]).astype(np.float64)
+    return same
 
 
 @functools.lru_cache(maxsize=16)  # a page asks for the same two or three again and again
 def _maps(phi: Phi, q: float) -> tuple[Array, Array]:
-    """E[φ(u) φ(v)] and E[φ'(u) φ'(v)] of normal u and v of variance q, at the grid's correlations."""
+    """E[φ(u) φ(v)] and E[φ'(u) φ'(v)], u and v ~ N(0, q), at the grid's correlations."""
     activation = Activation(phi)
     activation.check_slope()
     value, slope = (
@@ -165,7 +167,9 @@ def _maps(phi: Phi, q: float) -> tuple[Array, Array]:
 
 
 def _diagonal(k: Array) -> Array:
-    return np.diagonal(k, axis1=1, axis2=2).copy()
+    """Return the mean squares, (N, T)."""
+    squares: Array = np.einsum("nii->ni", k)
+    return squares
 
 
 def _normalized(k: Array) -> tuple[Array, Array]:

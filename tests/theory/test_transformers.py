@@ -111,7 +111,10 @@ def test_shapes_and_which_tokens_matter():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"tokens": [0, 1]}, r"tokens has shape \(2,\); it must be \(sequences, tokens\), not empty"),
+        (
+            {"tokens": [0, 1]},
+            r"tokens has shape \(2,\); it must be \(sequences, tokens\)",
+        ),
         ({"tokens": np.zeros((0, 3))}, r"tokens has shape \(0, 3\)"),
         ({"depth": 0}, "depth is 0; it must be a whole number, at least 1"),
         ({"norm": "none"}, "norm is 'none'; it must be one of 'pre', 'post'"),

@@ -1,7 +1,6 @@
-"""What page 4 of "Architectures" concludes, at reduced size: transformers."""
+"""What "Transformers" concludes, at reduced size."""
 
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,97 +9,21 @@ from torch.nn import functional as F
 
 import initguide
 from initguide import initializers as init
+from initguide.models import GPT
 
-LEVELS, PIXELS, HEADS = 16, 49, 4
+LEVELS, PIXELS, HEADS, WIDTH = 16, 49, 4, 32
 GPT2 = 768 * 0.02**2  # width times variance of GPT-2's weights
-
-
-def tokens(split):
-    """Tokens that come in, and those to be predicted, of images of 7 × 7 pixels."""
-    grey = F.adaptive_avg_pool2d(split.images, 7).flatten(1)
-    labels = (grey * LEVELS).long().clamp(max=LEVELS - 1)
-    start = torch.full_like(labels[:, :1], LEVELS)
-    return SimpleNamespace(images=torch.cat([start, labels[:, :-1]], 1), labels=labels)
-
-
-@pytest.fixture(scope="module")
-def small(sample):
-    """Return 640 sequences for training, and a few to look at."""
-    part = sample.subset(train=640, valid=300, test=50)
-    return SimpleNamespace(
-        train=tokens(part.train), valid=tokens(part.valid), test=tokens(part.test)
-    )
-
-
-@pytest.fixture(scope="module")
-def few(small):
-    """Return 12 sequences and what follows each token."""
-    return small.train.images[:12], small.train.labels[:12]
-
-
-class Attention(nn.Module):
-    """Causal attention of four heads."""
-
-    def __init__(self, width):
-        super().__init__()
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-
-    def forward(self, x):
-        """(n, tokens, width) to the same."""
-        q, k, v = self.qkv(x).unflatten(2, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return self.out(mixed.transpose(1, 2).flatten(2))
-
-
-class GPT(nn.Module):
-    """A small GPT with a tied head; or pre-norm, post-norm or no blocks' normalization."""
-
-    def __init__(self, width=32, depth=6, norm="pre"):
-        super().__init__()
-        self.norm = norm
-        self.tokens = nn.Embedding(LEVELS + 1, width)
-        self.positions = nn.Embedding(PIXELS, width)
-        self.attentions = nn.ModuleList([Attention(width) for _ in range(depth)])
-        self.mlps = nn.ModuleList(
-            nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-            for _ in range(depth)
-        )
-
-    def normalized(self, x):
-        """Normalize the last axis: what LayerNorm does at the start."""
-        return F.layer_norm(x, x.shape[-1:])
-
-    def stream(self, sequence):
-        """What runs between the blocks."""
-        x = [self.tokens(sequence) + self.positions.weight]
-        for pair in zip(self.attentions, self.mlps, strict=True):
-            y = x[-1]
-            for branch in pair:
-                if self.norm == "post":
-                    y = self.normalized(y + branch(y))
-                else:
-                    y = y + branch(self.normalized(y) if self.norm == "pre" else y)
-            x.append(y)
-        return x
-
-    def forward(self, sequence):
-        """(n, levels, tokens) scores."""
-        last = self.normalized(self.stream(sequence)[-1])
-        return F.linear(last, self.tokens.weight)[..., :LEVELS].mT
+ENDS = ["blocks.*.branches.0.out", "blocks.*.branches.1.2"]
 
 
 def scheme(embedding=0.02, *, size=GPT2, scaled=True):
     """Weights of variance size/width, small embeddings, and scaled branches."""
+    weights, small = init.normal(math.sqrt(size / WIDTH)), init.normal(embedding)
 
     def base(module):
-        if isinstance(module, nn.Linear):
-            width = min(module.in_features, module.out_features)
-            nn.init.normal_(module.weight, 0, math.sqrt(size / width))
-            nn.init.zeros_(module.bias)
-        if isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, 0, embedding)
+        (small if isinstance(module, nn.Embedding) else weights)(module)
 
-    return init.residual_scaled(base, last=["attentions.*.out", "mlps.*.2"]) if scaled else base
+    return init.residual_scaled(base, last=ENDS) if scaled else base
 
 
 def attention(chosen, seed, width=64):
@@ -154,47 +77,11 @@ def test_tied_head_of_large_embeddings_starts_far_above_ln_k(few):
     )
 
 
-@pytest.fixture(scope="module")
-def streams(few):
-    """Mean squares of the stream, and of gradients relative to the last, of 2 seeds each."""
-    found = {}
-    for name, norm, scaled in (
-        ("plain", "pre", False),
-        ("scaled", "pre", True),
-        ("post", "post", False),
-    ):
-        sizes, slopes = [], []
-        for seed in range(2):
-            net = initguide.initialize(GPT(64, 12, norm), scheme(scaled=scaled), seed=seed)
-            stream = net.stream(few[0])
-            draws = torch.Generator().manual_seed(100 + seed)
-            last = torch.randn(stream[-1].shape, generator=draws)
-            back = torch.autograd.grad((stream[-1] * last).sum(), stream)
-            sizes.append([x.square().mean().item() for x in stream])
-            slopes.append([x.square().mean().item() for x in back])
-        found[name] = torch.tensor(sizes).mean(0), torch.tensor(slopes).mean(0)
-    return found
-
-
-def test_pre_norm_stream_grows_in_proportion_to_depth(streams):
-    """Twice the blocks, twice the mean square; with 1/√(2N), a 24th of it at twelve blocks."""
-    plain, scaled = streams["plain"][0], streams["scaled"][0]
-    assert (plain[12] / plain[6]).item() == pytest.approx(2, rel=0.3)
-    assert (plain[12] / scaled[12]).item() == pytest.approx(24, rel=0.3)
-
-
-def test_gradients_grow_towards_the_input_in_pre_norm_blocks_only(streams):
-    """By several times after twelve blocks; in post-norm blocks they do not."""
-    for name in ("plain", "scaled"):
-        assert streams[name][1][1] > 3
-    assert 0.6 < streams["post"][1][1] < 1.2
-
-
-def losses(small, schemes, rate, norm="pre"):
+def losses(sequences, schemes, rate, norm="pre"):
     """Label -> validation losses in nats a pixel, one a seed."""
     result = initguide.compare_init_weights(
         schemes,
-        small,
+        sequences,
         model=lambda: GPT(norm=norm),
         epochs=1,
         batch_size=32,
@@ -205,17 +92,17 @@ def losses(small, schemes, rate, norm="pre"):
 
 
 @pytest.mark.slow
-def test_large_embeddings_under_a_tied_head_cost_training(small):
+def test_large_embeddings_under_a_tied_head_cost_training(sequences):
     """After an epoch the network that started with N(0, 1) is behind."""
-    found = losses(small, {"small": scheme(), "large": scheme(1.0)}, 3e-3)
+    found = losses(sequences, {"small": scheme(), "large": scheme(1.0)}, 3e-3)
     assert found["large"].min() > found["small"].max() + 0.05
 
 
 @pytest.mark.slow
-def test_large_weights_train_in_pre_norm_blocks_only(small):
+def test_large_weights_train_in_pre_norm_blocks_only(sequences):
     """At variance 1/d and a large rate; with small weights post-norm trains too."""
     large = {"large": scheme(size=1.0, scaled=False)}
-    pre = losses(small, large, 1e-2)["large"]
-    post = losses(small, large | {"small": scheme()}, 1e-2, "post")
+    pre = losses(sequences, large, 1e-2)["large"]
+    post = losses(sequences, large | {"small": scheme()}, 1e-2, "post")
     assert post["large"].min() > pre.max() + 0.05
     assert post["large"].min() > post["small"].max() + 0.1
