@@ -7,13 +7,16 @@ from initguide.experiments.jobs import Failure, Job, WorkerWarning, fingerprint,
 from initguide.experiments.metrics import METRICS, Metric
 from initguide.experiments.planning import power, seeds_needed
 from initguide.experiments.results import Results
+from initguide.experiments.roughness import BoxCount, border, box_count, pixels_per_box
 from initguide.experiments.statistics import Difference, Row, mean_interval
 from initguide.experiments.store import Store, StoreError, is_store
 from initguide.experiments.sweeping import sweep
 from initguide.experiments.sweeps import Point, Sweep, SweptRun
+from initguide.experiments.trainability import TrainabilityMap, trainability_map
 
 __all__ = [
     "METRICS",
+    "BoxCount",
     "Comparison",
     "Difference",
     "Failure",
@@ -28,15 +31,20 @@ __all__ = [
     "StoreError",
     "Sweep",
     "SweptRun",
+    "TrainabilityMap",
     "WorkerWarning",
+    "border",
+    "box_count",
     "compare_init_weights",
     "fingerprint",
     "is_store",
     "judge",
     "mean_interval",
+    "pixels_per_box",
     "power",
     "run_jobs",
     "seeds_needed",
     "sweep",
+    "trainability_map",
     "written",
 ]

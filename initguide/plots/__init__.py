@@ -22,6 +22,7 @@ from initguide.plots.predictions import plot_prediction
 from initguide.plots.ridges import plot_ridges
 from initguide.plots.scales import ticks_at
 from initguide.plots.style import PALETTE, STYLE, color_of, subplots
+from initguide.plots.trainability import plot_trainability
 from initguide.plots.words import alt_text, describe
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "plot_map",
     "plot_prediction",
     "plot_ridges",
+    "plot_trainability",
     "subplots",
     "ticks_at",
 ]

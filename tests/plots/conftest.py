@@ -12,7 +12,7 @@ import torch
 import initguide
 from initguide import plots
 from initguide.data import Split
-from initguide.experiments import Comparison, Sweep, SweptRun
+from initguide.experiments import Comparison, Sweep, SweptRun, TrainabilityMap
 from initguide.propagation import measure
 from initguide.training import Run
 
@@ -107,6 +107,13 @@ def typical_sweep(**kw):
     return swept(grid, np.linspace(0.1, 0.65, 12), **kw)
 
 
+def trainability(converged=((1, 0), (1, 1), (0, 0)), scales=(0.1, 1, 10), rates=(0.01, 0.1)):
+    """Make up a map of what trains, with these verdicts for each scale and rate."""
+    last = np.where(converged, 0.5, 2.0).astype(np.float32)
+    losses = np.concatenate([np.ones_like(last)[None], np.repeat(last[None], 20, 0)])
+    return TrainabilityMap(np.array(scales), np.array(rates), losses)
+
+
 def split(count=6):
     """Make up images."""
     images = torch.linspace(0, 1, count * 28 * 28).reshape(count, 1, 28, 28)
@@ -159,6 +166,11 @@ def _typical_sweep():
     return typical_sweep
 
 
+@pytest.fixture(name="trainability")
+def _trainability():
+    return trainability
+
+
 @pytest.fixture(name="split")
 def _split():
     return split
@@ -207,6 +219,7 @@ DRAWINGS = {
     "map": lambda ax: plots.plot_map(typical_sweep(diverged={(0, 0)}), ax=ax),
     "layers": lambda ax: plots.plot_layers(found(), ax=ax),
     "ridges": lambda ax: plots.plot_ridges(found(histograms=20), ax=ax),
+    "trainability": lambda ax: plots.plot_trainability(trainability(), ax=ax),
     "prediction": lambda ax: plots.plot_prediction({"a": [[1.0, 2], [2, 1]]}, [1.5, 1.5], ax=ax),
 }
 
