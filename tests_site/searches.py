@@ -80,6 +80,7 @@ SEARCHES = [
     ("cluster", "auto_examples/practice/plot_10_a_sweep_on_a_cluster"),
     ("resume", "auto_examples/practice/plot_10_a_sweep_on_a_cluster"),
     ("fractal", "auto_examples/practice/plot_6_fractal"),
-    ("box counting", "auto_examples/practice/plot_6_fractal"),
+    ("box counting", "auto_examples/practice/plot_7_roughness"),
+    ("fractal dimension", "auto_examples/practice/plot_7_roughness"),
     ("stability limit", "auto_examples/practice/plot_6_fractal"),
 ]

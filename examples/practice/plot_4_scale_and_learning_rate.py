@@ -214,4 +214,5 @@ initguide.Table(
 #
 # With thirty matrices, less is forgiven: :doc:`how deep can it go?
 # </auto_examples/practice/plot_5_how_deep>` The width matters, too:
-# :doc:`/auto_examples/practice/plot_2_width_and_learning_rate`.
+# :doc:`/auto_examples/practice/plot_2_width_and_learning_rate`. And from near, the border between
+# learning and diverging is :doc:`no line </auto_examples/practice/plot_6_fractal>`.

@@ -211,6 +211,7 @@ initguide.Table(
 #   weights first.**
 #
 # The same kind of map over scale and learning rate is on :doc:`the page before
-# </auto_examples/practice/plot_4_scale_and_learning_rate>`. What ξ is, and how to measure it, is
-# in :doc:`/auto_examples/theory/plot_5_depth`; what branches around the layers do to depth, in
+# </auto_examples/practice/plot_4_scale_and_learning_rate>`; from near, its border :doc:`is no line
+# </auto_examples/practice/plot_6_fractal>`. What ξ is, and how to measure it, is in
+# :doc:`/auto_examples/theory/plot_5_depth`; what branches around the layers do to depth, in
 # :doc:`/auto_examples/architectures/plot_2_residual`.
