@@ -80,11 +80,11 @@ def correlation_map(
     )
 
 
-def chi(phi: Phi, sigma_w: Numbers, sigma_b: Numbers = 0.0) -> Any:
+def chi(phi: Phi, sigma_w: Numbers, sigma_b: Numbers = 0.0, *, q: Numbers | None = None) -> Any:
     """χ₁ = σ_w² E[φ'(√q* z)²]: what a layer multiplies the mean square of gradients by.
 
-    It is the slope of the correlation map at c = 1, too: below 1 inputs become alike (order),
-    above 1 they come apart (chaos).
+    At q*, where lengths settle, it is the slope of the correlation map at c = 1, too: below 1
+    inputs become alike (order), above 1 they come apart (chaos).
 
     Parameters
     ----------
@@ -93,7 +93,11 @@ def chi(phi: Phi, sigma_w: Numbers, sigma_b: Numbers = 0.0) -> Any:
     sigma_w
         Standard deviation of the weights times √fan_in, above 0.
     sigma_b
-        Standard deviation of the biases, at least 0.
+        Standard deviation of the biases, at least 0. They matter by the length only.
+    q
+        Another length than q*, at least 0, for a layer in which lengths have not settled yet. By
+        default the one at which they settle (`fixed_point`), and its limit where that is 0 or
+        infinite.
 
     Returns
     -------
@@ -112,9 +116,18 @@ def chi(phi: Phi, sigma_w: Numbers, sigma_b: Numbers = 0.0) -> Any:
     >>> import torch
     >>> round(chi(torch.relu, sigma_w=1.0, sigma_b=0.3), 6)
     0.5
+    >>> round(chi(torch.tanh, sigma_w=1.0, q=1.0), 4)  # at q* = 0 it is 1
+    0.4644
     """
     activation = Activation(phi)
     activation.check_slope()
+    if q is not None:
+        return over(
+            lambda w, _, q: w**2 * slope_square(activation, q),
+            sigma_w=sigma_w,
+            sigma_b=sigma_b,
+            q=q,
+        )
     return over(lambda w, b: gradient_factor(activation, w, b), sigma_w=sigma_w, sigma_b=sigma_b)
 
 

@@ -81,6 +81,15 @@ def test_chi():
     assert theory.chi("tanh", 1.5, 0.3) == pytest.approx(slope, rel=1e-3)
 
 
+@pytest.mark.parametrize("q", [0.0, 0.3, 1.0, 20.0])
+def test_chi_at_any_length(q):
+    """With erf, E[φ'²] has a closed form; where lengths settle, it is the χ without a length."""
+    expected = 1.5**2 * 4 / math.pi / math.sqrt(1 + 4 * q)
+    assert theory.chi("erf", 1.5, 0.3, q=q) == pytest.approx(expected, rel=1e-9)
+    settled = theory.fixed_point("erf", 1.5, 0.3)
+    assert theory.chi("erf", 1.5, 0.3, q=settled) == theory.chi("erf", 1.5, 0.3)
+
+
 @pytest.mark.parametrize(
     ("phi", "w", "b"), [(torch.tanh, 1.5, 0.3), (torch.relu, ROOT_2, 0.0), (F.gelu, 1.2, 0.5)]
 )

@@ -39,7 +39,7 @@ def at_the_end(activation, gain, *, depth=30, width=160, seeds=2):
 
 @pytest.mark.parametrize("name", ["relu", "selu", "gelu", "tanh", "sigmoid"])
 def test_the_integrals_and_the_draws_agree(name):
-    """The integrals and the draws agree."""
+    """A gain by quadrature is the gain by drawing."""
     z = torch.randn(200_000, generator=torch.Generator().manual_seed(1))
     phi = getattr(torch, name, None) or getattr(nn.functional, name)
     assert theory.gain(name) == pytest.approx(phi(z).square().mean().item() ** -0.5, rel=0.02)
@@ -76,8 +76,9 @@ def test_where_outputs_settle_is_predicted():
 
 
 def test_three_quarters_is_nearly_critical():
-    """3/4 gives a factor within half a percent of 1; the inventors' gain 1 does not."""
+    """3/4 gives a factor within half a percent of 1, near the critical gain; 1 does not."""
     assert theory.chi("selu", 0.75) == pytest.approx(1, abs=0.005)
+    assert 0.65 < theory.critical_sigma_w("selu") < 0.75
     assert theory.chi("selu", 1.0) > 1.05
     assert theory.gain("selu") == pytest.approx(1, abs=1e-4)
 
@@ -90,8 +91,8 @@ def test_every_gain_above_1_lets_tanh_settle(gain):
     assert theory.chi("tanh", gain) > 1
 
 
-def test_tanh_gradients_explode_by_a_fifth_a_layer_at_5_thirds():
-    """With 5/3 gradients explode by a fifth a layer, more than a hundredfold over thirty."""
+def test_tanh_gradients_explode_by_a_fifth_per_layer_at_5_thirds():
+    """With 5/3 gradients explode by a fifth per layer, more than a hundredfold over thirty."""
     assert theory.chi("tanh", 5 / 3) == pytest.approx(1.2, abs=0.02)
     _, gradient = at_the_end(nn.Tanh, 5 / 3)
     assert gradient > 60
