@@ -3,6 +3,7 @@
 from initguide.experiments.claims import JudgedSetting, Judgement, judge
 from initguide.experiments.comparing import compare_init_weights
 from initguide.experiments.comparison import Comparison
+from initguide.experiments.coordinates import CoordinateCheck, coordinate_check
 from initguide.experiments.jobs import Failure, Job, WorkerWarning, fingerprint, run_jobs, written
 from initguide.experiments.metrics import METRICS, Metric
 from initguide.experiments.planning import power, seeds_needed
@@ -18,6 +19,7 @@ __all__ = [
     "METRICS",
     "BoxCount",
     "Comparison",
+    "CoordinateCheck",
     "Difference",
     "Failure",
     "Job",
@@ -36,6 +38,7 @@ __all__ = [
     "border",
     "box_count",
     "compare_init_weights",
+    "coordinate_check",
     "fingerprint",
     "is_store",
     "judge",

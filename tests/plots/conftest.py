@@ -12,7 +12,13 @@ import torch
 import initguide
 from initguide import plots
 from initguide.data import Split
-from initguide.experiments import Comparison, Sweep, SweptRun, TrainabilityMap
+from initguide.experiments import (
+    Comparison,
+    CoordinateCheck,
+    Sweep,
+    SweptRun,
+    TrainabilityMap,
+)
 from initguide.propagation import measure
 from initguide.training import Run
 
@@ -114,6 +120,14 @@ def trainability(converged=((1, 0), (1, 1), (0, 0)), scales=(0.1, 1, 10), rates=
     return TrainabilityMap(np.array(scales), np.array(rates), losses)
 
 
+def checked():
+    """Make up a coordinate check: two seeds, three widths, two layers of which one rises."""
+    widths = np.array([64, 128, 256])
+    changes = np.stack([np.stack([1 + 0 * widths, widths / 64], 1) * f for f in (0.01, 0.03)])
+    ways = {"muP": changes, "standard": changes**2}
+    return CoordinateCheck(tuple(widths.tolist()), ("fc1", "fc2"), ways, {"muP": (0, 1)}, 1)
+
+
 def split(count=6):
     """Make up images."""
     images = torch.linspace(0, 1, count * 28 * 28).reshape(count, 1, 28, 28)
@@ -171,6 +185,11 @@ def _trainability():
     return trainability
 
 
+@pytest.fixture(name="checked")
+def _checked():
+    return checked
+
+
 @pytest.fixture(name="split")
 def _split():
     return split
@@ -216,6 +235,7 @@ DRAWINGS = {
     "histogram": lambda ax: plots.plot_histogram([1.0, 2, 3], label="normal", ax=ax),
     "histograms": lambda ax: plots.plot_histograms({"a": [1.0, 2], "b": [3.0]}, ax=ax),
     "hist_dist": lambda ax: plots.hist_dist("Draws", torch.zeros(10), ax=ax),
+    "coordinates": lambda ax: plots.plot_coordinates(checked(), "muP", ax=ax),
     "map": lambda ax: plots.plot_map(typical_sweep(diverged={(0, 0)}), ax=ax),
     "layers": lambda ax: plots.plot_layers(found(), ax=ax),
     "ridges": lambda ax: plots.plot_ridges(found(histograms=20), ax=ax),

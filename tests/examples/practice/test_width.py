@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import initguide
-from initguide import training
+from initguide import experiments, training
 
 BASE = 32
 NARROW, WIDE = 32, 384
@@ -28,73 +28,50 @@ def network(width):
     return initguide.mlp([196, width, width, 10])
 
 
-def weights(mup):
-    """He's weights; last layer of standard deviation 1/√n, or √base/n."""
+def way(size, hidden, last, kind=torch.optim.Adam, first=0):
+    """Scheme and optimizer: powers of n for the last weights, and for the rates by layer."""
 
     def weights_init(module):
         if isinstance(module, nn.Linear):
-            n = module.in_features
-            std = math.sqrt(2 / n)
-            if module.out_features == 10:
-                std = math.sqrt(BASE) / n if mup else 1 / math.sqrt(n)
-            nn.init.normal_(module.weight, 0, std)
+            n, is_last = module.in_features, module.out_features == 10
+            final = (n / BASE) ** size / math.sqrt(BASE)
+            nn.init.normal_(module.weight, 0, final if is_last else math.sqrt(2 / n))
             nn.init.zeros_(module.bias)
 
-    return weights_init
-
-
-def optimizer(kind, hidden, last):
-    """Make an optimizer with rates ∝ n**hidden and n**last for the last two matrices."""
-
     def make(parameters, lr):
-        parameters = list(parameters)
-        w2, w3 = (p for p in parameters[1:] if p.ndim == 2)
-        n = w2.shape[1] / BASE
+        w1, b1, w2, b2, w3, b3 = parameters
+        times = w2.shape[1] / BASE
         groups = [
-            {"params": [p for p in parameters if p is not w2 and p is not w3]},
-            {"params": [w2], "lr": lr * n**hidden},
-            {"params": [w3], "lr": lr * n**last},
+            {"params": [w1, b1, b2, b3], "lr": lr * times**first},
+            {"params": [w2], "lr": lr * times**hidden},
+            {"params": [w3], "lr": lr * times**last},
         ]
         return kind(groups, lr=lr)
 
-    return make
+    return weights_init, make
 
 
-ADAM = torch.optim.Adam
 WAYS = {
-    "standard": (weights(mup=False), optimizer(ADAM, 0, 0)),
-    "muP": (weights(mup=True), optimizer(ADAM, -1, -1)),
-    "hidden forgotten": (weights(mup=True), optimizer(ADAM, 0, -1)),
-    "last forgotten": (weights(mup=True), optimizer(ADAM, -1, 0)),
+    "standard": way(-1 / 2, 0, 0),
+    "muP": way(-1, -1, -1),
+    "hidden forgotten": way(-1, 0, -1),
+    "last forgotten": way(-1, -1, 0),
+    "Adam's rule with SGD": way(-1, -1, -1, torch.optim.SGD),
+    "rule of SGD": way(-1, 0, -1, torch.optim.SGD, first=1),
 }
 
 
-def exponents(small, scheme, make, widths, *, rate=1e-4, seeds=2):
+def exponents(small, label, widths, *, rate=1e-4):
     """(3,) fitted powers of the width by which one step moves the three layers."""
-    probe, batch = small.valid.images, slice(0, 64)
-    moved = []
-    for width in widths:
-        for seed in range(seeds):
-            net = initguide.initialize(network(width), scheme, seed=seed)
-            found = []
-            for trains in (True, False):
-                with torch.no_grad():
-                    z1 = net.fc1(probe.flatten(1))
-                    z2 = net.fc2(z1.relu())
-                    found.append((z1, z2, net.fc3(z2.relu())))
-                if trains:
-                    stepper = training.make_optimizer(make, net.parameters(), rate)
-                    step = (small.train.images[batch], small.train.labels[batch])
-                    training.fit(net, [step], stepper)
-            changes = [(a - b).square().mean().sqrt() for a, b in zip(*found, strict=True)]
-            moved.append(torch.stack(changes).tolist())
-    x = np.repeat(np.log(widths), seeds)
-    return np.polyfit(x, np.log(moved), 1)[0]
+    check = experiments.coordinate_check(
+        network, small, {label: WAYS[label]}, widths=widths, learning_rate=rate, seeds=2
+    )
+    return np.array([mean for mean, _ in check.exponents(label)])
 
 
 def test_a_step_of_adam_moves_wide_layers_further(small):
     """Hidden layers and outputs move the further, the wider; the first layer equally far."""
-    found = exponents(small, *WAYS["standard"], (256, 1024))
+    found = exponents(small, "standard", (256, 1024))
     assert found[0] == pytest.approx(0, abs=0.1)
     assert 0.5 < found[1] < 1.1
     assert found[2] > found[1] + 0.15
@@ -102,21 +79,21 @@ def test_a_step_of_adam_moves_wide_layers_further(small):
 
 def test_growth_comes_closer_to_the_prediction_at_large_widths(small):
     """At small widths, terms that do not grow hide those that do."""
-    near, far = (exponents(small, *WAYS["standard"], w) for w in ((32, 64), (512, 1024)))
+    near, far = (exponents(small, "standard", w) for w in ((32, 64), (512, 1024)))
     assert far[1] > near[1] + 0.15
     assert far[2] > near[2] + 0.15
 
 
 def test_mup_makes_the_changes_independent_of_the_width(small):
-    """With muP, all lines of the coordinate check are flat."""
-    found = exponents(small, *WAYS["muP"], (128, 1024))
+    """With muP, all lines of the coordinate check are level."""
+    found = exponents(small, "muP", (128, 1024))
     assert found == pytest.approx([0, 0, 0], abs=0.2)
 
 
 def test_a_failing_check_names_the_layer(small):
     """The first line that rises is that of the layer whose rate was forgotten."""
-    hidden = exponents(small, *WAYS["hidden forgotten"], (256, 1024))
-    last = exponents(small, *WAYS["last forgotten"], (256, 1024))
+    hidden = exponents(small, "hidden forgotten", (256, 1024))
+    last = exponents(small, "last forgotten", (256, 1024))
     assert abs(hidden[0]) < 0.1
     assert hidden[1] > 0.4
     assert abs(last[0]) < 0.1
@@ -126,19 +103,8 @@ def test_a_failing_check_names_the_layer(small):
 
 def test_sgd_needs_other_rates(small):
     """With SGD, Adam's rates let the lower layers stand still as the width grows."""
-    scheme, widths = weights(mup=True), (64, 1024)
-    by_adams = exponents(small, scheme, optimizer(torch.optim.SGD, -1, -1), widths, rate=0.1)
-    assert by_adams[1] < -0.8
-
-    def times_n(parameters, lr):
-        made = optimizer(torch.optim.SGD, -1, -1)(parameters, lr)
-        n = made.param_groups[1]["params"][0].shape[1] / BASE
-        for group in made.param_groups[:2]:
-            group["lr"] *= n
-        return made
-
-    found = exponents(small, scheme, times_n, widths, rate=0.1)
-    assert abs(found[1]) < 0.5
+    assert exponents(small, "Adam's rule with SGD", (64, 1024), rate=0.1)[1] < -0.8
+    assert abs(exponents(small, "rule of SGD", (64, 1024), rate=0.1)[1]) < 0.5
 
 
 @pytest.fixture(scope="module")
