@@ -34,6 +34,7 @@ def tensors_in(tree: Any) -> list[Tensor]:
         return [tree]
     if isinstance(tree, Mapping):
         tree = tree.values()
+    # Not any sequence: a string consists of strings, endlessly.
     elif not isinstance(tree, (tuple, list)):
         return []
     return [tensor for branch in tree for tensor in tensors_in(branch)]
@@ -146,8 +147,8 @@ def run_model(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], s
 def left_alone(model: nn.Module) -> Iterator[None]:
     """Put back what a pass changes: buffers, mode and other attributes, and generators.
 
-    Also the weights of modules with a ``max_norm``, which the forward pass edits. Copies of all
-    weights would be too much: if others are edited in place, a warning says which.
+    So are the weights of modules with a ``max_norm``, which the forward pass renormalizes. Copying
+    all weights would take too much memory: if others are edited in place, a warning names them.
 
     Torch's generators are not among them; `initguide.randomness.seeded` sets and restores those.
     """
@@ -175,6 +176,7 @@ def left_alone(model: nn.Module) -> Iterator[None]:
             for tensor, before in kept:
                 if not torch.equal(tensor, before):  # copying would count as a change in place
                     tensor.copy_(before)
+        # First what a module's dictionaries held, then which dictionaries: a pass may change both.
         for module, attributes, contents in zip(modules, own, held, strict=True):
             for part, content in contents.items():
                 _restore(attributes[part], content)
@@ -195,7 +197,9 @@ def _renormalizes(module: nn.Module) -> bool:
 
 def _restore(current: dict[str, Any], before: Mapping[str, Any]) -> None:
     """Put the contents of a dictionary back, in their order, into the same dictionary."""
+    # The order counts, too: parameters() and state_dict() follow it.
     if list(current) == list(before) and all(current[key] is before[key] for key in before):
         return
+    # Refilled rather than replaced, since others may hold this very dictionary.
     current.clear()
     current.update(before)

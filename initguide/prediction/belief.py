@@ -1,4 +1,4 @@
-"""What is thought of a tensor while a forward pass is followed, and how theory declines."""
+"""What theory says of a tensor during a forward pass, and the exception by which it declines."""
 
 import math
 from collections.abc import Iterable
@@ -17,11 +17,11 @@ class Gap(Exception):  # noqa: N818  not an error: theory ends here, and goes on
 
 @dataclass(frozen=True, eq=False)
 class Belief:
-    """What theory thinks of one tensor, over all draws of weights with the statistics of these.
+    """What theory says of one tensor, over all draws of weights with the statistics of these.
 
     Take a residual block, ``x + f(x)``. Its mean square is E[x²] + 2 E[x f(x)] + E[f(x)²], and
     the two ends say nothing about the middle. But where f ends in a layer of its own, ``W h``,
-    weights W and -W are equally likely, and x does not care which: the middle is 0 on average. This
+    weights W and -W are equally likely, and x is independent of W: the middle is 0 on average. This
     is what `sources` and `heads` are for. With W among x's sources (tied weights), or with f ending
     in an activation (no heads), the middle may be anything, and the sum is not predicted.
 

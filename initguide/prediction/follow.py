@@ -74,7 +74,7 @@ class Follower(TorchFunctionMode):
 
         def enter(module: nn.Module, _: Any) -> None:
             self._stack.append(_AtWork(names[id(module)], module, len(self.records)))
-            # Used in this call of the module, that is: a module may be called twice.
+            # A module may be called twice: `used` is about the present call.
             self._knowledge.used -= {id(p) for p in module.parameters(recurse=False)}
 
         def leave(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
@@ -96,6 +96,7 @@ class Follower(TorchFunctionMode):
         if all(t.is_floating_point() and about(t) is None for t in given):
             return  # computes weights, as a parametrization does
         own = {id(p) for p in ended.module.parameters(recurse=False)}
+        # A rule has used its parameters, or something inside it has a record already.
         if not own or own & self._knowledge.used or len(self.records) > ended.records:
             return
         floats = [t for t in tensors_in(output) if t.is_floating_point()]
@@ -129,6 +130,7 @@ class Follower(TorchFunctionMode):
         if not results:
             return  # shapes, devices, indices, comparisons
         name = getattr(func, "__name__", str(func))
+        # By name, since torch.add and Tensor.add are different objects.
         rule = RULES.get(name, _ELEMENTWISE)
         call = Call(func, args, kwargs, results[0], rule.takes, self._knowledge)
         if rule.layer:
@@ -139,6 +141,7 @@ class Follower(TorchFunctionMode):
             return  # nothing of the inputs in it: weights being computed, masks, positions
         try:
             belief = _applied(rule, call, "its result is not finite")
+            # Only now: where the rule declined, `_leave` reports the module that owns these.
             self._knowledge.use(*call.tensors)
         except Exception as gap:  # noqa: BLE001  a rule may meet any call
             keys = {self._knowledge.key(t) for t in call.tensors if isinstance(t, nn.Parameter)}
@@ -174,6 +177,7 @@ class Follower(TorchFunctionMode):
         at_work = self._stack[-1] if self._stack else _AtWork("", self._model, 0)
         kind = type(at_work.module).__name__
         parameter = self._names.get(id(weight))
+        # A weight that a parametrization computed has no name of its own, and takes its layer's.
         if parameter is None or weight is getattr(at_work.module, "weight", None):
             return at_work.name or kind, kind
         # A model that calls F.linear with a parameter of its own: named after the parameter.
@@ -208,7 +212,7 @@ def _applied(rule: Rule, call: Call, otherwise: str) -> Belief:
 
 
 def _told(error: Exception) -> str:
-    """Why there is no prediction; a rule that fails is a reason, not the end of everything."""
+    """Why there is no prediction; a rule that raises is one more reason, and the pass goes on."""
     if isinstance(error, Gap):
         return str(error)
     return f"its rule failed: {type(error).__name__}: {error}".split("\n", maxsplit=1)[0]

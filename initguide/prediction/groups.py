@@ -29,6 +29,7 @@ class Groups:
             lengths = first.double().square().flatten(1).mean(1).cpu().numpy()
             count = min(8, len(lengths))
             self._of = np.empty(len(lengths), dtype=np.int64)
+            # By rank, so that the groups are of one size: an outlier gets no group to itself.
             self._of[lengths.argsort()] = np.arange(len(lengths)) * count // len(lengths)
         self._shares = np.bincount(self._of) / max(1, len(self._of))
 

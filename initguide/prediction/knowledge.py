@@ -1,4 +1,4 @@
-"""What is known at one moment of a forward pass: a belief a tensor, and which weights were used."""
+"""What is known during a forward pass: one belief per tensor, and which weights were used."""
 
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ class Knowledge:
 
     A belief is held with the tensor's version, which torch counts up with every change in place. A
     tensor that was changed through a view (``x.view(-1).relu_()``) has a new version though no
-    function was given it. Its belief is of what it was, so it is measured.
+    function was called on it. Its belief is out of date, so the tensor is measured.
 
     Parameters
     ----------
@@ -29,6 +29,7 @@ class Knowledge:
 
     def __init__(self, inputs: list[Tensor]) -> None:
         floats = [tensor for tensor in inputs if tensor.is_floating_point()]
+        # Of token ids the sizes mean nothing, and any grouping is as good as another.
         self.groups = Groups((floats or inputs)[0])
         self.used: set[int] = set()  # ids of the parameters that a rule has taken account of
         self.memo: dict[Any, Any] = {}  # what rules keep until the pass ends, as it was costly
@@ -38,7 +39,7 @@ class Knowledge:
             self.believe(tensor, Belief(self.groups.mean_square(tensor), measured=True))
 
     def about(self, tensor: Any) -> Belief | None:
-        """What is thought of a tensor; measured anew if it was changed through a view."""
+        """The belief about a tensor, if any; measured again if it was changed through a view."""
         if not isinstance(tensor, Tensor) or tensor not in self._beliefs:
             return None
         if self.outdated(tensor):
@@ -66,12 +67,14 @@ class Knowledge:
     def constant(self, tensor: Tensor) -> Belief:
         """A parameter, or a tensor made on the way, that stands beside activations.
 
-        A parameter with a mean of about 0, such as a position embedding, counts as drawn: its sign
-        could as well be the other. What else stands there is what it is.
+        A parameter with a mean of about 0, such as a position embedding, counts as a random draw,
+        of either sign with equal probability. Anything else counts as fixed.
         """
         key = frozenset({self.key(tensor)})
         mean = float(tensor.double().mean())
         second = np.full(len(self.groups), float(tensor.double().square().mean()))
+        # A sum leaves out 2 E[x] E[p] then: with |E[p]| up to a tenth of the root mean square of p,
+        # at most 10 % of E[x²] + E[p²].
         centred = isinstance(tensor, nn.Parameter) and mean**2 <= 1e-2 * second[0]
         return Belief(second, mean, sources=key, heads=key if centred else None)
 

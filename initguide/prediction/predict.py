@@ -92,11 +92,13 @@ def predict_variances(model: nn.Module, inputs: Any, *, seed: int = 0) -> Predic
     came = describe_arguments(args, kwargs)
     source = f"{type(model).__name__} in {mode} mode; inputs: {came}"
     with torch.inference_mode(mode=False), torch.no_grad():
+        # Copies count changes in place, which tensors that came out of inference mode do not.
         args, kwargs = _copied(args), _copied(kwargs)
         tensors = tensors_in([args, kwargs])
         if not all(t.isfinite().all() for t in tensors):
             raise ValueError("inputs hold NaN or infinite numbers; theory needs finite ones")
         follower = Follower(model, tensors)
+        # The follower goes in last: it must not follow what `left_alone` computes.
         with seeded(seed), left_alone(model), follower.watching(), follower:
             run_model(model, args, kwargs, source)
     return Predictions(follower.records)
@@ -108,6 +110,7 @@ def _copied(inputs: Any) -> Any:
         return inputs.clone()
     if isinstance(inputs, Mapping):
         return {key: _copied(value) for key, value in inputs.items()}
+    # By exact type: the class of a named tuple takes its fields one by one.
     if type(inputs) in (tuple, list):
         return type(inputs)(_copied(value) for value in inputs)
     return inputs

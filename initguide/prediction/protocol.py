@@ -25,7 +25,8 @@ said where the numbers change.
 
 **How it declines.** ``raise Gap("why")``. The result is then measured, and what follows starts from
 there; later records say "from what was measured after f (why)". Any other exception counts as a
-declined call too, told as a rule that failed: models call functions in ways that no rule foresees.
+declined call too, reported as a rule that failed: models call functions in ways that no rule
+foresees.
 """
 
 import functools
@@ -80,7 +81,7 @@ class Call:
 
     @functools.cached_property
     def before(self) -> Belief:
-        """What is thought of a layer's input; measured if nothing is, as behind a custom step."""
+        """The belief about a layer's input; measured if there is none, as behind a custom step."""
         x = self["input"]
         belief = self.about(x)
         if belief is not None:
@@ -97,11 +98,11 @@ class Call:
         return self.values.get(name, default)
 
     def about(self, tensor: Any) -> Belief | None:
-        """What is thought of an argument, if anything."""
+        """The belief about an argument, if there is one."""
         return self.knowledge.about(tensor)
 
     def known(self, tensor: Any) -> Belief:
-        """What is thought of an argument; decline the call if nothing is."""
+        """The belief about an argument; decline the call if there is none."""
         belief = self.about(tensor)
         if belief is None:
             raise Gap("no rule for it")
@@ -118,7 +119,7 @@ class Rule:
     Attributes
     ----------
     compute
-        What makes a belief of a call.
+        Makes a belief from a call.
     takes
         Names of the arguments of the torch functions that it serves, in order.
     layer
@@ -131,8 +132,8 @@ class Rule:
 
 
 RULES: dict[str, Rule] = {}  # name of a torch function -> what to do with it
-# Names that this torch does not have: another version may. A test sees to it that the newest knows
-# all, so that a typing error is found without an import that fails for somebody's older torch.
+# Names that the installed torch does not have; another version may. A test requires the newest one
+# to know all of them: it finds a typo, while an older torch can still import these files.
 UNKNOWN: set[str] = set()
 # Where torch has functions that a model may call; names such as __get__ (of x.T) are descriptors'.
 _HOMES = (torch, F, Tensor, type(Tensor.T))

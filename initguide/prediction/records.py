@@ -1,4 +1,4 @@
-"""What a prediction looks like when it is handed over: a record a layer, and the table of them."""
+"""What `predict_variances` returns: one record per layer, and the table of them."""
 
 import os
 from collections.abc import Sequence

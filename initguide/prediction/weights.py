@@ -36,6 +36,7 @@ def weighted_sum(call: Call, rows: Tensor, seen: Array) -> Belief:
         second = second + float(bias.detach().double().square().mean())
         mean = float(bias.detach().double().mean())
     key = frozenset({call.knowledge.key(call["weight"])})
+    # A bias of mean m keeps its sign. Up to 1e-4, leaving 2 E[x] m out of a sum costs 1 % at most.
     return Belief(
         second,
         mean=mean,
@@ -68,10 +69,12 @@ def check_weights(rows: Tensor) -> None:
     # Of independent weights, the mean over n of them has a mean square of 1/n of theirs.
     for axis, count, what in ((1, units, "of a unit"), (0, fan_in, "of an input")):
         size = rows.shape[axis]
+        # √(2 / count) is the standard deviation of a mean of so many squared normal numbers.
         ratio = size * float(rows.mean(axis).square().mean()) / square
         if ratio > 2 + 5 * math.sqrt(2 / count) and ratio > 0.1 * size:
             raise Gap(f"the weights {what} are alike, not drawn independently of each other")
     # Sparse rows that pick some inputs would multiply those inputs' mean square, not the mean one.
+    # Independent normal weights give 2 / units below; 1 is half of the inputs without any weight.
     energy = rows.square().mean(0)
     if float((energy / square - 1).square().mean()) > 1 + 5 / units:
         raise Gap("its weights single out some of its inputs")

@@ -1,7 +1,7 @@
 """Activations that are flat somewhere: recognized by their names, counted by their outputs.
 
-Only what an activation gave is looked at, not what it was given, since an in-place one has
-overwritten that. For those below the output is enough: it tells the slope.
+Only the output of an activation is looked at, since an in-place one has overwritten its input. For
+those below that is enough: the output determines the slope.
 
 A further activation is one entry of ``_ACTIVATIONS``.
 """
@@ -44,8 +44,10 @@ _TANH = math.sqrt(1 - FLAT)  # the slope is 1 - a², at most 1
 _SIGMOID = (1 - math.sqrt(1 - FLAT)) / 2  # a(1 - a), at most 1/4
 _SOFTSIGN = 1 - math.sqrt(FLAT)  # (1 - |a|)², at most 1
 
-# Name of the function in torch -> its bounds. The modules call these functions.
+# Name of the function in torch, which the modules call, too -> its bounds. GELU and SiLU cannot be
+# here: they are not monotonic, so one output may belong to two slopes.
 _ACTIVATIONS = {
+    # A ReLU is meant to be flat at 0: that makes units dead, not activations saturated.
     "relu": Bounds(0, math.inf, _NO, _NO),
     "relu6": Bounds(0, 6, _NO, 6),
     "hardsigmoid": Bounds(0, 1, 0, 1),
@@ -106,7 +108,7 @@ def activity_of(x: Tensor, axis: int, bounds: Bounds) -> Activity:
     alive = torch.zeros(x.shape[1], dtype=torch.bool, device=x.device)
     flat = torch.zeros((), dtype=torch.int64, device=x.device)
     for _, columns, block in unit_blocks(x):
-        # Asked this way round, a unit with NaN is not dead.
+        # As `not (x <= low)`: comparisons with NaN are false, and a unit with NaN is not dead.
         if math.isinf(bounds.high):
             moving = ~(block.amax(dim=(0, 2)) <= bounds.low)
         else:

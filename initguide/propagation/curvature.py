@@ -61,4 +61,5 @@ def sharpness(
         v = v / v.norm()
         product = torch.autograd.grad(slope, weights, v, retain_graph=True)
         v = torch.cat([p.flatten() for p in product])
+    # v had length 1 before the last product, so this is by how much the Hessian stretches it.
     return float(v.norm())

@@ -37,6 +37,7 @@ def _finite_blocks(tensors: Sequence[Tensor]) -> Iterator[NDArray[np.float64]]:
     for tensor in tensors:
         flat = flattened(tensor.detach())
         for block in flat.split(block_size(flat)):
+            # Apple's GPUs have no float64.
             array = block.float().cpu().numpy() if flat.is_mps else block.double().cpu().numpy()
             yield array[np.isfinite(array)]
 
@@ -52,6 +53,7 @@ def histogram_of(tensors: Sequence[Tensor], bins: int) -> Histogram | None:
         low, high = low - half, high + half
     counts, number, total, squares = np.zeros(bins, dtype=np.int64), 0, 0.0, 0.0
     shift = low / 2 + high / 2  # near the values, as in `moments`; low + high may overflow
+    # A second pass, since the bins depend on the ends, and no copy is kept.
     for block in _finite_blocks(tensors):
         counts += np.histogram(block, bins=bins, range=(low, high))[0]
         number += block.size

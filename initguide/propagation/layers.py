@@ -16,7 +16,7 @@ def layers_of(model: nn.Module) -> dict[str, nn.Module]:
     layers = {}
     for name, module in model.named_modules():
         if "parametrizations" in name.split("."):
-            continue  # what computes a weight is no layer
+            continue  # modules that compute a weight are no layers
         inside = [child for child, _ in module.named_children() if child != "parametrizations"]
         own = next(module.parameters(recurse=False), None) is not None
         if not inside or own or parametrize.is_parametrized(module):
@@ -33,9 +33,9 @@ def weights_of(module: nn.Module) -> tuple[Tensor, ...]:
         names = [name for name, _ in module.named_parameters(recurse=False)]
         names += list(getattr(module, "parametrizations", {}))
         tensors = [getattr(module, name) for name in dict.fromkeys(names)]
-        # The matrices of an LSTM without its biases; all there is of a module with a mere scale.
+        # The matrices of an LSTM without its biases; everything, if a module has no matrix.
         found = [tensor for tensor in tensors if tensor.ndim > 1] or tensors
-        if isinstance(module, nn.MultiheadAttention):  # used, but never called
+        if isinstance(module, nn.MultiheadAttention):  # which reads it and never calls out_proj
             found.append(module.out_proj.weight)
     return tuple(tensor for tensor in found if tensor.is_floating_point())
 

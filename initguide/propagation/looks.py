@@ -58,6 +58,7 @@ def read(looks: Iterable[Look]) -> dict[str, Any]:
     }
     histograms = {look.kind: look.histogram for look in looks if look.histogram is not None}
     quantiles = {look.kind: look.quantiles for look in looks if look.quantiles is not None}
+    # Read-only views: records are immutable, and a caller could change a plain dictionary.
     return numbers | {
         "histograms": MappingProxyType(histograms),
         "quantiles": MappingProxyType(quantiles),

@@ -83,7 +83,8 @@ def _default_loss(predicted: Tensor, targets: Any, seed: int, name: str) -> tupl
     """Choose the loss by the targets; see `initguide.propagation.measure`."""
     if targets is None:
         # Draws of variance 1 send gradients of variance 1 back, so that the variance of a gradient
-        # can be read as a gain. A plain sum would only see what all outputs have in common.
+        # can be read as a gain; a plain sum would only see what all outputs have in common. They
+        # are drawn on the CPU, so that a seed means the same loss on every device.
         draws = torch.randn(predicted.shape, generator=torch.Generator().manual_seed(seed))
         total = (predicted * draws.to(predicted)).sum(dtype=wide_dtype(predicted))
         return total, "sum of the outputs, each times a draw from N(0, 1)"
@@ -110,6 +111,7 @@ def _cross_entropy(output: Tensor, targets: Tensor, name: str) -> Tensor:
             f"targets is of type {targets.dtype}; the loss by itself knows whole numbers (classes) "
             "and floating-point numbers: convert them, or give loss="
         )
+    # Torch's own reading goes first: with as many positions as classes, both would fit.
     if len(shape) >= 2 and shape[:1] + shape[2:] == wanted:
         classes = shape[1]
     elif len(shape) >= 2 and shape[:-1] == wanted:  # a sequence: the classes stand last
@@ -120,7 +122,7 @@ def _cross_entropy(output: Tensor, targets: Tensor, name: str) -> Tensor:
             "whole-number targets are one class for each output: "
             f"{' or '.join(dict.fromkeys(map(str, (shape[:1], shape[:-1]))))} for this output"
         )
-    used = targets[targets != -100]  # torch leaves these out
+    used = targets[targets != -100]  # torch's `ignore_index`
     if not used.numel():
         raise ValueError(
             "targets are all -100, which is left out, so there is nothing to learn from"

@@ -78,7 +78,7 @@ class Measurement(Sequence[Record]):
         raise KeyError(f"no layer {key!r} ran; those that did are {', '.join(names)}")
 
     def values(self, value: str) -> NDArray[np.float64]:
-        """One number a record.
+        """One number per record.
 
         Parameters
         ----------

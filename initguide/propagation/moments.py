@@ -63,6 +63,7 @@ def flattened(x: Tensor) -> Tensor:
 
 def shift_of(x: Tensor) -> Tensor:
     """Return the value that distances are taken from: the first one, or 0 if it is not finite."""
+    # It stays a tensor: `item` would wait for the GPU.
     first = x[(0,) * x.ndim].to(wide_dtype(x))
     return torch.where(first.isfinite(), first, torch.zeros_like(first))
 
@@ -162,6 +163,7 @@ def batch_spread(x: Tensor) -> Tensor:
     entries = x.permute(0, *memory_order(x, range(1, x.ndim))).reshape(x.shape[0], -1)
     width = max(1, _SPREAD // len(entries))
     if entries.shape[1] > width:
+        # The global generator draws the model's dropout masks, which a look must not change.
         generator = torch.Generator().manual_seed(0)
         places = torch.randint(entries.shape[1], (width,), generator=generator)
         entries = entries.index_select(1, places.to(entries.device))

@@ -84,6 +84,7 @@ def parameter_record(
 def _unit_axis(module: nn.Module, parameter: nn.Parameter) -> int | None:
     """Which axis of a parameter counts the units that it gives weights to; None for biases."""
     if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+        # A row of the table is one token; the units are its columns.
         return 1
     if parameter.ndim <= 1:
         return None

@@ -71,7 +71,7 @@ def measure(
         A function, called as ``loss(output, targets)``, or as ``loss(output)`` without targets,
         with what the model returned. It returns one number. If ``None``, the loss is
 
-        - the cross-entropy for whole-number targets, of one class an output;
+        - the cross-entropy for whole-number targets, one class per output;
         - the mean squared error for floating-point targets of the output's shape;
         - without targets, the sum of the outputs, each times a draw from N(0, 1): the gradients of
           the outputs then have variance 1, whatever the outputs are.
@@ -95,7 +95,7 @@ def measure(
     Returns
     -------
     Measurement
-        One record a layer, in the order in which they finished.
+        One record per layer, in the order in which they finished.
 
     Raises
     ------
@@ -138,6 +138,7 @@ def measure(
     )
     stretched = None
     with (
+        # Inside somebody's inference mode, no graph would be recorded.
         torch.inference_mode(mode=False),
         torch.enable_grad(),
         left_alone(model),
@@ -156,7 +157,7 @@ def measure(
             value, loss_name = loss_of(output, targets, loss, seed, name)
             blank = blank_loss(output, targets, loss)
             watch.watch_output(main_tensor(output))
-            # The graph holds what the gradients need; what only these names hold is freed before.
+            # The graph holds what the gradients need. All else is freed before they take memory.
             del output, given
             parameter_records = _backward(model, watch, value, leaves, parameters=parameters)
             number = float(value.detach())
@@ -164,6 +165,7 @@ def measure(
         if jacobian:
             with seeded(seed):
                 stretched = singular_values(model, args, kwargs, jacobian, source)
+    # The layers' numbers are fetched from the device here, where nothing waits for them any more.
     return Measurement(
         layers=watch.records(),
         loss=number,

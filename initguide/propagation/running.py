@@ -54,6 +54,7 @@ def prepared(value: Any, leaves: list[Tensor] | None) -> Any:
     if isinstance(value, list):
         return [prepared(item, leaves) for item in value]
     if isinstance(value, tuple):
+        # A named tuple takes its fields one by one, a plain one takes them all in a sequence.
         items = [prepared(item, leaves) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
     return value

@@ -1,7 +1,7 @@
 """What the units of a tensor do: how many differ, and what they have in common.
 
-A unit is a feature of a linear layer or a channel of a convolution: one place along one axis of an
-output, with everything that the batch makes it say along the other axes.
+A unit is a feature of a linear layer or a channel of a convolution: one index along one axis of an
+output, with its values for the whole batch along the other axes.
 """
 
 import math
@@ -81,6 +81,7 @@ class UnitSums(NamedTuple):
         total, squares, product = signature[:, finite]
         if not total.size:
             return int(finite.size > 0)
+        # The squares were put together from sums, and rounding may have left less than 0.
         norm = np.sqrt(np.maximum(squares, 0))
         part = np.zeros(total.size, dtype=np.int64)
         # Differences are compared with the norm. A product with a random vector of variance 1 is

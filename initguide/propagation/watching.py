@@ -128,13 +128,14 @@ class Watch(TorchFunctionMode):
     # Forward
 
     def __enter__(self) -> Self:
+        # If a hook cannot be registered, the stack removes those that are there already.
         with contextlib.ExitStack() as stack:
             for name, module in self._layers.items():
                 finished = functools.partial(self._layer_finished, name)
                 stack.callback(module.register_forward_pre_hook(self._layer_started).remove)
                 stack.callback(module.register_forward_hook(finished).remove)
             if any(map(parametrize.is_parametrized, self._layers.values())):
-                # A weight that is computed is then one tensor, the one that the layer uses.
+                # Without the cache, we would compute a weight of our own, which no layer used.
                 stack.enter_context(parametrize.cached())
             super().__enter__()  # type: ignore[no-untyped-call]
             self._stack = stack.pop_all()
@@ -146,7 +147,7 @@ class Watch(TorchFunctionMode):
         self._origins.clear()
 
     def close(self) -> None:
-        """Remove the hooks on tensors: one may be a parameter, which stays."""
+        """Remove the hooks on tensors: a layer may return a parameter, which outlives the pass."""
         for handle in self._tensor_hooks:
             handle.remove()
 
@@ -157,7 +158,7 @@ class Watch(TorchFunctionMode):
         known = None if self._busy else recognized(func, args, kwargs)
         if known is None:
             return func(*args, **kwargs)
-        # Asked before the call: an in-place activation makes the tensor another one.
+        # Asked before the call: an in-place activation puts the note on the tensor out of date.
         source = self._origins.read(args[0] if args else kwargs.get("input"))
         result = func(*args, **kwargs)
         if isinstance(result, Tensor) and result.is_floating_point():
@@ -238,6 +239,7 @@ class Watch(TorchFunctionMode):
             draft.looks.append(look_at("inputs", Seen(module, [given.detach()]), request))
         draft.looks.append(look_at("outputs", Seen(module, [output], axis), request))
         self._calls[module] = draft.call + 1
+        # From here on it is this layer's output, even if an activation inside the layer made it.
         self._origins.write(output, _Origin(draft))
         return draft
 
@@ -294,6 +296,8 @@ class Watch(TorchFunctionMode):
         if loss.requires_grad and (trained or leaves):
             # `torch.autograd.grad` in place of `loss.backward()`: it leaves `.grad` alone.
             found = torch.autograd.grad(loss, [*trained.values(), *leaves], allow_unused=True)
+            # Shorter than `found`, which ends with the leaves: their gradients only had to be
+            # reached.
             gradients = dict(zip(trained, found, strict=False))
         with torch.no_grad():
             for weights in self._weights.values():

@@ -1,4 +1,4 @@
-"""What is known of torch's functions: one file a kind of layer or operation.
+"""What is known of torch's functions: one file per kind of layer or operation.
 
 Each file registers its rules, or its reasons for having none, with the decorators of
 `initguide.prediction.protocol`, which also says how a rule is written. All files here are imported,

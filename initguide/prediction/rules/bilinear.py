@@ -18,6 +18,7 @@ def bilinear(call: Call) -> Belief:
     rows = call["weight"].detach().double().flatten(1)
     check_weights(rows)
     groups, (one, two) = call.knowledge.groups, (call["input"].detach(), call["other"].detach())
+    # Per position, and only then averaged: that keeps the relation between the two.
     pairs = one.double().square().mean(-1, keepdim=True) * two.double().square().mean(-1, True)
     apart = groups.mean_square(one) * groups.mean_square(two)
     related = groups.mean_square(pairs.sqrt()) / np.where(apart > 0, apart, 1.0)

@@ -53,6 +53,7 @@ def _activated(
             there = [moment(max(q * share - mean**2, 0)) for share in _position_shares(x)]
             second = second * (sum(there) / len(there) / here)
     except ValueError as error:
+        # The middle of the message: what is wrong, without the argument's name and the advice.
         wrong = str(error).split(": ", 1)[-1].split(";")[0].split("\n")[0]
         raise Gap(f"not elementwise, or without finite moments: {wrong}") from error
     return replace(belief, second=second, mean=math.nan, normal=False, heads=None, measured=False)

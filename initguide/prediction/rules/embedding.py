@@ -8,7 +8,7 @@ from initguide.prediction.protocol import Call, layer
 
 @layer("embedding", takes=("input", "weight"))
 def embedding(call: Call) -> Belief:
-    """E[z²] = E[w²], whichever rows are picked. Nobody promises that the table is normal."""
+    """E[z²] = E[w²], whichever rows are picked; the table need not be normally distributed."""
     knowledge = call.knowledge
     table = call["weight"].detach().double()
     mean, square = float(table.mean()), float(table.square().mean())

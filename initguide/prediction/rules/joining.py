@@ -10,7 +10,7 @@ from initguide.prediction.protocol import Call, rule
 def join(call: Call) -> Belief:
     """The mean of the parts' mean squares, by their sizes; a part may be no activation."""
     beliefs = [call.about(part) or call.knowledge.constant(part) for part in call.tensors]
-    # No heads, not normal: parts have different variances, and may know each other.
+    # No heads, not normal: the parts' variances differ, and the parts may share weights.
     sizes = np.array([part.numel() for part in call.tensors], dtype=float)
     return Belief(
         sizes / sizes.sum() @ np.stack([belief.second for belief in beliefs]),

@@ -86,7 +86,7 @@ def _normalized(
     eps = eps if call.get("eps") is None else call["eps"]
     q = belief.second
     q = np.full_like(q, overall(q)) if together else q
-    # Features that never change come out as 0, not as 1, and theory's q does not show them.
+    # A constant feature comes out as 0, not with variance 1; q is a mean and cannot show that.
     variances = spread(call["input"].detach().double())
     kept, thought = float((variances / (variances + eps)).mean()), overall(q / (q + eps))
     if not abs(kept - thought) <= 0.05:
@@ -104,6 +104,7 @@ def _by_running_statistics(call: Call) -> Belief:
     belief = call.known(call["input"])
     eps = 1e-5 if call.get("eps") is None else call["eps"]
     mean, var = (call[k].detach().double() for k in ("running_mean", "running_var"))
+    # E[(x - m)²] needs the unknown E[x m], except where m is negligible, as before any training.
     if float(mean.square().mean()) > 1e-2 * call.knowledge.groups.overall(belief.second):
         raise Gap("its running mean may or may not be that of its input")
     shift = gamma * mean / (var + eps).sqrt()

@@ -27,7 +27,7 @@ def multiply(call: Call) -> Belief:
     return call.known(x).scaled(float(factor))
 
 
-# What h /= 2 calls is div_.
+# `h /= 2` calls div_, so that there is no __itruediv__ to register.
 @rule("div", "div_", "divide", "divide_", "true_divide", "true_divide_", "__truediv__", takes=_TWO)
 def divide(call: Call) -> Belief:
     """A / B, where B is no activation."""
@@ -50,8 +50,8 @@ def negate(call: Call) -> Belief:
 def _times(call: Call, x: Any, factor: Tensor, values: Tensor) -> Belief:
     """What holds for x times the values, which are those of the factor or their reciprocals.
 
-    Parameters of many numbers, as of a layer scale, do not know the activations: their mean square
-    multiplies. What else has many numbers may be a mask or a gate, made of the activations.
+    Parameters of many numbers, such as a layer scale, are independent of the activations: their
+    mean square multiplies. Other tensors may be a mask or a gate, computed from the activations.
     """
     if factor.numel() > 1 and not isinstance(factor, nn.Parameter):
         raise Gap("a product with a tensor that theory knows nothing of")
@@ -63,5 +63,6 @@ def _times(call: Call, x: Any, factor: Tensor, values: Tensor) -> Belief:
     elif float(first) < 0:
         size = -size
     scaled = belief.scaled(size)
+    # Noted as a source: a later layer with this parameter as its weight is not independent of x.
     key = {call.knowledge.key(factor)} if isinstance(factor, nn.Parameter) else set()
     return replace(scaled, sources=scaled.sources | key)
