@@ -8,6 +8,7 @@ from initguide.propagation.measurement import Measurement
 from initguide.propagation.parameters import ParameterRecord
 from initguide.propagation.passes import measure
 from initguide.propagation.records import VALUES, Record
+from initguide.propagation.through_time import gradients_through_time
 from initguide.propagation.units import SAME
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Measurement",
     "ParameterRecord",
     "Record",
+    "gradients_through_time",
     "measure",
     "sharpness",
 ]
