@@ -181,7 +181,7 @@ for name in ("default", "b = 1", "b = 3", "chrono"):
 #              gru = nn.GRU(14, UNITS, batch_first=True)
 #              initguide.initialize(gru, "xavier_uniform", seed=0)
 #              gru.bias_ih_l0.detach()[UNITS : 2 * UNITS] = bias
-#              found, share = gradients_through_time(gru, x), 1 / (1 + math.exp(-bias))
+#              found, share = gradients_through_time(gru, x).tolist(), 1 / (1 + math.exp(-bias))
 #              print(bias, [(round(found[t], 4), round(share**t, 4)) for t in (1, 5, 20)])
 #
 # What we learnt
