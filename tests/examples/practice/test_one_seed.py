@@ -93,3 +93,23 @@ def test_binomial_error(sample):
     p = he.mean().item()
     assert he.var(correction=0).item() == pytest.approx(p * (1 - p))
     assert found["difference"] < found["one"]
+
+
+def test_at_one_seed_either_of_two_equal_schemes_can_be_ahead(sample):
+    """At one seed either of two equal schemes can be ahead; the interval is t·s/√n to each side."""
+    result = initguide.compare_init_weights(
+        {"normal": "he_normal", "uniform": "he_uniform"},
+        sample.subset(train=1000, valid=500, test=100),
+        model=lambda: initguide.Net(64, 32),
+        epochs=1,
+        seeds=12,
+    )
+    difference = result.difference("normal", "uniform")
+    signs = difference.per_seed > 0
+    assert 0 < signs.sum() < len(signs)
+    spread = difference.per_seed.std(ddof=1)
+    half = stats.t.ppf(0.975, 11) * spread / math.sqrt(12)
+    low, high = difference.interval
+    assert (high - low) / 2 == pytest.approx(half)
+    own = result.values("normal")
+    assert own.std(ddof=1) > 0.005  # a scheme differs from itself

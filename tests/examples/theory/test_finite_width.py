@@ -1,4 +1,4 @@
-"""What page 8 of "Why it works" concludes, at reduced size: fluctuations from seed to seed."""
+"""What examples/theory/plot_9_finite_width.py concludes, at reduced size."""
 
 import math
 
@@ -7,7 +7,6 @@ import torch
 from scipy import stats
 
 import initguide
-from initguide import initializers as init
 from initguide import propagation, theory
 
 
@@ -102,26 +101,6 @@ def test_more_images_do_not_average_the_luck_away(sample):
     one, batch = torch.tensor(logs).T
     assert batch.std() > 0.6 * one.std()
     assert torch.corrcoef(torch.stack([one, batch]))[0, 1] > 0.6
-
-
-def test_at_one_seed_either_of_two_equal_schemes_can_be_ahead(sample):
-    """At one seed either of two equal schemes can be ahead; the interval is t·s/√n to each side."""
-    result = initguide.compare_init_weights(
-        {"normal": init.he_normal(), "uniform": init.he_uniform()},
-        sample.subset(train=1000, valid=500, test=100),
-        model=lambda: initguide.Net(64, 32),
-        epochs=1,
-        seeds=12,
-    )
-    difference = result.difference("normal", "uniform")
-    signs = difference.per_seed > 0
-    assert 0 < signs.sum() < len(signs)
-    spread = difference.per_seed.std(ddof=1)
-    half = stats.t.ppf(0.975, 11) * spread / math.sqrt(12)
-    low, high = difference.interval
-    assert (high - low) / 2 == pytest.approx(half)
-    own = result.values("normal")
-    assert own.std(ddof=1) > 0.005  # a scheme differs from itself
 
 
 def test_orthogonal_weights_fluctuate_less():
