@@ -9,9 +9,9 @@ overhead. So there are four ways to do the steps, and `plan` says which suits a 
 - **side by side**: the images of all networks go through the layers as one long batch. Layers with
   parameters work on each network's part by itself; all else is done once. Each network gets the
   same numbers, to the last bit, as if it were alone.
-- **stacked**: the weights of all networks lie in one tensor a layer, and `torch.func.vmap` turns
-  every product into one product of stacks. For tiny networks by the thousand, and for GPUs. The
-  numbers are the same to rounding.
+- **stacked**: the weights of all networks lie in one tensor per layer, and `torch.func.vmap`
+  turns every product into one product of stacks. For tiny networks by the thousand, and for GPUs.
+  The numbers are the same to rounding.
 - **alone**: one network after the other.
 
 `initguide.sweep` and `initguide.compare_init_weights` use them by themselves. `fit_many` is for

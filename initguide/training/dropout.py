@@ -39,7 +39,7 @@ class SeededDropout:
         dropped, scale = dropout_rule(self.layer.p)
         count = x.numel() // len(self.which)  # units of one network
         if x.device.type != "cpu":
-            # One call for all: a GPU would take longer to start a call for each than to do it.
+            # One call for all: launching one per network would take a GPU longer than drawing.
             bits = torch.randint(
                 -(2**15), 2**15, (len(self.masks), count),
                 dtype=torch.int16, device=x.device, generator=self.masks[0],
@@ -48,10 +48,11 @@ class SeededDropout:
             # Each network's own generator: what it draws does not depend on who else is there.
             words = torch.empty(len(self.masks), math.ceil(count / 4), dtype=torch.int64)
             for row, generator in zip(words, self.masks, strict=True):
+                # From the smallest int64 without an upper end: all 64 bits are random.
                 row.random_(-(2**63), None, generator=generator)
             bits = words.view(torch.int16)[:, :count]
         kept = torch.empty(bits.shape, dtype=x.dtype, device=x.device)
-        # By way of bools it would take four times as long.
+        # Compared straight into floats: a tensor of bools in between takes four times as long.
         torch.ge(bits, dropped, out=kept)
         kept.mul_(scale)
         if not self.distinct:
@@ -62,7 +63,8 @@ class SeededDropout:
 class StackedDropout(torch.autograd.Function):
     """Under `torch.vmap`, dropout on the units of all networks at once.
 
-    It takes something that is stacked beside them: the units may be the inputs, which are not.
+    ``stacked`` is anything that has a part for each network: `torch.vmap` uses the rule below only
+    if an argument is stacked, and the units may be the inputs, which all networks share.
     """
 
     @staticmethod

@@ -1,8 +1,8 @@
 """Train on somebody's own mini-batches, such as a DataLoader gives.
 
-This is apart from `loop`: order and end of the data are the loader's, the optimizer is given, and a
-model is left to itself, whatever its dropout draws. What the two share would be the loop over
-batches, six lines.
+This is apart from `loop`: the loader decides about order and end of the data, the optimizer is
+given, and dropout draws from torch's global generator as ever. The two would share no more than the
+loop over batches, six lines.
 """
 
 from collections.abc import Iterable

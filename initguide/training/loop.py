@@ -87,8 +87,7 @@ def train(
     >>> run.train_losses.shape, round(float(run.train_losses[0]), 3)
     ((40,), 2.303)
     """
-    # Together with no other, a network is either compiled or alone: nothing else gives it the same
-    # numbers as among others.
+    # Compiled or, where that is not possible, alone: the other ways are for several networks.
     [run] = train_many(
         [model],
         data,
@@ -208,6 +207,7 @@ def _in_memory(tasks: Sequence[Task], settings: Settings, way: type[Way]) -> lis
     except torch.OutOfMemoryError:
         if not way.on_copies:  # the models are no longer what they began as
             raise
+    # Not within `except`: the traceback would keep the tensors of the failed try in memory.
     if len(tasks) == 1:
         return _train(tasks, settings, Alone)
     warn_split(len(tasks))
@@ -243,10 +243,10 @@ def _follow(networks: Way, feed: Feed, record: _Record, stop: Stop | None) -> No
     going: Sequence[int] = range(len(networks.tasks))
     for orders in feed.chunks(networks.batches):
         losses = networks.steps(orders)
-        # A network that diverged disturbs no other, but it would take its time from them.
+        # A network that diverged disturbs no other; it is dropped because its steps take time.
         going = networks.keep(record.add(losses, going))
         if stop and not isinstance(stop, Event):
-            networks.write_back()  # it may look at the models
+            networks.write_back()  # a stop of one's own may look at the models
         if not going or (stop and stop.is_set()):
             break
 

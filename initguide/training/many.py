@@ -152,6 +152,7 @@ def fit_many(
         try:
             return [_fit(copy.deepcopy(model), part, inputs, targets, how)]
         except torch.OutOfMemoryError:
+            # Nothing is retried in here: the traceback holds the memory of the failed try.
             size = which.stop - which.start
             if size == 1:
                 raise

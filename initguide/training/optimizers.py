@@ -47,7 +47,7 @@ def check_optimizer(optimizer: str | OptimizerFactory, model: nn.Module, rate: f
     check_name(optimizer)
     if not any(True for _ in model.parameters()):
         raise ValueError("the model has no parameters, so there is nothing to train")
-    # Making one of torch's own would tell nothing, and starting torch.optim takes a second or more.
+    # Named ones can always be made, and starting torch.optim takes a second or more.
     if not isinstance(optimizer, str):
         make_optimizer(optimizer, model.parameters(), rate)
 

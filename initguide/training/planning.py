@@ -48,7 +48,7 @@ ABREAST = 5  # networks side by side: more gain nothing
 STACK = 2**21  # parameters of a stack: with more, it leaves the caches
 GROUP = 2**18  # parameters of the networks that are handed to compiled steps at a time
 
-# Layers that do nothing that would take longer side by side, or in a stack.
+# Layers that take no longer side by side, or in a stack, than one network after the other.
 _CONNECTED = (nn.Linear, nn.LayerNorm, nn.BatchNorm1d, nn.Embedding, nn.PReLU)
 
 

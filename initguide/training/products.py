@@ -63,6 +63,7 @@ class _Linears(torch.autograd.Function):
             turned = [weight.t() for weight in weights]
             x_grad = _joined(_products(product, grad, turned, nothing))
         if any(wanted[:count]):
+            # grad.mT @ x: a product transposes its second factor, as a linear layer does.
             weight_grads = _products(product, grad.mT, x.mT, nothing)
         if ctx.has_bias and any(wanted[count:]):
             bias_grads = [*grad.sum(1).unbind()]
@@ -79,8 +80,8 @@ def _product_for(weight: Tensor) -> Product:
     """Choose how a layer with weights like this one, and its gradients, are computed.
 
     torch sends float32 products on a CPU to MKL. For large ones, oneDNN takes about half of the
-    time on some processors: benchmarks/lesson_speed.py shows it. But its product is none that torch
-    can differentiate, so a gradient that somebody wants to differentiate goes without.
+    time on some processors: benchmarks/lesson_speed.py shows it. But torch cannot differentiate
+    that product, so gradients that are to be differentiated again do without it.
     """
     differentiated = torch.is_grad_enabled()  # inside an autograd function: by ``create_graph``
     return _by_onednn if onednn_pays(weight) and not differentiated else _plainly

@@ -38,6 +38,7 @@ def quick_layers(models: Sequence[nn.Module], masks: Sequence[Generator]) -> Ite
         for name, module in layers_at_work(first, split=len(models) > 1):
             if "forward" in vars(module):
                 continue  # a forward that somebody has replaced already is theirs
+            # Found by name, which is the same in all networks: `shape_of` has compared them.
             twins = [model.get_submodule(name) for model in models]
             forward = _quicker_forward(twins, masks)
             if forward is not None:

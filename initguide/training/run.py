@@ -59,7 +59,7 @@ class Evaluation(NamedTuple):
     Attributes
     ----------
     loss
-        Mean cross-entropy an image, in nats. 0 is perfect; guessing among 10 classes gives
+        Mean cross-entropy per image, in nats. 0 is perfect; guessing among 10 classes gives
         ln 10 = 2.303.
     accuracy
         Fraction of the images classified correctly, in [0, 1].
@@ -138,6 +138,7 @@ def evaluate(
         If there are no images.
     """
     batches = in_order(cast(SplitLike, images), batch_size) if hasattr(images, "images") else images
+    # Module by module: somebody may have put parts of the model into evaluation mode.
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     device = device_of(model)

@@ -1,4 +1,4 @@
-"""What is asked for: the runs that are wanted, and what they have in settings."""
+"""What a call asks for: the runs that are wanted, and the settings that they share."""
 
 import math
 from numbers import Real
@@ -23,7 +23,7 @@ class Task(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What several runs have in settings; the same."""
+    """Settings that several runs share."""
 
     data: Dataset
     epochs: int

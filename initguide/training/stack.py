@@ -1,4 +1,4 @@
-"""Networks of one shape whose parameters lie in one tensor a name, computed by `torch.func`."""
+"""Networks of one shape, with one tensor for each parameter of all, computed by `torch.func`."""
 
 import contextlib
 import copy
@@ -70,6 +70,7 @@ class Stack:
             name: torch.stack([model.get_parameter(name).detach() for model in models])
             for name in names
         }
+        # A copy, because its dropout layers get other forwards and its mode is changed.
         return cls(copy.deepcopy(models[0]), stacked, masks=masks)
 
     def losses(self, inputs: Tensor, targets: Tensor, *, shared: bool) -> Tensor:

@@ -76,6 +76,7 @@ class FusedSteps:
 def _with_state(parameter: Tensor) -> tuple[Tensor, ...]:
     """Return a parameter, its first and second moment, and the number of its steps."""
     # SGD keeps its momentum in the first. Begun at 0, the first step is the gradient, as in torch.
+    # The count is a tensor on the same device, as torch's fused Adam demands.
     zeros = (torch.zeros_like(parameter) for _ in range(2))
     return parameter, *zeros, torch.zeros((), device=parameter.device)
 
@@ -179,6 +180,7 @@ class StackedSteps:
         if self.name == "adam":
             first.lerp_(grad, 1 - BETA_1)
             second.mul_(BETA_2).addcmul_(grad, grad, value=1 - BETA_2)
+            # ε is added after the bias correction, as torch does.
             root = second.sqrt().div_(math.sqrt(1 - BETA_2**self.steps)).add_(EPSILON)
             return first.div(root).div_(1 - BETA_1**self.steps)
         if MOMENTUM[self.name]:

@@ -35,7 +35,7 @@ class Streams:
 
     def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
         places = {seed: place for place, seed in enumerate(dict.fromkeys(seeds))}
-        # Two numbers a seed: the order must not depend on how many masks a network draws. Between
+        # Two numbers per seed: the order must not depend on how many masks a network draws. Between
         # them, SeedSequence keeps neighbouring seeds apart.
         drawn = [np.random.SeedSequence(seed).generate_state(2) for seed in places]
         # Orders are drawn on the CPU, so that they are the same whatever trains the networks.
@@ -66,7 +66,7 @@ class Feed(Streams):
         # On a GPU, all images lie there, as far as they are not there yet.
         self.images, self.labels = split.images.to(device), split.labels.to(device)
         self.epochs, self.batch_size = settings.epochs, settings.batch_size
-        self.buffer = torch.empty(0)  # for a mini-batch of several runs: new memory takes time
+        self.buffer = torch.empty(0)  # a mini-batch of several runs; allocating it anew is slow
 
     def chunks(self, size: int) -> Iterator[list[Tensor]]:
         """Mini-batches of all epochs, some at a time.
@@ -82,7 +82,7 @@ class Feed(Streams):
         """Images and labels of these numbers, (runs, n), one run's behind the other's."""
         flat = numbers.reshape(-1).to(self.labels.device)
         labels = self.labels.index_select(0, flat)
-        if len(self.stream_of) == 1:  # somebody may look at the images of their own model later
+        if len(self.stream_of) == 1:  # not in the buffer: a model of one's own may keep its inputs
             return self.images.index_select(0, flat), labels
         shape = (len(flat), *self.images.shape[1:])
         if self.buffer.shape != shape:

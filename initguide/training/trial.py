@@ -21,7 +21,7 @@ def shape_of(model: nn.Module) -> list[Any]:
     """What must be the same in all networks: their modules, and the shapes of their parameters."""
     held = [(n, t.shape, t.dtype, t.device, t.requires_grad) for n, t in model.named_parameters()]
     modules = [(name, type(m)) for name, m in model.named_modules()]
-    # Whoever changed or hooks one of the networks means that one: a marker equals no other.
+    # A changed or hooked network must go alone: a new object equals no other, so it fits none.
     changed = [object() for m in model.modules() if is_changed(m)]
     return [held, modules, changed]
 
@@ -60,6 +60,7 @@ def gradients(
     outputs: Tensor, count: int, parameters: Sequence[Tensor]
 ) -> tuple[Tensor | None, ...]:
     """Gradients of a sum of several networks' outputs, whose weights are random."""
+    # Of a plain sum, gradients may cancel: the outputs of a softmax always add up to 1.
     pattern = torch.randn(outputs.numel() // count, generator=Generator().manual_seed(0))
     total = (outputs.reshape(count, -1) * pattern.to(outputs)).sum()
     return torch.autograd.grad(total, parameters, allow_unused=True)

@@ -25,6 +25,8 @@ def agrees(library: Any) -> bool:
             numbers = torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu")
             return numbers.mul_(0.6).sub_(0.3)
 
+        # No case of the C file is left out: several panels, of which the last is not full (75), one
+        # panel (10), and mini-batches of 15 and 10 images, which 6 rows at a time do not divide.
         layers = [
             Layer(uniform(75, 9), uniform(75), relu=True, dropout=0.25),
             Layer(uniform(20, 75), None, relu=True),
@@ -33,7 +35,7 @@ def agrees(library: Any) -> bool:
         images = uniform(40, 9)
         labels = torch.arange(40, device="cpu") % 10
         order = torch.randperm(40, generator=generator, device="cpu")
-        # Adam hardly notices the size of a gradient, and SGD nothing of Adam's moments.
+        # Both: Adam would hide a gradient of the wrong size, and SGD does not use Adam's moments.
         for optimizer, rate in (("momentum", 0.3), ("adam", 0.01)):
             network = Connected(
                 layers, library, images, labels, batch_size=15, optimizer=optimizer,

@@ -85,6 +85,7 @@ def cache_folder() -> Path:
     if not cache.is_absolute():
         # os.path's version leaves "~" in place where nobody has a home folder; Path's raises.
         home = Path(os.path.expanduser("~"))  # noqa: PTH111
+        # An empty HOME would expand to the root folder.
         if not os.environ.get("HOME", "unset") or not (home.is_absolute() and home.is_dir()):
             raise FileNotFoundError("there is no home folder")
         cache = home / ".cache"
@@ -93,6 +94,7 @@ def cache_folder() -> Path:
 
 def _check_owner(path: Path) -> None:
     """Refuse code that somebody else has put there, or could have."""
+    # Loading runs the code: a folder that others can write to would let them run theirs as us.
     state = path.stat()
     if state.st_uid != os.geteuid() or state.st_mode & 0o022:
         raise PermissionError(f"{path} belongs to, or can be changed by, somebody else")

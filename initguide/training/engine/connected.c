@@ -341,6 +341,7 @@ void initguide_train(network *net, const int64_t *order, int64_t count, int64_t 
         net->steps++;
         net->size = net->rate / (1 - pow(net->beta_1, net->steps));
         net->whole = 1 / sqrt(1 - pow(net->beta_2, net->steps));
+        /* In this order: the gradients of the layer below need the weights before their step. */
         for (layer *l = last; l > first; l--) {
             backward(l - 1, l, n);
             update(net, l, (l - 1)->outputs, (l - 1)->stride, n);

@@ -19,8 +19,8 @@ __all__ = ["Connected"]
 
 NO_DROPOUT = -(2**31)
 GENERATOR = 2 * 624 + 2  # the C file's `generator`, in numbers of 32 bits
-# Nothing can stop C on its way. So many operations take a few tenths of a second, after which
-# somebody may look whether to go on.
+# C cannot be interrupted. So many operations take a few tenths of a second, after which Python can
+# notice Ctrl-C and ask `stop`.
 OPERATIONS = 20_000_000_000
 
 
@@ -89,6 +89,7 @@ class Connected:
         self.library = library
         self.batch_size = min(batch_size, len(images))
         parameters = sum(layer.weight.numel() for layer in layers)
+        # Per weight and image: 2 operations forward, and 2 for each of the two gradients.
         self.batches_at_once = max(1, OPERATIONS // (6 * parameters * self.batch_size))
         self.memory = [images, labels]  # kept alive: C knows their addresses alone
         self.layers_given = list(layers)
@@ -148,12 +149,14 @@ class Connected:
         lanes = self.library.initguide_lanes()
         own.out, own.inputs = layer.weight.shape
         vectors = math.ceil(own.out / lanes)
+        # The C file has products that are 1, 2 and `VECTORS` vectors wide.
         own.width = lanes * (vectors if vectors <= 2 else self.library.initguide_vectors())
         panels = math.ceil(own.out / own.width)
         own.stride = _stride(panels * own.width)
         own.relu, own.dropped, own.scale = layer.relu, NO_DROPOUT, 1.0
         if layer.dropout:
             own.dropped, own.scale = dropout_rule(layer.dropout)
+            # Room for whole draws of 64 bits, each of which decides about four units.
             own.bits = self._allocate(2 * math.ceil(self.batch_size * own.out / 4))
         own.outputs, own.grads = (self._allocate(self.batch_size, own.stride) for _ in range(2))
         if below:
@@ -163,6 +166,7 @@ class Connected:
         weights[: own.out] = layer.weight.detach()
         weights = weights.unflatten(0, (panels, own.width)).transpose(1, 2).contiguous()
         own.weight[:] = [weights.data_ptr(), *(self._allocate(weights.numel()) for _ in range(2))]
+        # Without moments, C leaves the biases alone: 0, where the layer has none.
         own.bias[:] = [biases.data_ptr(), None, None]
         if layer.bias is not None:
             biases[: own.out] = layer.bias.detach()

@@ -50,6 +50,7 @@ def knows(model: nn.Module) -> bool:
 def layers_of(model: nn.Module) -> list[Layer] | None:
     """Layers of a network, or ``None`` if its training step is not written down in C."""
     parts = _parts(model)
+    # No public name: where torch no longer has it, every model counts as hooked.
     hooked = getattr(nn.modules.module, "_has_any_global_hook", lambda: True)
     if parts is None or hooked() or any(is_changed(module) for module in model.modules()):
         return None

@@ -25,11 +25,12 @@ __all__ = ["fits", "prepare", "takes", "works"]
 LARGEST = 4_000_000
 LARGEST_BATCH = 4096  # images; with more, the activations leave the caches
 
+# `functools.cache` alone would let two threads compile at the same time.
 _ONE_AT_A_TIME = Lock()
 
 
 def _renew_lock() -> None:
-    """Where a process was forked while another thread held the lock, nobody would give it back."""
+    """Give a forked process a lock of its own: a thread that held the old one is not in it."""
     global _ONE_AT_A_TIME  # noqa: PLW0603
     _ONE_AT_A_TIME = Lock()
 

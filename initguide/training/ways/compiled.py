@@ -49,6 +49,8 @@ class Compiled(Way):
 
     def steps(self, orders: Sequence[Tensor]) -> Tensor:
         """Do some mini-batches."""
+        # C cuts it up again. That is right because only the last mini-batch of a chunk may be
+        # smaller.
         [order] = torch.cat(list(orders), dim=1)
         self.written = False
         return self.network.steps(order)[:, None]

@@ -1,4 +1,4 @@
-"""Networks whose weights lie in one tensor a layer, so that products are products of stacks.
+"""Networks whose weights lie in one tensor per layer, so that products are products of stacks.
 
 For tiny networks by the thousand, and for GPUs. Each network gets the numbers that it gets alone to
 rounding: a product of stacks adds in another order.
@@ -81,6 +81,7 @@ class Stacked(Way):
         """Go on with these, and with those that diverged while these are the most."""
         # Leaving some out costs a copy of the others.
         if len(networks) < SPARE * len(self.going):
+            # Those that are left out end with the parameters that they have now.
             self.write_back()
             places = torch.tensor([self.going.index(i) for i in networks], dtype=torch.int64)
             self.stack.keep(places)

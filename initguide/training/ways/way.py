@@ -65,7 +65,7 @@ class Way(ABC):
         """
 
     def running(self) -> AbstractContextManager[object]:
-        """Surroundings in which the networks are trained and evaluated."""
+        """Context in which the networks are trained and evaluated."""
         return contextlib.nullcontext()
 
     @abstractmethod
