@@ -85,7 +85,7 @@ plots.plot_prediction(
 
 # %%
 # Lines are means of eight draws, bands reach from the smallest to the largest. With the default a
-# state fades as predicted, to nothing. An orthogonal matrix turns or mirrors it, and keeps its size.
+# state fades as predicted, to nothing. An orthogonal matrix only turns or mirrors it.
 # A Gaussian one keeps it at first, on average; then some draws grow, for the errors of one matrix
 # repeat themselves and do not average out. Nor does it keep *directions*: as shown in
 # :doc:`/auto_examples/theory/plot_6_orthogonal`, a product of Gaussian matrices soon has a few

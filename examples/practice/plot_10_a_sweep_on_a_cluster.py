@@ -28,7 +28,6 @@ with the same call and the same numbers. Then it kills a sweep half-way, and goe
 # a part of the images, so that the page is quick.
 
 import contextlib
-import itertools
 import logging
 import subprocess
 import sys
@@ -133,8 +132,8 @@ for way, other in results.items():
 fig, ax = plots.subplots()
 means = 100 * result.array().mean(-1)  # (schemes, widths, learning rates)
 lines = ax.plot(grid["learning_rate"], means.reshape(4, -1).T, "o-")
-pairs = itertools.product(grid["scheme"], grid["hidden_1"])
-ax.legend(lines, [f"{scheme}, {width} units" for scheme, width in pairs])
+names = [f"{s}, {w} units" for s in grid["scheme"] for w in grid["hidden_1"]]
+ax.legend(lines, names)
 ax.set(xlabel="learning rate (logarithmic)", ylabel="validation accuracy, %")
 ax.set_title("One sweep, made in several ways")
 plots.ticks_at(ax.xaxis, grid["learning_rate"])
@@ -208,7 +207,6 @@ folder.cleanup()
 #                  initguide.sweep(few, data, seeds=3, epochs=3, store=path)
 #              except ValueError as error:
 #                  print(error)
-#          # All but the new seed is found. Another number of epochs is refused.
 #
 # What we learnt
 # --------------
