@@ -3,9 +3,9 @@
 ============================
 
 Raise the learning rate, and at some point training diverges. Where exactly? One would expect a
-line, on whose one side networks learn. This page trains a hundred thousand tiny networks from one
-initialization, one for each pixel of a map of learning rate and initial scale, looks at the line,
-and then looks closer.
+line, on whose one side networks learn. This page trains tens of thousands of tiny networks from
+one initialization, one for each pixel of a map of learning rate and initial scale, looks at the
+line, and then looks closer.
 
 .. admonition:: What you will learn
 
@@ -146,12 +146,12 @@ lowest = np.array([rates[~row].min() for row in whole.converged])
 highest = np.array([rates[row].max() for row in whole.converged])
 close = 0.9 * lowest[::8]
 limit = {"at the start": limits(start)}
-for place, rate in {"slow": 0.05, "close to the border": close}.items():
+for place, rate in {"slow": 0.05, "nearly diverging": close}.items():
     how = {"steps": 3000, "learning_rate": torch.tensor(rate), "loss": mse}
     ends = fit_many(network, start, x, y, **how)
-    limit[f"at the end, {place}"] = limits(ends.parameters)
+    limit[f"after {place} training"] = limits(ends.parameters)
 
-of_rate = limit["at the end, close to the border"] / close
+of_rate = limit["after nearly diverging training"] / close
 ends = f"{of_rate.min():.2f} to {of_rate.max():.2f} times their rate"
 print(f"tanh networks near the border end where 2/λ is {ends}")
 

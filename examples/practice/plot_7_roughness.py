@@ -13,7 +13,7 @@ shapes whose roughness is known, and then looks for reasons not to believe the r
    - how to doubt the result: is it made by rounding, or by stopping too early?
 
 .. meta::
-   :keywords: box counting, fractal dimension, roughness, boundary of trainability, fractal,
+   :keywords: box counting, fractal dimension, roughness, boundary of trainability, rough line,
       Sierpinski, random walk, rounding errors, float64
 
 .. index:: ! box counting, ! fractal dimension, ! roughness
@@ -141,8 +141,8 @@ Table(
 #
 # More than "above 1" should not be read from this. The zoomed square was chosen because it is full
 # of border, so most of the large boxes are counted, as the figure shows; the first column suffers
-# least. And a factor of 32 is not all sizes: :cite:t:`sohldickstein2024` zooms in by
-# more than ten powers of ten.
+# least. And a factor of 32 is not all sizes: :cite:t:`sohldickstein2024` zooms in by more than ten
+# powers of ten.
 #
 # Is it an artefact?
 # ------------------
@@ -177,7 +177,7 @@ Table(
 # How many verdicts change with 64 bits differs from start to start; a pixel on a thin thread needs
 # little to fall on its other side. What matters is whether the threads are still there. If rounding
 # had frayed a smooth border, rounding far more finely would leave fewer places where neighbours
-# disagree. Compare the two columns: there are as many, or nearly. And the last column says how many
+# disagree. Compare the two columns: there are about as many. And the last column says how many
 # of those that had learnt after 200 steps were lost by 800: none or next to none. So the threads
 # belong to gradient descent itself. (Zoom on, and at some point 32 bits cannot even tell
 # neighbouring learning rates apart.)

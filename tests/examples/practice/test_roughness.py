@@ -42,6 +42,7 @@ def test_border_is_rough_far_and_near(maps):
     assert dimension(disc) == pytest.approx(1, abs=0.07)
     assert dimension(far.converged) > 1.12
     assert dimension(near.converged) > 1.12
+    assert dimension(near.converged) > dimension(far.converged) - 0.1  # no smoother from near
 
 
 def test_border_is_not_noise(maps):
