@@ -41,7 +41,7 @@ class JudgedSetting(NamedTuple):
 class Judgement:
     """A claim held against measurements: what `judge` returns.
 
-    Printed, it is a line a setting, and the verdict.
+    Printed, it is one line per setting, and the verdict.
 
     Attributes
     ----------
@@ -118,7 +118,7 @@ def judge(
     claimed
         Setting -> (low, high), the range; infinite ends are allowed.
     measured
-        Setting -> (n,) independent measurements of the number, one a seed, such as
+        Setting -> (n,) independent measurements of the number, one per seed, such as
         ``result.values("a") - result.values("b")``. If one of them is not finite (a run diverged),
         nothing is decided.
     confidence

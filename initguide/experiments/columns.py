@@ -20,7 +20,7 @@ class Column(NamedTuple):
     Attributes
     ----------
     of
-        The runs of a row, a seed each -> the number; ``None`` or NaN where there is none.
+        The runs of a row, one per seed -> the number; ``None`` or NaN where there is none.
     write
         The number -> the text of the cell.
     """

@@ -140,6 +140,8 @@ def compare_init_weights(
             "kind": "comparison",
             **settings,
             "schemes": described,
+            # What things do, besides what they are called: a function that was edited keeps its
+            # name.
             "scheme_code": {label: fingerprint(scheme) for label, scheme in named.items()},
             "model_code": fingerprint(model),
             "optimizer_code": "" if isinstance(optimizer, str) else fingerprint(optimizer),
@@ -153,6 +155,7 @@ def compare_init_weights(
         workers=workers,
         executor=executor,
         retries=retries,
+        # Schemes are compared over the same seeds: a run that cannot be done ends the comparison.
         strict=True,
         progress=progress,
     )

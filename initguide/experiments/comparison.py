@@ -71,7 +71,7 @@ class Comparison(Results):
         return self.runs_at(label)
 
     def values(self, label: str, metric: str = "valid_accuracy") -> NDArray[np.float64]:
-        """One number a seed, NaN where the run diverged.
+        """One number per seed, NaN where the run diverged.
 
         Parameters
         ----------
@@ -147,7 +147,7 @@ class Comparison(Results):
         expected = [(label, seed) for label in comparison.labels for seed in seeds]
         if [(run.label, run.seed) for run in comparison.runs] != expected:
             raise ValueError("its runs are not one for each scheme and seed")
-        comparison.settings["epochs"]  # a table does without where they are varied, but not here
+        comparison.settings["epochs"]  # must be there, though the table does without
         return comparison
 
     @classmethod
@@ -156,6 +156,7 @@ class Comparison(Results):
     ) -> Self:
         runs = {(row["label"], row["seed"]): run_of(row) for row in rows if row["error"] is None}
         labels = list(about["schemes"])
+        # Whole seeds only: differences between schemes are taken seed by seed.
         seeds = [s for s in about["seeds"] if all((label, s) in runs for label in labels)]
         if not seeds:
             raise StoreError(

@@ -25,10 +25,12 @@ def write_document(path: str | os.PathLike[str], document: Mapping[str, Any]) ->
             f"cannot save {target}: there is no folder {target.parent}; make it first"
         )
     text = json.dumps(document, allow_nan=False, ensure_ascii=False)
+    # In the same folder: within one file system, the replacement is atomic.
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
+        # The umask can only be read by setting it.
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)  # noqa: PTH101  mkstemp lets only the owner read
@@ -74,7 +76,7 @@ def read_store(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any],
 
 @contextlib.contextmanager
 def damage_named(kind: type[ValueError], start: str) -> Iterator[None]:
-    """Report as damage whatever is raised by something that is always there, and is not here.
+    """Report as damage what is raised where a document lacks something, or has it in another form.
 
     Parameters
     ----------
@@ -98,6 +100,7 @@ VERSION = 1
 def to_json(value: Any) -> Any:
     """Write numbers that JSON lacks as texts, and float32 with no more digits than it has."""
     if isinstance(value, np.ndarray):
+        # By way of the shortest digits that give the same float32.
         return [to_json(float(str(number))) for number in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)

@@ -114,7 +114,7 @@ def run_grid(
         How many runs were found in the store, in words.
     """
     points = grid.points
-    # Seeds go in the outer loop: cut short, every point has about as many runs.
+    # Seeds in the outer loop: if the call is cut short, every point has about as many runs.
     jobs = [
         grid.job(labels, seed, label=label, settings=settings)
         for seed in grid.seeds
@@ -130,6 +130,7 @@ def run_grid(
         strict=strict,
         progress=progress,
     )
+    # Jobs went seed by seed; results are handed back point by point.
     results = [
         (labels, result)
         for i, labels in enumerate(points)

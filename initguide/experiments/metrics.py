@@ -49,13 +49,13 @@ METRICS: dict[str, Metric] = {
 
 
 def metric_named(name: str) -> Metric:
-    """Look up a metric; refuse a name that there is not, listing those that there are."""
+    """Look up a metric; refuse an unknown name, and list the known ones."""
     if name not in METRICS:
         raise ValueError(f"unknown metric {name!r}; the metrics are {', '.join(METRICS)}")
     return METRICS[name]
 
 
 def numbers_of(runs: Iterable[Run], metric: str) -> NDArray[np.float64]:
-    """One number a run, NaN where it diverged."""
+    """One number per run, NaN where it diverged."""
     of = metric_named(metric).of
     return np.array([of(run) for run in runs], dtype=np.float64)

@@ -310,7 +310,7 @@ class Results(ABC):
         return self.table()._repr_html_()
 
     def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Write one line a run as comma-separated text: what the table is made of.
+        """Write one line per run as comma-separated text: what the table is made of.
 
         Parameters
         ----------
@@ -388,7 +388,7 @@ class Results(ABC):
         document = read_document(path, cls.kind)
         with damage_named(ValueError, f"{path} is a damaged {cls.kind}"):
             found = cls._from_document(document)
-            str(found)  # whatever a table needs is there
+            str(found)  # shows now, not later, that something is missing which the table needs
         return found
 
 

@@ -9,10 +9,11 @@ Merge = Callable[[Any, Any], Any]
 
 
 def extended_grid(old: list[Any] | None, new: list[Any]) -> list[Any]:
-    """Bring two grids together, which must have the same settings."""
+    """Merge two grids, which must be over the same settings."""
     if old is None:
         return new
     there, here = dict(old), dict(new)
+    # In the same order, too: the axes of `Sweep.array` follow it.
     if list(there) != list(here):
         raise ValueError(f"the grid is over {list(there)} there and over {list(here)} here")
     return [[name, extended(there[name], here[name])] for name in there]
@@ -36,7 +37,7 @@ def found_in_store(count: int, of: int, store: str | os.PathLike[str] | None) ->
 
 
 def extended(old: list[Any] | None, new: list[Any]) -> list[Any]:
-    """What was there, and behind it what is new."""
+    """The old entries, and behind them the new ones that are not among these."""
     return list(dict.fromkeys([*(old or []), *new]))
 
 

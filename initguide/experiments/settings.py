@@ -60,6 +60,7 @@ def axes_of(
         if not values:
             raise ValueError(f"grid has no value for {name!r}; give at least one")
         axes[name] = dict(values)
+        # Also labels that print alike, such as 1 and '1': in a table they would be one.
         if len(axes[name]) < len(values) or len({str(label) for label in axes[name]}) < len(values):
             raise ValueError(
                 f"grid has {[label for label, _ in values]} for {name!r}; one stands there twice "
@@ -73,6 +74,7 @@ def _keywords(model: Callable[..., nn.Module]) -> tuple[list[str], bool]:
     try:
         parameters = inspect.signature(model).parameters.values()
     except (TypeError, ValueError):
+        # Some callables, as of C, have no signature: making a network will tell what they take.
         return [], True
     named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     return named, any(p.kind is p.VAR_KEYWORD for p in parameters)
@@ -85,6 +87,8 @@ def check_values(
     model: Callable[..., nn.Module],
 ) -> None:
     """Refuse what no run can be done with, value by value, before the first run."""
+    # One setting is varied at a time, the others at their first values: all combinations would
+    # build a network for each point of the grid.
     first = {**fixed, **{name: next(iter(values.values())) for name, values in axes.items()}}
     for name, values in (axes or {"": {"": None}}).items():
         for value in values.values():
@@ -134,7 +138,7 @@ def plain_name(value: Any) -> Any:
 
 
 def setting_text(value: Any) -> str:
-    """A setting in a table or label, as short as it can be without losing anything much."""
+    """A setting in a table or label; a fraction with at most six significant digits."""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
@@ -214,7 +218,7 @@ def named_schemes(
 
 
 def seed_list(seeds: int | Iterable[int]) -> list[int]:
-    """The seeds that are meant by their number or by a list."""
+    """The seeds, given how many or which."""
 
     def whole(number: object) -> bool:
         return isinstance(number, Integral) and not isinstance(number, bool)

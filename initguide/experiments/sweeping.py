@@ -153,6 +153,7 @@ def sweep(
         "batch_size": batch_size,
     }
     axes = axes_of(grid, model)
+    # The seed is no axis of the grid: every point is trained with all of them.
     numbers = seed_list(list(axes.pop("seed").values()) if "seed" in axes else seeds)
     schemes = axes["scheme"] if "scheme" in axes else {plain_name(scheme): scheme}
     named = named_schemes({str(label): value for label, value in schemes.items()})
@@ -188,6 +189,7 @@ def sweep(
         workers=workers,
         executor=executor,
         retries=retries,
+        # A grid may well reach settings with which a run cannot be done.
         strict=False,
         progress=progress,
     )

@@ -147,7 +147,7 @@ class Sweep(Results):
         )
 
     def values(self, metric: str = "valid_accuracy", **settings: Any) -> NDArray[np.float64]:
-        """One number a run, NaN where it diverged.
+        """One number per run, NaN where it diverged.
 
         Parameters
         ----------
@@ -266,6 +266,7 @@ class Sweep(Results):
     ) -> Self:
 
         grid = {name: tuple(values) for name, values in about["grid"]}
+        # Rows come in the order in which runs ended; results go in the order of the grid.
         places = {
             (*point, seed): i
             for i, (*point, seed) in enumerate(itertools.product(*grid.values(), about["seeds"]))

@@ -50,6 +50,8 @@ class Batches:
         for members in shapes.values():
             count = math.ceil(len(members) / self.size(members[0]))
             count = min(len(members), math.ceil(count / workers) * workers)
+            # Parts whose sizes differ by one at most.
             ends = [len(members) * k // count for k in range(count + 1)]
             groups += [members[i:k] for i, k in itertools.pairwise(ends)]
+        # By their first jobs, which brings the order of the seeds back.
         return sorted(groups)

@@ -39,7 +39,7 @@ def fingerprint(thing: Any) -> str:
         If it is, or holds, something that has neither, such as a lock.
     """
     around = _around.get()
-    if id(thing) in around:  # it holds itself
+    if id(thing) in around:  # it holds itself, and would be followed endlessly
         return f"<{len(around) - around.index(id(thing))} levels up>"
     token = _around.set((*around, id(thing)))
     try:
@@ -48,7 +48,8 @@ def fingerprint(thing: Any) -> str:
         _around.reset(token)
 
 
-_around: ContextVar[tuple[int, ...]] = ContextVar("_around", default=())  # what is being told
+# ids of the things that are being fingerprinted, the outermost first.
+_around: ContextVar[tuple[int, ...]] = ContextVar("_around", default=())
 
 
 @functools.singledispatch
@@ -165,6 +166,7 @@ def _(thing: type) -> str:
     if name := _public_name(thing):
         return name
     parts: list[Any] = [fingerprint(base) for base in thing.__bases__ if base is not object]
+    # Sorted: another order of the methods is no other class.
     for key, value in sorted(vars(thing).items()):
         if isinstance(value, property):
             parts += [key, *(_parts_of(f) for f in (value.fget, value.fset) if f is not None)]
@@ -207,6 +209,7 @@ def _parts_of(function: Any) -> list[Any]:
     parts += [fingerprint(function.__kwdefaults__ or {})]
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         with contextlib.suppress(ValueError):  # a cell that is still empty
+            # The class that super() refers to, and a recursive function's own name, lead back here.
             if name != "__class__" and cell.cell_contents is not function:
                 parts += [name, fingerprint(cell.cell_contents)]
     return parts

@@ -74,6 +74,7 @@ class Job:
     @property
     def shape(self) -> tuple[object, ...]:
         """What must be the same in jobs of one call that are done at once."""
+        # By identity: the jobs of one call share these objects, and not all kinds can be compared.
         made = [self.model, *(part for item in self.keywords.items() for part in item)]
         trained = (self.epochs, self.batch_size, self.device)
         return *(id(part) for part in (*made, self.optimizer)), *trained

@@ -87,13 +87,14 @@ class Ledger:
                 if not is_called(row, job):
                     copy = row_of(key_of_copy(self.keys[i], job), job, run)
                     copies.append(copy | {"finished": row["finished"]})
+        # Another process may have added the same copies.
         there = self.store.find([copy["key"] for copy in copies])
         new = [c for c in copies if c["key"] not in there or there[c["key"]]["error"] is not None]
         if new:
             self.store.add(new)
 
     def claim(self, numbers: Sequence[int]) -> list[int]:
-        """Say in the store that this process does these jobs; return those that it may do."""
+        """Claim jobs in the store; return those that no other process has claimed."""
         if self.store is None:
             return list(numbers)
         won = set(self.store.claim([self.keys[i] for i in numbers]))
@@ -134,6 +135,6 @@ class Ledger:
         """Store the rest, and leave what was claimed and not done to other processes."""
         if self.store is None:
             return
-        with contextlib.suppress(OSError):  # where that is why the call ends, it has been said
+        with contextlib.suppress(OSError):  # if it ended the call, it has been raised already
             self.save()
             self.store.release()

@@ -21,6 +21,7 @@ def row_of(key: str, job: Job, result: Run | Failure) -> dict[str, Any]:
     numbers: dict[str, Any] = dict.fromkeys((*_NUMBERS, "train_losses", "error"))
     if isinstance(result, Run):
         numbers |= {name: getattr(result, name) for name in _NUMBERS}
+        # Little-endian on every machine: a store may be read on another one.
         numbers["train_losses"] = result.train_losses.astype("<f4").tobytes()
     else:
         numbers["error"] = result.reason

@@ -63,6 +63,7 @@ def _to_file(data: Dataset, path: Path) -> None:
     tensors = {}
     for part in PARTS:
         split = getattr(data, part)
+        # Clones, since torch.save writes all of the memory that a view looks at.
         tensors[part, 0], tensors[part, 1] = (
             t.cpu().contiguous().clone() for t in (split.images, split.labels)
         )

@@ -41,6 +41,7 @@ class StopFile:
             near = host == socket.gethostname()
             # A killed process cannot remove its file.
             there = Path(self.path).exists() and not (near and has_ended(process))
+            # Another machine may never see the file: there, it must have been seen before.
             self.gone = not there and (near or self.there)
             self.there = there
         return self.gone
@@ -65,6 +66,7 @@ def end_with_parent() -> None:
     def watch() -> None:
         while not has_ended(number):
             sleep(1)
+        # sys.exit would end this thread alone.
         os._exit(1)
 
     Thread(target=watch, name="initguide-parent", daemon=True).start()

@@ -102,7 +102,7 @@ class Work:
             if self.suspects:
                 self._submit([[self.suspects.popleft()]])
                 return
-            if self.others:  # they have done it, are still at it, or died of it
+            if self.others:  # other processes have done these by now, are at work on them, or died
                 self.ledger.look_up(self.others)
                 self.waiting.extend(i for i in self.others if i not in self.ledger.results)
                 self.others = []
@@ -125,8 +125,9 @@ class Work:
                 future = self.pool.submit(do, jobs, self.source, self.stop)
             except BrokenExecutor as error:
                 rest = [i for later in groups[position:] for i in later]
+                # Back to the front of the queue, in their order.
                 self.waiting.extendleft(reversed(rest))
-                # What is in flight will say so, too, and tell which jobs it broke with.
+                # The futures in flight fail as well, and tell `_collect` which jobs were lost.
                 if not self.in_flight:
                     self._replace_executor(error)
                 return
@@ -168,6 +169,8 @@ class Work:
     def _drain(self) -> list[tuple[list[int], Sequence[Run | BaseException]]]:
         """Wait until a future is done, but not past a heartbeat; take all that are done."""
         futures = []
+        # With nothing in flight, jobs that wait are submitted at once; without any, the store is
+        # polled for what other processes do.
         patience = HEARTBEAT if self.in_flight else 0.0 if self.waiting else POLL
         with contextlib.suppress(Empty):
             futures.append(self._next(patience))
@@ -237,6 +240,8 @@ class Work:
                 for i, result in zip(group, future.result(), strict=True):
                     if isinstance(result, Run):
                         self.ledger.record(i, result)
+        # Claims first: workers may take their time to stop, and other processes could go on
+        # meanwhile.
         self.ledger.close()
         self.pool.close()
 

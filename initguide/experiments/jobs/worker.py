@@ -57,7 +57,7 @@ def run_together(
     try:
         results |= zip(models, _train(models, loaded, stop), strict=True)
     except Exception as error:  # noqa: BLE001  the same
-        if len(models) > 1:  # the others shall not suffer for it
+        if len(models) > 1:  # one by one, so that only the job at fault fails
             for job in models:
                 results[job], *_ = run_together([job], data, stop, strict=strict)
         else:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any
 
-UNKNOWN = 64  # workers that an executor may have which does not say how many it has
+UNKNOWN = 64  # workers to expect of an executor that does not say how many it has
 
 
 class Pool:
