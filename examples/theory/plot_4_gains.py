@@ -35,6 +35,7 @@ can be derived, and sends images through thirty layers with each choice.
 # keeps its size when g² E[φ'(z)²] = 1: :func:`~initguide.theory.backward_gain`.
 
 import math
+from functools import partial
 
 import numpy as np
 from torch import nn
@@ -99,20 +100,16 @@ images = data.train.images[:64].flatten(start_dim=1)
 images = (images - images.mean(1, keepdim=True)) / images.std(1, keepdim=True)
 
 
-def with_gain(gain):
+def with_gain(module, gain):
     """Weights from N(0, gain²/n)."""
-
-    def weights_init(module):
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, 0, gain / math.sqrt(module.in_features))
-
-    return weights_init
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, 0, gain / math.sqrt(module.in_features))
 
 
 def measured(name, gain, seed):
     """Mean square of the last layer; the gradient's of the first, relative to the last."""
     net = initguide.mlp([784] + [256] * 30, getattr(nn, name), bias=False)
-    initguide.initialize(net, with_gain(gain), seed=seed)
+    initguide.initialize(net, partial(with_gain, gain=gain), seed=seed)
     found = initguide.measure(net, images, seed=seed)
     first, *_, last = [record for record in found if record.kind == "Linear"]
     return last.output_second_moment, first.output_grad_var / last.output_grad_var
@@ -173,9 +170,10 @@ initguide.Table(
 small = data.subset(train=4000, valid=1000)
 mean, std = small.train.images.mean(), small.train.images.std()
 small = small.transformed(lambda x: (x - mean) / std, "mean 0, variance 1")
+pair = {"gain 1": 1.0, "gain 5/3": 5 / 3}
 for learning_rate in (1e-3, 1e-4):
     result = initguide.compare_init_weights(
-        {"gain 1": with_gain(1.0), "gain 5/3": with_gain(5 / 3)},
+        {k: partial(with_gain, gain=g) for k, g in pair.items()},
         small,
         model=lambda: initguide.mlp([784, *[100] * 30, 10], nn.Tanh, bias=False),
         learning_rate=learning_rate,
