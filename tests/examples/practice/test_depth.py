@@ -130,3 +130,35 @@ def test_biases_make_order_shallower(small):
     )
     without = accuracies(small, "tanh", 0.8, [10])
     assert result.array().mean() < without.mean() - 0.05
+
+
+@pytest.mark.slow
+def test_of_fifty_layers_only_the_edge_learns(sample):
+    """Of three networks of fifty layers, the one at the edge learnt, and the others did not.
+
+    Five layers learn from anywhere.
+    """
+
+    def weights_init(module, sigma_w):
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, 0, sigma_w / module.in_features**0.5)
+            nn.init.normal_(module.bias, 0, 0.3)
+
+    edge = theory.critical_sigma_w("tanh", 0.3)
+    small = sample.subset(train=2500, valid=500)
+    small = small.transformed(lambda x: (x - 0.286) / 0.353, "standardized")
+    sigmas = {"order": 0.8, "edge": edge, "chaos": 2.5}
+    accuracy = {}
+    for depth in (5, 50):
+        result = initguide.compare_init_weights(
+            {k: functools.partial(weights_init, sigma_w=s) for k, s in sigmas.items()},
+            small,
+            model=lambda depth=depth: initguide.mlp([784, *[80] * depth, 10], nn.Tanh),
+            learning_rate=3e-4,
+            epochs=2,
+            seeds=1,
+        )
+        accuracy[depth] = {k: result.values(k)[0] for k in sigmas}
+    assert min(accuracy[5].values()) > 0.35
+    assert accuracy[50]["edge"] > 0.35
+    assert max(accuracy[50]["order"], accuracy[50]["chaos"]) < 0.2

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-import initguide
 from initguide import theory
 
 SIGMA_B = 0.3
@@ -156,34 +155,3 @@ def test_dropout_gives_the_edge_a_finite_depth():
     assert two == pytest.approx(c, abs=0.1)
     without = correlation(forward(x[[0, 0, 1]], torch.tanh, EDGE, SIGMA_B, seed=0))
     np.testing.assert_allclose(without, 1)
-
-
-@pytest.mark.slow
-def test_of_fifty_layers_only_the_edge_learns(sample):
-    """Of three networks of fifty layers, the one at the edge learnt, and the others did not.
-
-    Five layers learn from anywhere.
-    """
-
-    def weights_init(module, sigma_w):
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, 0, sigma_w / math.sqrt(module.in_features))
-            nn.init.normal_(module.bias, 0, SIGMA_B)
-
-    small = sample.subset(train=2500, valid=500)
-    small = small.transformed(lambda x: (x - 0.286) / 0.353, "standardized")
-    sigmas = {"order": 0.8, "edge": EDGE, "chaos": 2.5}
-    accuracy = {}
-    for depth in (5, 50):
-        result = initguide.compare_init_weights(
-            {k: functools.partial(weights_init, sigma_w=s) for k, s in sigmas.items()},
-            small,
-            model=lambda depth=depth: initguide.mlp([784, *[80] * depth, 10], nn.Tanh),
-            learning_rate=3e-4,
-            epochs=2,
-            seeds=1,
-        )
-        accuracy[depth] = {k: result.values(k)[0] for k in sigmas}
-    assert min(accuracy[5].values()) > 0.35
-    assert accuracy[50]["edge"] > 0.35
-    assert max(accuracy[50]["order"], accuracy[50]["chaos"]) < 0.2

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from scipy import stats
+from theory_networks import behind, first_sums, he_then, network
 
 import initguide
 from initguide import initializers as init
@@ -12,33 +13,6 @@ from initguide import propagation, theory, training
 
 DEPTH = 20
 FACTORS = (-3, -2, -1, 0)
-
-
-@pytest.fixture(scope="module")
-def images(sample):
-    """Return a batch of 500 images."""
-    return sample.train.images[:500]
-
-
-@pytest.fixture(scope="module")
-def small(sample):
-    """Return 2,000 images for training."""
-    return sample.subset(train=2000, valid=1000, test=100)
-
-
-def network():
-    """Return the lesson's network at a quarter of its width, without dropout."""
-    return initguide.Net(64, 32, dropout=0.0)
-
-
-def first_sums(images, seeds=6, width=256):
-    """Pre-activations of the first layer under He's weights: one tensor a seed."""
-    found = []
-    for seed in range(seeds):
-        net = initguide.initialize(initguide.Net(width), "he_normal", seed=seed)
-        with torch.no_grad():
-            found.append(net.fc1(images.flatten(1)))
-    return found
 
 
 def mean_cosine(images):
@@ -54,32 +28,6 @@ def dead_share(threshold, cosine, count, draws=20000):
     ).numpy()
     z = (threshold - math.sqrt(cosine) * common) / math.sqrt(1 - cosine)
     return (stats.norm.cdf(z) ** count).mean()
-
-
-def behind(small, schemes, reference, **settings):
-    """Label -> paired difference of the validation loss from the reference's."""
-    result = initguide.compare_init_weights(
-        schemes, small, model=network, epochs=1, seeds=4, **settings
-    )
-    return {
-        label: result.difference(label, reference, "valid_loss")
-        for label in schemes
-        if label != reference
-    }
-
-
-def he_then(layer_of, change):
-    """He's weights, and then a change of the layers with or without ten outputs."""
-    fill = init.he_normal()
-
-    def weights_init(module):
-        fill(module)
-        if isinstance(module, torch.nn.Linear) and (module.out_features == 10) == (
-            layer_of == "output"
-        ):
-            change(module)
-
-    return weights_init
 
 
 def he_with_bias(bias):
