@@ -55,10 +55,8 @@ from initguide import models, plots, training
 
 data = initguide.fashion_mnist().subset(train=1500, valid=500, test=10)
 mean, std = data.train.images.mean(), data.train.images.std()
-shrink = nn.AvgPool2d(2)
-small = data.transformed(
-    lambda x: shrink((x - mean) / std).flatten(1), "standardized"
-)
+shrink = nn.Sequential(nn.AvgPool2d(2), nn.Flatten())
+small = data.transformed(lambda x: shrink((x - mean) / std), "standardized")
 x, y = small.train.images, small.train.labels
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from initguide.arguments import check_choice
+
 __all__ = ["Gated", "Maxout", "Normalized", "NormalizedMLP", "of_blocks"]
 
 
@@ -90,29 +92,47 @@ def of_blocks(
     return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(units, 10))
 
 
+_NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "none": lambda _: nn.Identity(),
+    # Running averages belong to one network, so they could not be trained side by side.
+    "batch": lambda units: nn.BatchNorm1d(units, track_running_stats=False),
+    "layer": nn.LayerNorm,
+    "group": lambda units: nn.GroupNorm(4, units),
+    "RMS": nn.RMSNorm,
+}
+
+
 class NormalizedMLP(nn.Module):
     """Three hidden layers of ReLU with a normalization before each, no biases, ten scores.
 
     Parameters
     ----------
     norm
-        Makes a normalization of so many units: `torch.nn.LayerNorm`, or ``lambda _:
-        nn.Identity()`` for none.
+        ``"batch"`` (by the batch in evaluation mode, too), ``"layer"``, ``"group"`` (four groups),
+        ``"RMS"`` or ``"none"``; or what makes a normalization of so many units, such as
+        `torch.nn.BatchNorm1d`.
     width
         Units of each hidden layer.
     inputs
         Numbers of an image, which comes flattened.
 
+    Raises
+    ------
+    ValueError
+        If there is no normalization of that name.
+
     Examples
     --------
-    >>> NormalizedMLP(nn.LayerNorm)(torch.zeros(5, 196)).shape
+    >>> NormalizedMLP("layer")(torch.zeros(5, 196)).shape
     torch.Size([5, 10])
     """
 
     def __init__(
-        self, norm: Callable[[int], nn.Module], *, width: int = 48, inputs: int = 196
+        self, norm: str | Callable[[int], nn.Module], *, width: int = 48, inputs: int = 196
     ) -> None:
         super().__init__()
+        if isinstance(norm, str):
+            norm = _NORMS[check_choice("norm", norm, list(_NORMS))]
         self.first, self.second, self.third = (
             nn.Sequential(nn.Linear(n, width, bias=False), norm(width), nn.ReLU())
             for n in (inputs, width, width)

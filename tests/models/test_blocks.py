@@ -42,3 +42,25 @@ def test_normalized_network():
         hidden[0].weight.data *= 100
     assert before.shape == (4, 10)
     torch.testing.assert_close(net(x), before, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("norm", "view", "over"),
+    [("batch", (6, 16), 0), ("layer", (6, 16), 1), ("group", (6, 4, 4), 2), ("RMS", (6, 16), 1)],
+)
+def test_normalizations_by_name(norm, view, over):
+    """What each normalizes over: the batch, all units, or four groups; RMS subtracts no mean."""
+    x = 3 * draws(6, 16) + 1
+    parts = x.view(view)
+    if norm != "RMS":
+        parts = parts - parts.mean(over, keepdim=True)
+    expected = (parts / parts.square().mean(over, keepdim=True).sqrt()).view(6, 16)
+    normalize = NormalizedMLP(norm, width=16).eval().second[1]
+    torch.testing.assert_close(normalize(x), expected, rtol=1e-3, atol=1e-3)
+    assert torch.equal(NormalizedMLP("none", width=16).second[1](x), x)
+
+
+def test_unknown_normalization():
+    """The message lists the names."""
+    with pytest.raises(ValueError, match=r"norm is 'weight'.*'batch'.*'RMS'"):
+        NormalizedMLP("weight")
