@@ -10,7 +10,7 @@ from initguide.experiments.planning import power, seeds_needed
 from initguide.experiments.results import Results
 from initguide.experiments.roughness import BoxCount, border, box_count, pixels_per_box
 from initguide.experiments.statistics import Difference, Row, mean_interval
-from initguide.experiments.store import Store, StoreError, is_store
+from initguide.experiments.store import Store, StoreError, StoreWarning, is_store
 from initguide.experiments.sweeping import sweep
 from initguide.experiments.sweeps import Point, Sweep, SweptRun
 from initguide.experiments.trainability import TrainabilityMap, trainability_map
@@ -31,6 +31,7 @@ __all__ = [
     "Row",
     "Store",
     "StoreError",
+    "StoreWarning",
     "Sweep",
     "SweptRun",
     "TrainabilityMap",

@@ -1,13 +1,20 @@
 """Runs in a store: done once, found again, refused where they are of other settings."""
 
 import functools
-import sqlite3
 from types import SimpleNamespace
 
 import pytest
 
 import initguide
-from initguide.experiments import Comparison, Store, StoreError, Sweep, compare_init_weights, sweep
+from initguide.experiments import (
+    Comparison,
+    Store,
+    StoreError,
+    StoreWarning,
+    Sweep,
+    compare_init_weights,
+    sweep,
+)
 from initguide.experiments.jobs import batches
 from initguide.experiments.store import read
 from initguide.training import Plan
@@ -254,14 +261,30 @@ def test_one_setting_under_two_names(swept, trained, measured, faulty, tmp_path)
     assert [n[1:] for n in measured(renamed)] == [n[1:] for n in measured(result)[:2]]
 
 
+def test_a_damaged_run_is_done_again(swept, trained, tmp_path, measured):
+    """One flipped bit in a loss: the run is named and done again, and the numbers are the same."""
+    path = tmp_path / "runs.sqlite"
+    first = swept(GRID, store=path)
+    losses = first.runs[5].train_losses.astype("<f4").tobytes()
+    content = path.read_bytes()
+    assert content.count(losses) == 1
+    path.write_bytes(content.replace(losses, bytes([losses[0] ^ 1]) + losses[1:]))
+    with pytest.warns(StoreWarning, match=r"has damaged runs: 'scheme .*' with seed"):
+        assert len(Sweep.load(path).runs) == 23
+    with pytest.warns(StoreWarning, match="does them again"):
+        again = swept(GRID, store=path)
+    assert len(trained) == 25
+    assert measured(again) == measured(first)
+    assert again.remark.startswith("23 of the 24 runs were found in")
+    assert measured(Sweep.load(path)) == measured(first)
+
+
 def test_a_failure_under_two_names_is_mended_under_both(swept, faulty, tmp_path):
     """When the run succeeds later, no name keeps the old failure."""
     path = tmp_path / "runs.sqlite"
     grid = {"scheme": {"a": "zeros", "b": "zeros"}, "fault": ["raises"]}
     assert len(swept(grid, model=faulty.model, store=path, seeds=1).failures) == 2
-    connection = sqlite3.connect(path)  # as if it had been done elsewhere, under its first name
-    with connection:
-        connection.execute("UPDATE runs SET error = NULL, train_losses = x'' WHERE rowid = 1")
-    connection.close()
+    about, rows = read(path)  # as if it had been done elsewhere, under its first name
+    Store(path, about).add([rows[0] | {"error": None, "train_losses": b""}])
     assert len(swept(grid, model=faulty.model, store=path, seeds=1).runs) == 2
     assert not Sweep.load(path).failures

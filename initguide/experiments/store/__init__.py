@@ -21,10 +21,12 @@ seconds                         wall-clock time of the run
 train_losses                    the loss of each mini-batch: a blob of little-endian float32
 error                           why the run failed; empty if it did not
 finished                        when it ended, UTC
+checksum                        SHA-256 of all other columns
 ==============================  ==================================================================
 
-The table ``about`` has what the runs have in common, a line a setting, as JSON. The table
-``claims`` says which runs are in progress, and in which process.
+The table ``about`` has what the runs have in common, one line per setting, as JSON, and a line
+``checksum`` of all others. The table ``claims`` says which runs are in progress, and in which
+process.
 
 For instance, with the program sqlite3:
 
@@ -36,10 +38,17 @@ How safe it is: each run is one transaction, with a rollback journal and SQLite'
 to wait for the disk (``synchronous=EXTRA``). Whatever happens to the process or the machine, a run
 is there whole or not at all. A rollback journal and not a write-ahead log, because then everything
 that is stored stands in the one file: it can be copied, and lie on a network drive.
+
+What is read is what was written. A row whose checksum is wrong, because a disk or a copy damaged
+the file, is named in a warning, kept in the table ``damaged``, and its run is done again. Where
+SQLite itself finds the file out of order, all rows that are intact move to a new file, and the old
+one is kept beside it under a name that ends in ``.damaged-1``. Only a file without its header or
+its settings is refused.
 """
 
+from initguide.experiments.store.repairing import StoreWarning
 from initguide.experiments.store.runs import Store, read
 from initguide.experiments.store.schema import COLUMNS, SETTINGS
 from initguide.experiments.store.transactions import StoreError, is_store
 
-__all__ = ["COLUMNS", "SETTINGS", "Store", "StoreError", "is_store", "read"]
+__all__ = ["COLUMNS", "SETTINGS", "Store", "StoreError", "StoreWarning", "is_store", "read"]

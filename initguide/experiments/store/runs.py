@@ -11,15 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from initguide.experiments.processes import has_ended
-from initguide.experiments.store.schema import COLUMNS, SCHEMA
-from initguide.experiments.store.transactions import (
-    StoreError,
-    check_is_ours,
-    check_whole_file,
-    transaction,
+from initguide.experiments.store.checksums import (
+    Row,
+    about_of,
+    checksum,
+    rows_of,
+    structural_damage,
 )
-
-Row = dict[str, Any]
+from initguide.experiments.store.repairing import (
+    create_tables,
+    repair,
+    replace_by_what_is_intact,
+    warn_of,
+    write_about,
+    write_rows,
+)
+from initguide.experiments.store.schema import COLUMNS
+from initguide.experiments.store.transactions import StoreError, check_is_ours, padded, transaction
 
 STALE = 60.0  # seconds after which a process that gave no sign of life is taken for dead
 
@@ -42,18 +50,30 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Row]]:
     Raises
     ------
     StoreError
-        If the file is no store, or is damaged.
+        If the file is no store, or its settings are damaged.
     FileNotFoundError
         If it does not exist.
+
+    Warns
+    -----
+    StoreWarning
+        If runs are damaged. They are left out.
     """
     target = Path(path)
     if not check_is_ours(target):
         raise StoreError(f"{target} is empty; it holds no runs")
-    with transaction(target, write=False) as connection:
-        check_whole_file(target, connection)
-        names = ", ".join(COLUMNS)
-        rows = connection.execute(f"SELECT {names} FROM runs ORDER BY rowid").fetchall()  # noqa: S608  constants
-        return _about(connection), [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    with (
+        padded(target) as copy,
+        transaction(copy or target, write=False, called=target) as connection,
+    ):
+        about = about_of(connection)
+        problem = structural_damage(connection)
+        intact, damaged = rows_of(connection, whole=problem is None)
+    names = list(damaged.values())
+    if problem is not None:
+        names.append(f"and maybe more, for the file is out of order ({problem})")
+    warn_of(target, names, "They are left out")
+    return about, list(intact.values())
 
 
 class Store:
@@ -74,9 +94,15 @@ class Store:
     Raises
     ------
     StoreError
-        If the file is no store, is damaged, or was made with other settings. It is left as it is.
+        If the file is no store, its settings are damaged, or it was made with others. It is left as
+        it is.
     OSError
         If it cannot be written.
+
+    Warns
+    -----
+    StoreWarning
+        If runs are damaged. They are kept aside, and are as if they had never been done.
     """
 
     def __init__(
@@ -93,20 +119,24 @@ class Store:
             raise FileNotFoundError(
                 f"store is {self.path}, but there is no folder {self.path.parent}; make it first"
             )
-        if self.path.exists():
-            check_is_ours(self.path)
+        if self.path.exists() and check_is_ours(self.path):
+            with padded(self.path) as copy:
+                if copy is not None:
+                    with transaction(copy, write=False, called=self.path) as connection:
+                        self._agree(about_of(connection), about, merge or {})
+                        replace_by_what_is_intact(self.path, connection, "its end is missing")
         with transaction(self.path, write=True) as connection:
-            if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                for statement in filter(str.strip, SCHEMA.split(";")):
-                    connection.execute(statement)
-            else:
-                check_whole_file(self.path, connection)
-            new = self._agree(_about(connection), about, merge or {})
+            is_new = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            if is_new:
+                create_tables(connection)
+            agreed = self._agree(about_of(connection), about, merge or {})
+            moved = not is_new and repair(self.path, connection)
             # Written even if nothing is new: what cannot be written is to be known at once.
-            connection.executemany(
-                "INSERT OR REPLACE INTO about VALUES (?, ?)",
-                [(name, json.dumps(value, ensure_ascii=False)) for name, value in new.items()],
-            )
+            if not moved:
+                write_about(connection, agreed)
+        if moved:
+            with transaction(self.path, write=True) as connection:
+                write_about(connection, agreed)
 
     def _agree(
         self,
@@ -148,7 +178,7 @@ class Store:
             What to look for.
         """
         with transaction(self.path, write=False) as connection:
-            return self._find(connection, keys, COLUMNS)
+            return self._find(connection, keys)
 
     def claim(self, keys: Iterable[str], at_most: int | None = None) -> list[str]:
         """Say that this process does these runs, and return those that it may do.
@@ -171,7 +201,7 @@ class Store:
                 key: (owner, seen)
                 for key, owner, seen in connection.execute("SELECT key, owner, seen FROM claims")
             }
-            done = self._find(connection, wanted, ("key", "error"))
+            done = self._find(connection, wanted)
             for key in wanted:
                 if at_most is not None and len(won) == at_most:
                     break
@@ -200,14 +230,10 @@ class Store:
             If they cannot be written. Whatever was stored before is intact.
         """
         rows = list(rows)
-        marks = ", ".join(f":{name}" for name in COLUMNS)
-        updates = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[1:])
         with transaction(self.path, write=True) as connection:
-            connection.executemany(
-                f"INSERT INTO runs ({', '.join(COLUMNS)}) VALUES ({marks}) "  # noqa: S608  constants
-                f"ON CONFLICT (key) DO UPDATE SET {updates} WHERE runs.error IS NOT NULL",
-                rows,
-            )
+            there = self._find(connection, [row["key"] for row in rows])
+            new = [r for r in rows if r["key"] not in there or there[r["key"]]["error"] is not None]
+            write_rows(connection, new)
             connection.executemany(
                 "DELETE FROM claims WHERE key = ?", [(row["key"],) for row in rows]
             )
@@ -227,25 +253,20 @@ class Store:
         connection.execute("UPDATE claims SET seen = ? WHERE owner = ?", (time.time(), self.owner))
 
     @staticmethod
-    def _find(
-        connection: sqlite3.Connection, keys: Collection[str], names: tuple[str, ...]
-    ) -> dict[str, Row]:
+    def _find(connection: sqlite3.Connection, keys: Collection[str]) -> dict[str, Row]:
+        """Rows that are there and as they were written; a damaged one is as good as none."""
         found: dict[str, Row] = {}
         wanted = list(keys)
+        names = ", ".join(COLUMNS)
         for start in range(0, len(wanted), 500):  # SQLite takes 999 values or more in a statement
             part = wanted[start : start + 500]
             marks = ", ".join("?" * len(part))
-            query = f"SELECT {', '.join(names)} FROM runs WHERE key IN ({marks})"  # noqa: S608  constants
-            for row in connection.execute(query, part):
-                found[row[0]] = dict(zip(names, row, strict=True))
+            query = f"SELECT checksum, {names} FROM runs WHERE key IN ({marks})"  # noqa: S608  constants
+            for written, *values in connection.execute(query, part):
+                row = dict(zip(COLUMNS, values, strict=True))
+                if written == checksum(*values):
+                    found[row["key"]] = row
         return found
-
-
-def _about(connection: sqlite3.Connection) -> dict[str, Any]:
-    return {
-        name: json.loads(value)
-        for name, value in connection.execute("SELECT name, value FROM about ORDER BY name")
-    }
 
 
 def _shown(about: Mapping[str, Any], name: str) -> str:
@@ -254,7 +275,9 @@ def _shown(about: Mapping[str, Any], name: str) -> str:
 
 def _is_alive(owner: str, seen: float) -> bool:
     """Whether the process that claimed something is at it still, as far as can be told."""
-    host, process, _ = owner.rsplit(":", 2)
+    host, _, process = owner.rpartition(":")[0].rpartition(":")
+    if not process.isdecimal():  # damaged: whoever it was, the run may be done twice at worst
+        return False
     if host == socket.gethostname() and has_ended(int(process)):
         return False
     # Of another machine only this is known. A number of this one may be a new process's by now.

@@ -28,7 +28,7 @@ COLUMNS = (
 # Read from the first 100 bytes, before SQLite touches a file that may be another program's.
 MAGIC = b"SQLite format 3\x00"
 APPLICATION = 0x1A17_601D  # "initguide": marks the file as ours, where SQLite keeps such marks
-VERSION = 1  # of the tables below; a file of another version is refused
+VERSION = 2  # of the tables below; a file of another version is refused
 SCHEMA = f"""
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE runs (
@@ -36,7 +36,10 @@ CREATE TABLE runs (
     scheme TEXT, scale REAL, model TEXT, epochs INTEGER, batch_size INTEGER, learning_rate REAL,
     optimizer TEXT, device TEXT, settings TEXT NOT NULL,
     valid_loss REAL, valid_accuracy REAL, test_accuracy REAL, diverged_at INTEGER, seconds REAL,
-    train_losses BLOB, error TEXT, finished TEXT NOT NULL
+    train_losses BLOB, error TEXT, finished TEXT NOT NULL, checksum TEXT
+);
+CREATE TABLE damaged (
+    found TEXT NOT NULL, {", ".join(COLUMNS)}, checksum
 );
 CREATE TABLE claims (key TEXT PRIMARY KEY, owner TEXT NOT NULL, seen REAL NOT NULL) WITHOUT ROWID;
 PRAGMA application_id = {APPLICATION};

@@ -4,7 +4,9 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,25 +35,59 @@ def _start(path: Path) -> bytes:
 
 
 @contextlib.contextmanager
-def transaction(path: Path, *, write: bool) -> Iterator[sqlite3.Connection]:
-    """Open the file, do everything in one transaction, and tell what goes wrong in sentences."""
-    with _ONE_AT_A_TIME, _in_words(path):
+def transaction(
+    path: Path, *, write: bool, called: Path | None = None
+) -> Iterator[sqlite3.Connection]:
+    """Open the file, do everything in one transaction, and tell what goes wrong in sentences.
+
+    Parameters
+    ----------
+    called
+        The file to name in them, if this one is a copy.
+    """
+    with _ONE_AT_A_TIME, _in_words(called or path):
         # "rw" to read, too: what a killed process left half-written is first undone.
         mode = "rwc" if write else "rw" if os.access(path, os.W_OK) else "ro"
-        connection = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode={mode}", PATIENCE, isolation_level=None, uri=True
-        )
+        connection = _begun(path, mode, write=write)
         try:
-            connection.execute("PRAGMA synchronous = EXTRA")
-            connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             yield connection
-            connection.execute("COMMIT")
+            if write and connection.in_transaction:
+                connection.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             raise
         finally:
+            connection.close()  # ends what was only read
+
+
+def _begun(path: Path, mode: str, *, write: bool) -> sqlite3.Connection:
+    """Open the file and begin a transaction, in the file that stands there once it has begun."""
+    while True:
+        before = _identity(path)
+        connection = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode={mode}", PATIENCE, isolation_level=None, uri=True
+        )
+        # What is damaged is to be found by its checksum, not by an error in decoding it.
+        connection.text_factory = lambda content: content.decode("utf-8", "surrogateescape")
+        try:
+            connection.execute("PRAGMA synchronous = EXTRA")
+            connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+        except BaseException:
             connection.close()
+            raise
+        if before is None or _identity(path) == before:
+            return connection
+        connection.close()  # it was repaired meanwhile: what would be written here would be lost
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file stands at a path."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 @contextlib.contextmanager
@@ -78,6 +114,33 @@ def _in_words(path: Path) -> Iterator[None]:
         raise StoreError(f"{path} is damaged: {error}; it is left as it is") from error
 
 
+@contextlib.contextmanager
+def padded(path: Path) -> Iterator[Path | None]:
+    """Copy of a file that was cut off, as long as it says that it is; ``None`` if it was not.
+
+    SQLite opens no file that is shorter than its header says. In a copy with zeros at its end, what
+    is left can be read.
+    """
+    size, declared = path.stat().st_size, _declared_size(path)
+    # A damaged header may say anything; a store has lost most of itself at the worst.
+    if not size < declared < 1000 * size:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="initguide-") as folder:
+        copy = Path(folder, path.name)
+        with _ONE_AT_A_TIME:
+            shutil.copyfile(path, copy)
+        os.truncate(copy, declared)
+        yield copy
+
+
+def _declared_size(path: Path) -> int:
+    """Bytes of a whole file, by its header (https://www.sqlite.org/fileformat.html, 1.3)."""
+    start = _start(path)
+    page = int.from_bytes(start[16:18])
+    return (65536 if page == 1 else page) * int.from_bytes(start[28:32])
+
+
 def check_is_ours(path: Path) -> bool:
     """Refuse a file that is no store, without opening it as one; whether anything is in it."""
     start = _start(path)
@@ -100,10 +163,3 @@ def check_is_ours(path: Path) -> bool:
             f"{VERSION}: install the version that wrote it"
         )
     return True
-
-
-def check_whole_file(path: Path, connection: sqlite3.Connection) -> None:
-    """Refuse a file in which SQLite finds damage."""
-    (problem,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-    if problem != "ok":
-        raise StoreError(f"{path} is damaged: {problem}; it is left as it is")
