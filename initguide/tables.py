@@ -44,7 +44,7 @@ class Table:
     marked
         Numbers of the rows to be highlighted, counted from 0.
     width
-        Text lines longer than this have the middle cut out of their words, down to ten letters a
+        Text lines longer than this have the middle cut out of their words, down to ten letters per
         column. ``None`` leaves lines as long as they are.
 
     Raises
@@ -96,6 +96,7 @@ class Table:
     def _is_numeric(self) -> list[bool]:
         """Whether each column is numbers, to be set flush right."""
         return [
+            # The first column names the rows, even where the names are numbers.
             i > 0 and not any(isinstance(value, str) and _is_word(value) for value in values)
             for i, values in enumerate(self.columns.values())
         ]
@@ -126,6 +127,7 @@ class Table:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
+        # Quotes matter in attributes only, and no cell goes there.
         text = functools.partial(html.escape, quote=False)
         kinds = [
             "" if is_number else ' class="words long"' if _is_long(values) else ' class="words"'
@@ -189,6 +191,7 @@ def _is_missing(value: Any) -> bool:
 
 def _is_word(value: str) -> bool:
     """Whether a text is more than a number, a range of numbers or a placeholder."""
+    # The e of 1e-05 does not make a word.
     return any(character.isalpha() for character in value.replace("e+", "").replace("e-", ""))
 
 
@@ -212,6 +215,7 @@ def _text(value: Any, spec: Any) -> str:
         return str(spec(value))
     if not isinstance(value, Real):
         return value if isinstance(value, str) else str(value)
+    # Whole numbers first, since they are Real, too: they get no decimals.
     if isinstance(value, Integral):
         return f"{value:{spec or ','}}".replace("-", "−")
     number = float(value)

@@ -1,4 +1,4 @@
-"""The command line, ``initguide``: one file a command, and the only rooms that print or exit."""
+"""The command line, ``initguide``: one file per command; only these modules print or exit."""
 
 from initguide.cli.running import main
 

@@ -10,7 +10,7 @@ from typing import Any
 
 @contextlib.contextmanager
 def one_line(what: str) -> Iterator[None]:
-    """Tell whatever goes wrong in code that is not ours in one line."""
+    """Report whatever goes wrong in the user's own code in one line."""
     try:
         yield
     except Exception as error:

@@ -57,6 +57,7 @@ def check_files(options: argparse.Namespace, *names: str) -> None:
     """Refuse files that cannot be written, or that are the same, before anything is trained."""
     given = {name: getattr(options, name) for name in names}
     given = {f"--{name}": path for name, path in given.items() if path is not None}
+    # Now, since training may take hours, and a result that cannot be written is lost.
     for name, path in given.items():
         check_writable(name, path)
     for (name, path), (other, same) in itertools.combinations(given.items(), 2):

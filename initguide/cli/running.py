@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     with warnings.catch_warnings():
+        # One line for users, without the file and line of our code.
         warnings.showwarning = lambda message, *_, **__: print(
             f"initguide: {message}", file=sys.stderr
         )
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"initguide {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
+    # Every file of the folder is a command, so that a new one is named nowhere else.
     for file in pkgutil.iter_modules(folder.__path__):
         import_module(f"{folder.__name__}.{file.name}").add_to(commands)
     return parser

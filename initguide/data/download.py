@@ -53,6 +53,7 @@ def fetch(root: Path) -> None:
     try:
         mirrors = _mirrors()
         raw.mkdir(parents=True, exist_ok=True)
+        # In the final folder's file system, where to move a file is to rename it.
         with tempfile.TemporaryDirectory(
             prefix=".download-", dir=raw.parent, ignore_cleanup_errors=True
         ) as folder:
@@ -90,7 +91,7 @@ def _receive(folder: Path, mirrors: list[str]) -> None:
     thread.start()
     seen, since = 0, time.monotonic()
     try:
-        # disable=None: only on a terminal.
+        # disable=None: only on a terminal. The total is that of the four packed files.
         with tqdm(
             desc="Fashion-MNIST", total=30_878_645, unit="B", unit_scale=True, disable=None
         ) as bar:
@@ -131,6 +132,8 @@ def _receive_file(file: IdxFile, folder: Path, mirrors: list[str], transfer: _Tr
                 # The time-out ends the thread some time after it was given up.
                 urllib.request.urlopen(url, timeout=2 * STALL_SECONDS) as response,  # noqa: S310  torchvision's own addresses
             ):
+                # read1 gives what has arrived; read would wait for all of it, and look as if
+                # stalled.
                 while chunk := response.read1(1 << 16):
                     if transfer.abandoned:
                         return

@@ -97,6 +97,7 @@ def read_idx(path: Path, file: IdxFile, remedy: str) -> Tensor:
         content, broken = _read_bytes(path, file.size)
     except PermissionError:
         raise PermissionError(f"{path} {UNREADABLE}") from None
+    # The most telling first: a checksum only says that something is wrong.
     problem = _header_problem(content, file) or broken or _sum_problem(content, file)
     if problem is not None:
         raise DamagedFileError(f"{path} is damaged: {problem}. {remedy}")

@@ -108,7 +108,7 @@ def fashion_mnist(
     if place is None:
         return _search(source, valid_fraction, seed)
     if source == "download":
-        # What is missing or damaged is what a download mends.
+        # Files that are missing or damaged are what a download is for.
         with contextlib.suppress(FileNotFoundError, DamagedFileError):
             return _load(place, valid_fraction, seed)
         fetch(place.root)
@@ -191,6 +191,7 @@ def _read_and_split(
         source = f"{place.label} of Fashion-MNIST: {counts}, not the full data"
     else:
         source = f"Fashion-MNIST from {place.label} ({paths[0].parent}): {counts}"
+    # Pixels are chosen as bytes: as float32, both the whole and its parts would be in memory.
     data = FashionMNIST(
         train=Split(as_pixels(images.index_select(0, train)), labels[train].long()),
         valid=Split(as_pixels(images.index_select(0, valid)), labels[valid].long()),

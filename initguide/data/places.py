@@ -19,7 +19,7 @@ DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # package dataset-fas
 
 
 def check_source(source: str, root: str | os.PathLike[str] | None) -> None:
-    """Refuse a source that there is not, or one that does not use the folder that is given."""
+    """Refuse an unknown source, or one that does not use the folder that is given."""
     if source not in SOURCES:
         near = difflib.get_close_matches(str(source), SOURCES, n=1)
         hint = f' Did you mean "{near[0]}"?' if near else ""

@@ -78,6 +78,7 @@ class CoordinateCheck:
             )
         x = np.log(np.array(self.widths)[wide])
         with np.errstate(divide="ignore"):
+            # A layer that did not move becomes -inf, and gets no exponent.
             logs = np.log(self.changes[label][:, wide])
         return [
             mean_interval(np.polyfit(x, rows.T, 1)[0])
@@ -223,6 +224,7 @@ def coordinate_check(
             probe = data.valid.images[:PROBE]
             before = _outputs(net, layers, probe)
             start = torch.arange(steps * batch_size) + seed * steps * batch_size
+            # The same images for every width and way, others for each seed.
             rows = (start % len(data.train.images)).split(batch_size)
             fit(
                 net,

@@ -88,6 +88,7 @@ class TrainabilityMap:
         size = side // parts
         counts = pixels_per_box(border(self.converged), size)
         corner = divmod(int(counts.argmax()), parts)
+        # An axis is a list of points, not of edges, so the last part ends at the last point.
         of_scales, of_rates = (
             (float(axis[i * size]), float(axis[min((i + 1) * size, side - 1)]))
             for i, axis in zip(corner, (self.scales, self.learning_rates), strict=True)
@@ -166,6 +167,7 @@ def trainability_map(
         )
     s, r = _axis("scales", scales), _axis("learning_rates", learning_rates)
     start = {name: p.detach() for name, p in model.named_parameters()}
+    # All pairs in one row, of which the learning rate changes first: `reshape` below relies on it.
     factors = torch.tensor(np.repeat(s, len(r)), dtype=torch.float32)
     start = {
         name: (p * factors.to(p).view(-1, *[1] * p.ndim)).to(dtype or p.dtype)

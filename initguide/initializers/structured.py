@@ -15,7 +15,7 @@ from initguide.initializers.scheme import Scheme, filling, initializer
 def fill_matrices(
     layer: Any, fill: Callable[[Tensor], object], weight: Tensor | None = None
 ) -> None:
-    """Fill the weight as (outputs, inputs) matrices, one a group: what the layer multiplies by.
+    """Fill the weight as (outputs, inputs) matrices, one per group: what the layer multiplies by.
 
     ``weight`` is the part of it to fill, if not all.
     """

@@ -23,6 +23,7 @@ def small_cnn() -> nn.Sequential:
         nn.Conv2d(8, 16, kernel_size=3, stride=2, padding=1),
         nn.ReLU(),
         nn.Flatten(),
+        # 28 pixels, halved twice.
         nn.Linear(16 * 7 * 7, 10),
     )
 
@@ -62,8 +63,8 @@ def plain_cnn(
 def hourglass(channels: int = 64, *, separable: int = 8, transposed: int = 4) -> nn.Sequential:
     """Depthwise-separable blocks, then transposed convolutions that double the image.
 
-    Where the fan-in differs from what the shape of the weights suggests. The padding is circular:
-    no border, at which a fan-in would be smaller.
+    A network in which fan-ins differ from what the shapes of the weights suggest. The padding is
+    circular, since at a border of zeros a fan-in would be smaller.
 
     Parameters
     ----------

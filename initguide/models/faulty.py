@@ -35,6 +35,7 @@ class Classifier(nn.Module):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         nn.init.constant_(self.conv2.weight, 1 / 72)  # "start as an average": equal channels
         nn.init.constant_(self.project.bias, -3.0)  # "only strong features pass": dead units
+        # With 64 inputs, He's rule is a standard deviation of √(2 / 64) = 0.18.
         for name, parameter in self.body.named_parameters():
             if name.endswith("weight"):
                 nn.init.normal_(parameter, std=0.01)  # "small random numbers": a vanishing signal

@@ -67,13 +67,15 @@ class Net(nn.Module):
         Parameters
         ----------
         images
-            (N, 1, 28, 28), or any shape that flattens to 784 numbers an image.
+            (N, 1, 28, 28), or any shape that flattens to 784 numbers per image.
 
         Returns
         -------
         Tensor
-            (N, 10), one unnormalized score a class.
+            (N, 10), one unnormalized score per class.
         """
+        # Compiled training steps follow this order: `initguide.training.engine.layers` has it once
+        # more.
         x = torch.flatten(images, start_dim=1)
         x = self.dropout(F.relu(self.fc1(x)))
         x = self.dropout(F.relu(self.fc2(x)))

@@ -9,7 +9,7 @@ __all__ = ["Reader"]
 
 
 class Reader(nn.Module):
-    """Read the rows of an image one a step, wait, and answer from the last state.
+    """Read the rows of an image one by one, wait, and answer from the last state.
 
     Waiting makes it a task of memory: the longer, the more of what was read has to survive.
 
@@ -51,8 +51,10 @@ class Reader(nn.Module):
 
     def rows(self, images: Tensor) -> Tensor:
         """Rows of images, and blank ones: (N, 1, rows, inputs) to (N, rows + wait, inputs)."""
+        # `pad` counts axes from the last: nothing beside the pixels of a row, blank rows behind the
+        # rows.
         return F.pad(images.flatten(1, 2), (0, 0, 0, self.wait))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Ten scores an image: (N, 1, rows, inputs) to (N, 10)."""
+        """Ten scores per image: (N, 1, rows, inputs) to (N, 10)."""
         return self.head(self.rnn(self.rows(images))[0][:, -1])  # type: ignore[no-any-return]

@@ -109,6 +109,7 @@ def residual_net(
             flatten=nn.Flatten(),
             stem=nn.Linear(inputs, width),
             blocks=nn.Sequential(*(block(width, **settings) for _ in range(depth))),
+            # Each block begins with its activation, so the end of the stream has none yet.
             relu=nn.ReLU(),
             head=nn.Linear(width, 10),
         )

@@ -16,7 +16,7 @@ class CausalAttention(nn.Module):
     Parameters
     ----------
     width
-        Numbers a token.
+        Numbers per token.
     heads
         How many heads share them.
     """
@@ -75,7 +75,7 @@ class GPT(nn.Module):
     Parameters
     ----------
     width, depth, norm
-        Numbers a token, blocks, and where they are normalized; see `TransformerBlock`. Without
+        Numbers per token, blocks, and where they are normalized; see `TransformerBlock`. Without
         ``"post"``, the end of the stream is normalized before the head.
     levels
         How many tokens there are to choose from; one more marks the start.
@@ -109,7 +109,10 @@ class GPT(nn.Module):
         self.tokens = nn.Embedding(levels + 1, width)
         self.positions = nn.Embedding(length, width)
         self.blocks = nn.ModuleList(TransformerBlock(width, heads, norm) for _ in range(depth))
+        # Post-norm blocks end with a normalization; any other stream has grown by its end.
         self.last_norm = nn.Identity() if norm == "post" else nn.LayerNorm(width)
+        # Of the embedding's shape, start token included, so that tied or not is the only
+        # difference.
         self.head = None if tied else nn.Linear(width, levels + 1, bias=False)
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ def draw_band(
     Parameters
     ----------
     draws
-        (draws, places) numbers, such as one row a seed; or (places,) for one draw, without a band.
+        (draws, places) numbers, one row per seed, say; or (places,) for one draw, without a band.
     at
         The places on x.
     ax

@@ -48,6 +48,7 @@ def plot_checkup(report: Checkup, *, ax: Axes | None = None) -> Axes:
             else f"{label}: nothing finite above 0"
         )
     ax.set_yscale("log")
+    # Backwards, so that a layer that is used twice is marked at its first use.
     place = {record.name: i for i, record in reversed(list(enumerate(records, start=1)))}
     for severity, sign, color in (
         ("error", "×", RED),
@@ -70,6 +71,7 @@ def plot_checkup(report: Checkup, *, ax: Axes | None = None) -> Axes:
     codes = list(dict.fromkeys(f"{f.code} ({f.severity})" for f in report.findings))
     name_layers(ax, [[record.name for record in records]])
     ax.set_ylabel("size, logarithmic scale")
+    # The pad leaves room for the signs, which stand above the panel.
     ax.set_title("Signal and gradient, layer by layer", pad=18)
     legend_below(ax, "× error, ! warning, · note" if report.findings else None)
     found = ", ".join(codes) or "nothing"

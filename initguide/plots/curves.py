@@ -45,7 +45,7 @@ def _stack(curves: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
 def plot_losses(
     result: Results, *, first: int | None = None, smooth: int = 1, ax: Axes | None = None
 ) -> Axes:
-    """Training loss against the number of the mini-batch, one curve a scheme.
+    """Training loss against the number of the mini-batch, one curve per scheme.
 
     The line is the mean over seeds, the band reaches from the smallest to the largest. A run that
     diverged ends with an × at its last finite loss (at the top of the panel if it has none), and
@@ -99,7 +99,7 @@ def plot_losses(
         if len(runs) > 1:
             low, high = (np.insert(f(losses, axis=0), gaps, np.nan) for f in (np.nanmin, np.nanmax))
             ax.fill_between(batches, low, high, color=look.color, alpha=0.18, linewidth=0)
-        # Seven markers a curve, each scheme's shifted against the others': curves that coincide
+        # Seven markers per curve, each scheme's shifted against the others': curves that coincide
         # would hide all markers but the last's.
         step = max(1, len(mean) // 7)
         ax.plot(
@@ -167,7 +167,7 @@ def _mark_end(ax: Axes, losses: NDArray[np.float64], color: str) -> None:
 def legend_below(ax: Axes, note: str | None = None) -> None:
     """Put the legend under the x label, in as many columns as fit."""
     # Columns have to be chosen before the layout is known, so the width of a label is estimated:
-    # 0.75 inches for its handle, 0.075 a letter. Placed in inches below the axis, not in parts of
+    # 0.75 inches for its handle, 0.075 per letter. Placed in inches below the axis, not in parts of
     # the panel: ticks and x label take the same room in a small panel as in a large one.
     figure = ax.figure
     longest = max(map(len, ax.get_legend_handles_labels()[1]))

@@ -1,4 +1,4 @@
-"""A row a scheme: `plot_accuracy` and `plot_differences`."""
+"""One row per scheme: `plot_accuracy` and `plot_differences`."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -48,7 +48,7 @@ def _scaled(
 def _draw_dots(
     ax: Axes, rows: Sequence[_Dots], looks: Mapping[str, Look], number: Callable[[float], str]
 ) -> None:
-    """Draw one row a label, from the top: the mean, its interval, and every seed under it."""
+    """Draw one row per label, from the top: the mean, its interval, and every seed under it."""
     for y, row in enumerate(rows):
         look = looks[row.label]
         if row.interval is not None:
@@ -143,7 +143,7 @@ def plot_accuracy(
     Returns
     -------
     Axes
-        With the accuracy in percent on x and one row a scheme on y.
+        With the accuracy in percent on x and one row per scheme on y.
 
     Raises
     ------
@@ -164,6 +164,7 @@ def plot_accuracy(
         for row in result.means(metric)
     ]
     if sort:
+        # Schemes without a mean go last; NaN itself would leave the order undefined.
         rows.sort(key=lambda row: -row.mean if math.isfinite(row.mean) else math.inf)
     ax = axes_for(ax, _dots_height(len(rows)))
     before = text_so_far(ax)
@@ -216,7 +217,7 @@ def plot_differences(
     -------
     Axes
         With the difference on x, accuracies in percentage points and losses in nats, and one row
-        a scheme on y.
+        per scheme on y.
 
     Raises
     ------
@@ -229,9 +230,7 @@ def plot_differences(
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence!r}; it must be between 0 and 1")
     check_result(result)
-    reference = result.label_at(
-        reference
-    )  # an unknown label: the message lists those that there are
+    reference = result.label_at(reference)  # refuses an unknown label, and lists the known ones
     others = [label for label in result.labels if label != reference]
     if not others:
         raise ValueError(f"{reference!r} is the only scheme; there is nothing to compare it with")

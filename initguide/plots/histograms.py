@@ -22,6 +22,7 @@ ROW_HEIGHT = 0.82  # of the room from row to row: the highest bin does not touch
 def _numbers(values: Values, name: str) -> NDArray[np.float64]:
     """Return the finite values in one dimension, or say why there are none."""
     if isinstance(values, Tensor):
+        # In float64 first: NumPy has no bfloat16.
         values = values.detach().to("cpu").double().numpy()
     array = np.asarray(values, dtype=np.float64).ravel()
     if not array.size:
@@ -70,7 +71,7 @@ def plot_histogram(
     title, xlabel
         Texts for the Axes.
     density
-        Whether the heights are fractions of all values a unit of x, instead of counts.
+        Whether the heights are fractions of all values per unit of x, instead of counts.
     expected
         A probability density as a function of an array, such as ``scipy.stats.norm.pdf``. It is
         drawn as a dashed line, in the units of the heights.
@@ -111,6 +112,7 @@ def plot_histogram(
     if expected is not None:
         x = np.linspace(edges[0], edges[-1], 401)
         curve = np.asarray(expected(x), dtype=np.float64)
+        # A count is the density times the number of values and the width of a bin.
         scale = 1 if density else numbers.size * widths[0]
         ax.plot(x, scale * curve, color=INK, linestyle="--", linewidth=1.4, label="expected")
     ax.set(xlabel=xlabel, ylabel="density" if density else "number of values")

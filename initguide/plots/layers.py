@@ -1,4 +1,4 @@
-"""A number a layer, measured and predicted: `plot_layers`."""
+"""One number per layer, measured and predicted: `plot_layers`."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ def _by_layer(
 
 
 def _predictions(predicted: Any, names: Sequence[str]) -> NDArray[np.float64]:
-    """One number a layer, NaN where there is none."""
+    """One number per layer, NaN where there is none."""
     if not isinstance(predicted, Mapping):
         items = list(predicted)
         if not items or not all(hasattr(item, "name") for item in items):
@@ -95,20 +95,20 @@ def plot_layers(
 ) -> Axes:
     """One number of each layer, against the layers in the order in which they ran.
 
-    Of several measurements under one label, such as one a seed, the line is the mean and the band
+    Of several measurements under one label, such as one per seed, the line is the mean and the band
     reaches from the smallest to the largest. On a logarithmic axis, which says that it is one, a
     mean of 0 is an × at the bottom. What is not finite is left out, and the legend says so.
 
     Parameters
     ----------
     measured
-        What `initguide.propagation.measure` returns, a list of those (one a seed), or label ->
+        What `initguide.propagation.measure` returns, a list of those (one per seed), or label ->
         either.
     value
         Which number of a `initguide.propagation.Record`: a name from
         `initguide.propagation.VALUES`.
     predicted
-        The same number as theory has it, drawn through the curves with hollow markers: one a
+        The same number as theory has it, drawn through the curves with hollow markers: one per
         layer, layer's name -> number, or what `initguide.theory.predict_variances` returns. With
         several labels, also label -> any of these.
     kinds

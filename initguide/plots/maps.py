@@ -42,6 +42,7 @@ def _side(name: str, values: Sequence[Any]) -> _Side:
     if is_numeric and places[0] > 0 and is_geometric(places):
         scale = "log"
     at = np.log(places) if scale == "log" else places
+    # Edges lie half-way between values; the outermost cells reach as far on their other side.
     ends = np.diff(at)[[0, -1]] / 2 if len(at) > 1 else np.full(2, 0.5)
     edges = np.concatenate([at[:1] - ends[0], (at[1:] + at[:-1]) / 2, at[-1:] + ends[1]])
     words = name.replace("_", " ")
@@ -132,7 +133,7 @@ def plot_map(
     check_range(value_range, "value_range")
     where = where or {}
     x, y = _map_axes(result, x, y, where)
-    runs = result.of(**where)  # an unknown value: the message lists those that there are
+    runs = result.of(**where)  # refuses an unknown value, and lists the known ones
     if not runs:
         raise ValueError("no run of the sweep lies on this map, so there is nothing to draw")
     across, up = _side(x, result.grid[x]), _side(y, result.grid[y])

@@ -39,7 +39,7 @@ def plot_prediction(
     Parameters
     ----------
     measured
-        Label -> numbers, (draws, places), such as one row a seed and one column a layer; or
+        Label -> numbers, (draws, places), such as one row per seed and one column per layer; or
         (places,) if there was one draw.
     predicted
         Label -> (places,) numbers for each label of ``measured``, such as what

@@ -1,4 +1,4 @@
-"""A histogram a layer, one above the other: `plot_ridges`."""
+"""One histogram per layer, one above the other: `plot_ridges`."""
 
 from collections.abc import Sequence
 

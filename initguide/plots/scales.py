@@ -71,6 +71,7 @@ def ticks_at(
 def _tick(value: float, _place: int | None = None) -> str:
     if 1e-3 <= value < 1e6:
         return f"{value:,.10g}"
+    # Nudged up: log10 of a power of ten may come out just below the whole number.
     power = math.floor(math.log10(value) + 1e-9)
     digit = round(value / 10**power)
     factor = "" if digit == 1 else rf"{digit} \cdot "

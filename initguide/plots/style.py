@@ -86,10 +86,11 @@ _COLORS = {
 }
 
 
+# matplotlib names four; the fifth is a long dash and two dots.
 _LINE_STYLES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)))
 
 
-_MARKERS = ("o", "s", "^", "D", "v", "P", "<")  # 5 and 7: the first 35 curves all differ
+_MARKERS = ("o", "s", "^", "D", "v", "P", "<")  # 5 styles, 7 markers: 35 curves differ
 
 
 def subplots(
@@ -102,7 +103,7 @@ def subplots(
     nrows, ncols
         Panels.
     height, width
-        Of the figure, in inches. By default 4 high for one row, 2.9 a row for several.
+        Of the figure, in inches. By default 4 high for one row, 2.9 per row for several.
     **kw
         Passed on, such as ``sharex=True`` or ``squeeze=False``.
 
@@ -201,6 +202,7 @@ def looks_of(schemes: Mapping[str, str]) -> dict[str, Look]:
         known = _name_of(description) in _COLORS
         names.setdefault(description, _name_of(description if known else label))
     colors: dict[str, str] = {}
+    # Those with a colour of their own come first: others must not take it.
     for description, name in names.items():
         if name in _COLORS and name not in (names[other] for other in colors):
             colors[description] = _COLORS[name]

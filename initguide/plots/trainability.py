@@ -39,6 +39,7 @@ def plot_trainability(result: TrainabilityMap, *, ax: Axes | None = None) -> Axe
     mesh = ax.pcolormesh(
         result.scales,
         result.learning_rates,
+        # Transposed, since the rows of a mesh go up the y axis.
         result.speed.T,
         cmap=BLUE_AND_ORANGE,
         vmin=-1,

@@ -1,1 +1,1 @@
-"""A file a command, each with ``add_to(commands)``, which adds it to the parser."""
+"""One file per command, each with ``add_to(commands)``, which adds it to the parser."""

@@ -63,6 +63,7 @@ def run(options: argparse.Namespace) -> int:
         check_picture(options.plot)
     if not 0 <= options.seed < 2**63:
         raise ValueError(f"--seed is {options.seed}; it must be at least 0 and below 2^63")
+    # All that can be refused is refused before torch is imported, which takes seconds.
     shape = _shape(options.input) if options.input is not None else None
 
     from initguide.checkup import check_init  # noqa: PLC0415  slow to import
@@ -98,6 +99,7 @@ def _model(options: argparse.Namespace) -> Any:
     if options.eval:
         model.eval()
     dtype = getattr(torch, options.dtype)
+    # A saved batch has a type of its own; --dtype is about drawn ones.
     return model.to(dtype) if dtype.is_floating_point and options.input is not None else model
 
 
@@ -107,6 +109,7 @@ def _drawn(options: argparse.Namespace, shape: tuple[int, ...]) -> tuple[Any, No
     generator = torch.Generator().manual_seed(options.seed)
     if options.dtype == "int64":
         return torch.randint(10, shape, generator=generator), None
+    # Drawn in float32 and converted, so that all types are given the same inputs.
     return torch.randn(shape, generator=generator).to(getattr(torch, options.dtype)), None
 
 
@@ -115,6 +118,7 @@ def _loaded(path: Path) -> tuple[Any, Any]:
     import torch  # noqa: PLC0415  slow to import
 
     try:
+        # Tensors only: any other pickle could run code.
         content = torch.load(path, weights_only=True)
     except OSError as error:
         raise ValueError(f"--data {path}: {error.strerror or error}") from error

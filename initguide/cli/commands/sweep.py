@@ -87,6 +87,7 @@ def _axis(text: str) -> tuple[str, list[Any]]:
             "learning_rate=1e-4:1e-1:log:8"
         )
     ends = values.split(":")
+    # A range begins with a number; a text may have colons of its own.
     if len(ends) > 1 and isinstance(_value(ends[0]), int | float):
         return name, _range(text, *ends)
     parts = _split(values)
@@ -129,6 +130,8 @@ def _range(text: str, *parts: str) -> list[float]:
     if kind == "log" and min(low, high) <= 0:
         raise ValueError(f"--grid {text!r} needs ends above 0 for a logarithmic range")
     steps = [i / (number - 1) for i in range(number)]
+    # Both ends as given: computed, they might differ in the last digit, and a store would not find
+    # them.
     if kind == "linear":
         return [low + (high - low) * t for t in steps[:-1]] + [high]
     # Rounded to 12 digits, so that 1e-4:1e-1:log:4 has 0.001 and not its neighbour.

@@ -25,7 +25,7 @@ Bytes = NDArray[np.uint8]
 
 
 def read(name: str, shape: tuple[int, ...]) -> Bytes:
-    """Array in one of the package's files; the header is four bytes and four a dimension."""
+    """Array in one of the package's files; the header is four bytes and four per dimension."""
     packed = (FULL / f"{name}.gz").read_bytes()
     content = np.frombuffer(gzip.decompress(packed), np.uint8, offset=4 + 4 * len(shape))
     return content.reshape(shape)
@@ -34,6 +34,7 @@ def read(name: str, shape: tuple[int, ...]) -> Bytes:
 def write(name: str, array: Bytes) -> None:
     """Write an array as a gzipped IDX file without a time stamp."""
     header = np.array([0x0800 + array.ndim, *array.shape], ">u4").tobytes()
+    # No time of day in the file: the same content gives the same bytes.
     packed = gzip.compress(header + array.tobytes(), compresslevel=9, mtime=0)
     Path(__file__).with_name(f"{name}.gz").write_bytes(packed)
 
@@ -41,6 +42,7 @@ def write(name: str, array: Bytes) -> None:
 def choose(images: Bytes, labels: Bytes, each: int) -> NDArray[np.intp]:
     """Positions, in ascending order, of ``each`` different images of every class."""
     digests = [hashlib.sha256(image.tobytes()).digest() for image in images]
+    # Backwards, so that of equal images the first one stays.
     first = {digest: position for position, digest in reversed(list(enumerate(digests)))}
     ranked = [first[digest] for digest in sorted(first)]
     chosen = [
