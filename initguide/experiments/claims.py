@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from initguide.experiments.statistics import Interval, mean_interval
+from initguide.tables import Table
 
 
 class JudgedSetting(NamedTuple):
@@ -36,64 +37,92 @@ class JudgedSetting(NamedTuple):
     interval: Interval | None
     holds: bool | None
 
+    @property
+    def outcome(self) -> str:
+        """What the interval says, in words.
+
+        ``"holds"``, ``"does not hold"`` or ``"cannot tell"``; and ``"smaller than claimed"`` where
+        the claim is an effect of at least some size, and the whole interval lies between 0 and
+        that size: there is an effect, and it has the right sign.
+        """
+        if self.holds is None or self.holds:
+            return "cannot tell" if self.holds is None else "holds"
+        low, high = self.claimed
+        ends = self.interval or (math.nan, math.nan)
+        if (math.isinf(high) and 0 < ends[0] <= ends[1] < low) or (
+            math.isinf(low) and high < ends[0] <= ends[1] < 0
+        ):
+            return "smaller than claimed"
+        return "does not hold"
+
 
 @dataclass(frozen=True, repr=False)
 class Judgement:
     """A claim held against measurements: what `judge` returns.
 
-    Printed, it is one line per setting, and the verdict.
+    Printed, it is one line per setting, and the verdict; a notebook shows a table.
 
     Attributes
     ----------
     findings
         One for each setting, in the order of the claim.
+    confidence
+        How often such intervals hold the true mean, in (0, 1).
     """
 
     findings: tuple[JudgedSetting, ...]
+    confidence: float = 0.95
 
     @property
     def verdict(self) -> str:
         """The findings in words.
 
-        ``"holds"`` or ``"does not hold"`` if all settings agree, ``"these runs cannot tell"`` if
-        none is decided, ``"holds only when …"`` if it holds in some and not in others. Settings
-        that are not decided are named where others are.
+        If all settings have one outcome, that; ``"holds only when …"`` if it holds in some and
+        not in others. Settings that are not decided, or in which the effect is smaller than
+        claimed, are named where others are.
         """
-        settings = {
-            outcome: [f.setting for f in self.findings if f.holds is outcome]
-            for outcome in (True, False, None)
-        }
-        if not settings[False] and not settings[None]:
-            return "holds"
-        if not settings[True] and not settings[None]:
-            return "does not hold"
-        if not settings[True] and not settings[False]:
-            return "these runs cannot tell"
+        settings: dict[str, list[str]] = {}
+        for finding in self.findings:
+            settings.setdefault(finding.outcome, []).append(finding.setting)
+        if len(settings) == 1:
+            return next(iter(settings)).replace("cannot tell", "these runs cannot tell")
         when = {outcome: " and when ".join(names) for outcome, names in settings.items()}
         words = []
-        if settings[True]:
-            words.append(f"holds {'only ' if settings[False] else ''}when {when[True]}")
-        else:
-            words.append(f"does not hold when {when[False]}")
-        if settings[None]:
-            words.append(f"these runs cannot tell when {when[None]}")
+        if "holds" in when:
+            only = "only " if {"does not hold", "smaller than claimed"} & set(when) else ""
+            words.append(f"holds {only}when {when['holds']}")
+        if "smaller than claimed" in when:
+            words.append(f"smaller than claimed when {when['smaller than claimed']}")
+        if "does not hold" in when and "holds" not in when:
+            words.append(f"does not hold when {when['does not hold']}")
+        if "cannot tell" in when:
+            words.append(f"these runs cannot tell when {when['cannot tell']}")
         return "; ".join(words)
 
+    def table(self) -> Table:
+        """A row for each setting: what was claimed, what was measured, and what follows."""
+        found = self.findings
+        return Table(
+            {
+                "when": [finding.setting for finding in found],
+                "claimed": [_range(finding.claimed) for finding in found],
+                "measured": [_signed(finding.mean) for finding in found],
+                f"{100 * self.confidence:.4g} % interval": [_ends(f.interval) for f in found],
+                "outcome": [finding.outcome for finding in found],
+            },
+            caption=f"Verdict: {self.verdict}.",
+        )
+
     def __str__(self) -> str:
-        words = {True: "holds", False: "does not hold", None: "cannot tell"}
-        lines = []
-        for setting, (low, high), mean, interval, holds in self.findings:
-            around = "no interval"
-            if interval is not None:
-                around = f"{_signed(interval[0])} to {_signed(interval[1])}"
-            claimed = f"{low:g} to {high:g}"
-            if math.isinf(low) or math.isinf(high):
-                claimed = f"above {low:g}" if math.isinf(high) else f"below {high:g}"
-            claimed = claimed.replace("-", "−")
-            lines.append(
-                f"when {setting}:\n  {_signed(mean)} ({around}), claimed {claimed}: {words[holds]}"
-            )
+        lines = [
+            f"when {finding.setting}:\n  {_signed(finding.mean)} ({_ends(finding.interval)}), "
+            f"claimed {_range(finding.claimed)}: {finding.outcome}"
+            for finding in self.findings
+        ]
         return "\n".join([*lines, f"Verdict: {self.verdict}."])
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
 
     __repr__ = __str__
 
@@ -102,6 +131,18 @@ def _signed(number: float) -> str:
     """Three significant digits, with a true minus sign."""
     digits = "#.3g" if abs(number) < 100 else ".0f"
     return f"{number:{digits}}".replace("-", "−")
+
+
+def _ends(interval: Interval | None) -> str:
+    return f"{_signed(interval[0])} to {_signed(interval[1])}" if interval else "no interval"
+
+
+def _range(claimed: Interval) -> str:
+    low, high = claimed
+    words = f"{low:g} to {high:g}"
+    if math.isinf(low) or math.isinf(high):
+        words = f"above {low:g}" if math.isinf(high) else f"below {high:g}"
+    return words.replace("-", "−")
 
 
 def judge(
@@ -176,4 +217,4 @@ def judge(
         elif interval is not None and (interval[1] < low or high < interval[0]):
             holds = False
         findings.append(JudgedSetting(setting, (low, high), mean, interval, holds))
-    return Judgement(tuple(findings))
+    return Judgement(tuple(findings), confidence)

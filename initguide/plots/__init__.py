@@ -12,6 +12,7 @@ style and marker, so that nothing is told by colour alone.
 
 from initguide.plots.bands import draw_band
 from initguide.plots.checkup import plot_checkup
+from initguide.plots.claims import plot_claims
 from initguide.plots.coordinates import plot_coordinates
 from initguide.plots.curves import plot_losses
 from initguide.plots.dots import plot_accuracy, plot_differences
@@ -36,6 +37,7 @@ __all__ = [
     "hist_dist",
     "plot_accuracy",
     "plot_checkup",
+    "plot_claims",
     "plot_coordinates",
     "plot_differences",
     "plot_histogram",

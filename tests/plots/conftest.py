@@ -18,6 +18,7 @@ from initguide.experiments import (
     Sweep,
     SweptRun,
     TrainabilityMap,
+    judge,
 )
 from initguide.propagation import measure
 from initguide.training import Run
@@ -235,6 +236,9 @@ DRAWINGS = {
     "histogram": lambda ax: plots.plot_histogram([1.0, 2, 3], label="normal", ax=ax),
     "histograms": lambda ax: plots.plot_histograms({"a": [1.0, 2], "b": [3.0]}, ax=ax),
     "hist_dist": lambda ax: plots.hist_dist("Draws", torch.zeros(10), ax=ax),
+    "claims": lambda ax: plots.plot_claims(
+        {"better": judge({"at 2": (1, 9)}, {"at 2": [2, 3]})}, ax=ax
+    ),
     "coordinates": lambda ax: plots.plot_coordinates(checked(), "muP", ax=ax),
     "map": lambda ax: plots.plot_map(typical_sweep(diverged={(0, 0)}), ax=ax),
     "layers": lambda ax: plots.plot_layers(found(), ax=ax),
