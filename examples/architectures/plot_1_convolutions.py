@@ -57,7 +57,7 @@ def squares(layer, scheme):
         initguide.initialize(layer, scheme, seed=seed)
         with torch.no_grad():
             found.append(layer(x)[..., 2:-2, 2:-2].square().mean((0, 1)))
-    return torch.stack(found).mean(0) / x.square().mean() / 2
+    return (torch.stack(found).mean(0) / x.square().mean() / 2).numpy()
 
 
 # %%
@@ -203,7 +203,8 @@ for n in (7, 14, 28):
 #              initguide.initialize(net, "he_normal", seed=seed)
 #              found = initguide.measure(net, small)
 #              kept.append(found[-2].output_second_moment / found[0].output_second_moment)
-#          print(f"{np.mean(kept):.2f} of it, draws from {min(kept):.2f} to {max(kept):.2f}")
+#          zeros = measured["7 × 7"][:, -1].mean()
+#          print(f"{np.mean(kept):.2f} ({min(kept):.2f} to {max(kept):.2f}), zeros: {zeros:.2f}")
 #
 # What we learnt
 # --------------
@@ -215,6 +216,5 @@ for n in (7, 14, 28):
 #
 # The rule to take home: **count what one output sums**, also in depthwise and transposed layers.
 #
-# Small maps and many layers are a case of their own: :doc:`fifty convolutions
-# </auto_examples/architectures/plot_9_deep_convolutions>`. Shortcuts make depth easier:
-# :doc:`residual networks </auto_examples/architectures/plot_2_residual>`.
+# Small maps and many layers: :doc:`/auto_examples/architectures/plot_9_deep_convolutions`. With
+# shortcuts, depth is easier: :doc:`/auto_examples/architectures/plot_2_residual`.

@@ -181,8 +181,9 @@ print("0.0001: he_normal", losses("he_normal", 1e-4).round(2))
 # enough. Without, **small branches** are enough: scaled or zero, they train at the smaller rates,
 # and diverge at the largest. There, **Fixup** still learns; the lines above say at which rates it
 # is ahead of the others. PyTorch's **default**, which is too small for a plain deep network
-# (:doc:`page 1 </auto_examples/architectures/plot_1_convolutions>`), does well here: small is what
-# a branch should be. And whether zeros help a normalized network, too, the last difference says.
+# (:doc:`page 9 </auto_examples/architectures/plot_9_deep_convolutions>`), does well here: small is
+# what a branch should be. And whether zeros help a normalized network, too, the last difference
+# says.
 #
 # .. admonition:: Try it
 #

@@ -158,8 +158,8 @@ result = initguide.compare_init_weights(
 result
 
 # %%
-# From PyTorch's default this network does not learn: its loss stays at ln 10 ≈ 2.30, that of
-# guessing. From the others it does. This is the way there, batch by batch:
+# In this epoch the network learns nothing from PyTorch's default: its loss stays at ln 10 ≈ 2.30,
+# that of guessing. From the others it does learn. This is the way there, batch by batch:
 
 plots.plot_losses(result, smooth=4)
 
@@ -197,7 +197,8 @@ print(result.difference("delta_gaussian", "lecun_normal", "valid_loss"))
 # --------------
 # - A delta-orthogonal convolution is zero around an orthogonal matrix. It sees no border, and in
 #   narrow layers it keeps to a prediction that Gaussian weights stray from.
-# - A plain tanh network of fifty layers learnt best from it, and not at all from PyTorch's default.
+# - In one epoch, a plain tanh network of fifty layers learnt best from it, and nothing from
+#   PyTorch's default.
 # - There, biases keep the signal up while the gradient vanishes: the size of signals alone does not
 #   tell whether a network can learn.
 #

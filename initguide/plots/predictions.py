@@ -191,7 +191,7 @@ def _explain(ax: Axes, rows: Sequence[NDArray[np.float64]]) -> None:
     if most == 1:
         return
     if rows[0].shape[1] <= _MOST_DOTS:
-        ax.plot([], [], "o", color="0.5", alpha=0.5, label="measured, one dot a seed")
+        ax.plot([], [], "o", color="0.5", alpha=0.5, label="measured, one dot per seed")
     else:
         band = Line2D([], [], color="0.5", alpha=0.4, linewidth=8, solid_capstyle="butt")
         band.set_label("measured, smallest to largest")

@@ -33,7 +33,7 @@ def test_dots(labelled):
     assert dots.get_linestyle() == "None"
     assert dashed(ax) == list(EXPECTED.values())
     words = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert words == ["He", "LeCun", "measured, one dot a seed", "predicted"]
+    assert words == ["He", "LeCun", "measured, one dot per seed", "predicted"]
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["fc1", "fc2", "fc3"]
     assert ax.get_xlabel() == "layer"
 
