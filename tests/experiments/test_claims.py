@@ -118,7 +118,7 @@ def test_failed_or_single_measurements_decide_nothing(values):
 
 
 def test_printed_lines_name_range_and_interval():
-    """A line a setting: mean, interval, claimed range; true minus signs, hyphens untouched."""
+    """One line per setting: mean, interval, claimed range; true minus signs, hyphens untouched."""
     found = judge(
         {"he-like": (-math.inf, -1.0), "b": (-1.0, 1.0)},
         {"he-like": [-200.0, -201.0, -199.0], "b": [0.0, 0.0, 0.0]},
