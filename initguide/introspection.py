@@ -1,4 +1,4 @@
-"""Run somebody's model without leaving a trace: what came, what may be run, and putting it back.
+"""Run somebody's model without leaving a trace: check it, describe its inputs, put it back.
 
 The model is run as it is and not a copy of it: `copy.deepcopy` doubles the memory, and fails for
 modules that hold what cannot be copied. So what a pass may change is put back afterwards.
@@ -110,7 +110,7 @@ def arguments_of(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 def describe_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-    """Say what came, in a few words.
+    """Describe the arguments of a model in a few words.
 
     Examples
     --------
@@ -130,7 +130,7 @@ def describe_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
 
 
 def run_model(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], source: str) -> Any:
-    """Run a model; what it raises also says what came (``source``)."""
+    """Run a model; an error also names the model and its inputs (``source``)."""
     try:
         return model(*args, **kwargs)
     except Exception as error:
@@ -186,7 +186,7 @@ def left_alone(model: nn.Module) -> Iterator[None]:
             warnings.warn(
                 f"the forward pass changed {', '.join(changed)} of the model in place, which could "
                 "not be put back; pass copy.deepcopy(model) to keep the model as it is",
-                stacklevel=4,  # the caller of what uses this
+                stacklevel=4,  # past contextlib and `measure`, to the caller of that
             )
 
 

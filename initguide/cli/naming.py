@@ -20,7 +20,7 @@ def one_line(what: str) -> Iterator[None]:
 
 
 def named(text: str, what: str) -> Any:
-    """Import the one module that a text names, and return what it has of that name."""
+    """Import MODULE of a text MODULE:NAME, and return its NAME."""
     module, colon, name = text.partition(":")
     if not (colon and module and name):
         raise ValueError(f"say where {what} is as MODULE:NAME, as in torchvision.models:resnet18")

@@ -42,7 +42,7 @@ def add_run_options(command: argparse.ArgumentParser) -> None:
 
 
 def run_options(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what was said of training, as arguments of the package."""
+    """Return the options of training as keyword arguments of the package."""
     return {
         "epochs": options.epochs,
         "batch_size": options.batch_size,

@@ -259,7 +259,7 @@ class FashionMNIST:
 def _remember(
     data: FashionMNIST, before: Callable[[], FashionMNIST] | None, method: str, *arguments: Any
 ) -> FashionMNIST:
-    """Note that the data came from other data by a method, if it is known how to get the other."""
+    """Give derived data a recipe, if the data that they were derived from have one."""
     if before is not None:
         recipe = functools.partial(_derived, before, method, arguments)
         object.__setattr__(data, "_recipe", recipe)

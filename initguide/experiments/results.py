@@ -239,6 +239,8 @@ class Results(ABC):
         sign = 1 if metric_named(metric).higher_is_better else -1
         rows = [row for row in self.means(metric) if math.isfinite(row.mean)]
         whole = [row for row in rows if not self._lost_at(row.label)]
+        # A comparison names a best even where every scheme lost runs; a sweep has points enough
+        # without.
         rows = whole or (rows if self.best_may_diverge else [])
         return max(rows, key=lambda row: sign * row.mean).label if rows else None
 

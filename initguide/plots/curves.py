@@ -158,6 +158,7 @@ def _mark_end(ax: Axes, losses: NDArray[np.float64], color: str) -> None:
         markersize=9,
         markeredgewidth=2.2,
         color=color,
+        # The whole × is seen, also where a curve ends at the edge of the panel.
         clip_on=False,
         zorder=3,
         **where,  # type: ignore[arg-type]

@@ -90,6 +90,7 @@ def _with_interval(row: _Dots, number: Callable[[float], str]) -> str:
         return "–"
     if row.interval is None:
         return number(row.mean)
+    # `number` may put a sign, which belongs to the mean alone.
     half = number((row.interval[1] - row.interval[0]) / 2).removeprefix("+")
     return f"{number(row.mean)} ± {half}"
 

@@ -189,7 +189,7 @@ def plot_layers(
 
 
 def _layer_notes(values: Sequence[NDArray[np.float64]], *, logarithmic: bool) -> list[str]:
-    """Say what is to be known to read the curves."""
+    """Notes for the legend: how many measurements, what was left out, what a sign means."""
     notes = []
     counts = sorted({len(numbers) for numbers in values})
     if counts[-1] > 1:

@@ -8,11 +8,11 @@ from initguide.theory import Array
 
 __all__ = ["INPUTS", "Belief", "Gap", "apart", "first_basis", "joint_sources"]
 
-INPUTS = "the inputs"  # the basis of what was never measured on the way
+INPUTS = "the inputs"  # the basis of a belief that no measurement has entered
 
 
 class Gap(Exception):  # noqa: N818  not an error: theory ends here, and goes on from a measurement
-    """Why an operation cannot be followed; without a reason, for the one its input already has."""
+    """An operation cannot be followed, and why; without a reason, for that of its input."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,7 +32,7 @@ class Knowledge:
         # Of token ids the sizes mean nothing, and any grouping is as good as another.
         self.groups = Groups((floats or inputs)[0])
         self.used: set[int] = set()  # ids of the parameters that a rule has taken account of
-        self.memo: dict[Any, Any] = {}  # what rules keep until the pass ends, as it was costly
+        self.memo: dict[Any, Any] = {}  # costly results that rules share until the pass ends
         self._beliefs = WeakTensorKeyDictionary()  # a tensor's belief ends with the tensor
         self._storages: dict[int, torch.UntypedStorage] = {}
         for tensor in floats:
@@ -52,7 +52,7 @@ class Knowledge:
         self._beliefs[tensor] = (belief, tensor._version)  # noqa: SLF001  counts changes in place
 
     def outdated(self, tensor: Tensor) -> bool:
-        """Whether a tensor that there is a belief about was changed in place since."""
+        """Whether a tensor was changed in place since its belief was noted."""
         return bool(self._beliefs[tensor][1] != tensor._version)  # noqa: SLF001
 
     def measured(self, tensor: Tensor, after: str, sources: frozenset[int]) -> Belief:

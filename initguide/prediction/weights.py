@@ -62,7 +62,8 @@ def check_weights(rows: Tensor) -> None:
     if square == 0 or not math.isfinite(square):
         return
     mean = float(rows.mean())
-    # With equal inputs the mean would add this share to E[z²]; and it is no chance: 5 deviations.
+    # With equal inputs the mean would add this share to E[z²]. Five standard deviations from 0, it
+    # is no accident of the draw.
     matters = fan_in > 1 and fan_in * mean**2 > 0.05 * square
     if matters and rows.numel() * mean**2 > 25 * (square - mean**2):
         raise Gap(f"its weights have mean {mean:.3g}, not 0, and add up what inputs share")

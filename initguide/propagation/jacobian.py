@@ -61,7 +61,7 @@ def singular_values(
     rows = []
     for i in range(count):
         matrix = _derivative(output.reshape(count, -1), leaves[0], i)
-        finite = bool(matrix.isfinite().all())  # LAPACK does not stand NaN
+        finite = bool(matrix.isfinite().all())  # LAPACK fails on NaN
         rows.append(
             torch.linalg.svdvals(matrix).numpy() if finite else np.full(min(matrix.shape), math.nan)
         )

@@ -16,7 +16,7 @@ __all__ = ["Look", "Request", "look_at", "read"]
 
 _STATISTICS = by_kind(NUMBERS)  # sorted once, not for every layer
 
-# Histograms are of what every layer has; of its input, the layer before has one already.
+# Inputs need no histogram: the layer before has one of its outputs.
 _WITH_HISTOGRAM = ("weights", "weight_grads", "outputs", "output_grads", "activations")
 
 

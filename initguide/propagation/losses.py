@@ -1,4 +1,4 @@
-"""The loss of a pass: what is taken where none is given, and what it would be without knowledge."""
+"""The loss of a pass: the default, and what a network that knows nothing would have."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -156,7 +156,7 @@ def blank_loss(output: Any, targets: Any, loss: Loss | None) -> float:
     if not isinstance(output, Tensor):
         return math.nan
     name = str(getattr(loss, "__name__", type(loss).__name__))
-    if name in ("nll_loss", "NLLLoss") and output.ndim > 1:  # of the logarithms of equal shares
+    if name in ("nll_loss", "NLLLoss") and output.ndim > 1:  # log-probabilities of -ln C
         return math.log(output.shape[1])
     if name not in _KNOW_ZERO:
         return math.nan

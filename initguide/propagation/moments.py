@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 # Elements that are worked on at once, in float64. On a CPU, 1 MB of them stays in the cache; a GPU
-# needs more to do to be busy.
+# needs more of them to be busy.
 _BLOCK_CPU, _BLOCK = 2**17, 2**22
 
 # Numbers that `batch_spread` looks at: a share needs no more digits than so many draws give.

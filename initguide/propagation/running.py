@@ -47,7 +47,7 @@ def prepared(value: Any, leaves: list[Tensor] | None) -> Any:
             value = value.clone()
         if leaves is not None and value.is_floating_point():
             leaves.append(value.detach().requires_grad_())
-            return leaves[-1].clone()  # the model may change its input in place, a leaf it may not
+            return leaves[-1].clone()  # a model may change its input in place, as no leaf allows
         return value
     if isinstance(value, dict):
         return {key: prepared(item, leaves) for key, item in value.items()}

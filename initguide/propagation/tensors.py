@@ -1,4 +1,4 @@
-"""What is known of tensors that pass by, for as long as it is true of them."""
+"""Notes on the tensors of a pass, which hold until a tensor is changed or gone."""
 
 import weakref
 from typing import Any, Generic, NamedTuple, TypeVar

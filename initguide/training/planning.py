@@ -42,7 +42,7 @@ class Plan(NamedTuple):
 #     512      535,818       17       8.9        8.8           3.6
 #     1024   1,333,770        5.9     4.4        4.2           1.4
 #     2048   3,716,106        1.8     1.6        1.5           0.5
-SMALL = 15_000  # parameters a layer below which stacking wins: 17,550 of h = 64 are level
+SMALL = 15_000  # parameters per layer below which stacking wins; 17,550 (h = 64) are level
 LARGE = 1_000_000  # parameters from which a network keeps a core busy by itself
 ABREAST = 5  # networks side by side: more gain nothing
 STACK = 2**21  # parameters of a stack: with more, it leaves the caches

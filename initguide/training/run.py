@@ -1,4 +1,4 @@
-"""What is trained on, what comes of it, and how good a model is."""
+"""The data and the result of a training run, and the evaluation of a model."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -50,7 +50,7 @@ class Stop(Protocol):
     """Says whether to end early, as `threading.Event` does."""
 
     def is_set(self) -> bool:
-        """Whether somebody wants it."""
+        """Whether to end now."""
 
 
 class Evaluation(NamedTuple):

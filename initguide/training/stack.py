@@ -108,7 +108,7 @@ class Stack:
         return next(iter(self.parameters.values())).device
 
     def write_back(self, models: Sequence[nn.Module]) -> None:
-        """Fill networks with what was trained."""
+        """Copy the trained parameters into networks."""
         with torch.no_grad():
             for name, stacked in self.parameters.items():
                 for model, own in zip(models, stacked, strict=True):

@@ -1,4 +1,4 @@
-"""Trying on copies whether networks can be trained together: the numbers that each one gives.
+"""Whether networks can be trained together, tried out on copies of them.
 
 Whether a model mixes the images of a batch, counts its calls or decides by its values cannot be
 read off its modules. So what a way would do is done once, on copies with random parameters, and

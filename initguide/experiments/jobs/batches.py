@@ -33,7 +33,7 @@ class Batches:
         return self.sizes[job.shape]
 
     def groups(self, numbers: Iterable[int], workers: int) -> list[list[int]]:
-        """Put jobs together that can be done at once, so that no worker goes without.
+        """Put jobs together that can be done at once, with work for every worker.
 
         Parameters
         ----------

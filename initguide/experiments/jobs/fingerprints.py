@@ -178,7 +178,7 @@ def _(thing: type) -> str:
 
 
 def _public_name(thing: Any) -> str:
-    """Name of what belongs to a library whose version says the rest."""
+    """Name of a library's function or class, which the name identifies; empty for others."""
     library, *_ = thing.__module__.split(".", maxsplit=1)
     if library not in _LIBRARIES or "<" in thing.__qualname__:
         return ""

@@ -81,7 +81,7 @@ class Job:
 
     @contextlib.contextmanager
     def named(self) -> Iterator[None]:
-        """Name the run in whatever goes wrong with it."""
+        """Add the name of the run to any error."""
         try:
             yield
         except Exception as error:

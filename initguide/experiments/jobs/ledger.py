@@ -1,4 +1,4 @@
-"""What has come of the jobs of a call, mirrored in a store if there is one."""
+"""The results of a call so far, mirrored in a store if there is one."""
 
 import contextlib
 import dataclasses
@@ -72,7 +72,7 @@ class Ledger:
         return [i for i in self.sharing if i not in self.results]
 
     def look_up(self, numbers: Collection[int]) -> None:
-        """Take from the store what is there, whatever it was called."""
+        """Take finished runs from the store, under whatever labels they were stored."""
         if self.store is None:
             return
         rows = self.store.find([self.keys[i] for i in numbers])
@@ -132,7 +132,7 @@ class Ledger:
         self.last_sign = monotonic()
 
     def close(self) -> None:
-        """Store the rest, and leave what was claimed and not done to other processes."""
+        """Store the rest, and release the claims on jobs that were not done."""
         if self.store is None:
             return
         with contextlib.suppress(OSError):  # if it ended the call, it has been raised already

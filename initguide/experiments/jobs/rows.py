@@ -58,7 +58,7 @@ def run_of(row: Mapping[str, Any]) -> Run:
 
 
 def is_called(row: Mapping[str, Any], job: Job) -> bool:
-    """Whether a row says about its run what a job of the same key would say: label and settings."""
+    """Whether a row has the label and the settings of a job of the same key."""
     settings = json.loads(_settings(job))  # as they came back: tuples are lists
     return bool(row["label"] == job.label and json.loads(row["settings"]) == settings)
 

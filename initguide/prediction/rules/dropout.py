@@ -13,7 +13,7 @@ from initguide.prediction.protocol import Call, rule
 def dropout(call: Call) -> Belief:
     """A share 1 - p is kept, and multiplied by 1 / (1 - p): the mean square grows by that."""
     belief, rate = call.known(call["input"]), call.get("p", 0.5)
-    on = call.get("training", call.get("train", True))  # the name of torch.dropout
+    on = call.get("training", call.get("train", True))  # torch.dropout calls it `train`
     if not on or rate == 0:
         return belief
     # Not normal any more: a share of it is exactly 0. The signs stay with the weights (heads).

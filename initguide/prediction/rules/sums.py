@@ -32,7 +32,7 @@ def subtract_from(call: Call) -> Belief:
 
 def _sum(call: Call, a: Any, b: Any, factor: float) -> Belief:
     """What holds for a + factor · b."""
-    if a is b:  # nothing is more correlated with x than x, but the factor is known
+    if a is b:  # wholly correlated, but by a factor that is known
         return call.known(a).scaled(1 + factor)
     if not isinstance(b, Tensor):
         return _shifted(call.known(a), factor * b)

@@ -1,4 +1,4 @@
-"""Compile the C file, keep what came of it for the next process, and load it."""
+"""Compile the C file, keep the library for the next process, and load it."""
 
 import contextlib
 import ctypes

@@ -158,7 +158,7 @@ def _fitting(model: nn.Module) -> list[Layer] | None:
 
 
 def _is_watched() -> bool:
-    """Whether somebody changes or watches all that torch does, and would miss something."""
+    """Whether torch is in a mode that changes or watches its operations, which C would bypass."""
     return (
         torch.is_autocast_enabled("cpu")
         or torch.is_anomaly_enabled()

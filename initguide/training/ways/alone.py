@@ -1,4 +1,4 @@
-"""One network after the other: what every model can have, and what the other ways are held to."""
+"""One network after the other: possible for every model, and the reference for the other ways."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -18,7 +18,7 @@ class Alone(Abreast):
 
     @classmethod
     def accepts(cls, models: Sequence[nn.Module], settings: Settings) -> bool:  # noqa: ARG003
-        """Everything goes alone."""
+        """Every model can be trained alone."""
         return True
 
     def running(self) -> AbstractContextManager[object]:

@@ -89,7 +89,7 @@ class SizedPool(Pool):
 
     @staticmethod
     def fits(executor: Executor) -> bool:
-        """Whether it says so."""
+        """Whether it has the attribute that says so."""
         return isinstance(getattr(executor, "_max_workers", None), int)
 
     @property
