@@ -91,9 +91,8 @@ plots.describe(
 )
 
 # %%
-# The signal behind the last normalization is the same from s = 100 down to where ε takes over. The
-# mean square of the first layer's gradient goes as 1/s² over the same range. RMS goes on longer
-# because its ε, in PyTorch, is that of float32 and not 10⁻⁵.
+# The signal behind the last normalization stays from s = 100 down to where ε takes over, and the
+# first layer's gradient goes as 1/s (its square as 1/s²). RMS has the ε of float32 and not 10⁻⁵.
 #
 # The effective learning rate
 # ---------------------------
@@ -137,13 +136,14 @@ plots.describe(
 # %%
 # Look at the last panel first: the scale varies, the rate is the best for s = 1. Without
 # normalization, a scale that is off by ten ruins the network. Layer, group and RMS normalization
-# keep most of their accuracy for a factor of three, and lose much of it for ten: they forgive less
-# than the saying has it. Batch normalization forgives most, small weights more than large.
+# keep most of their accuracy for a factor of three, and lose much of it for ten. Batch
+# normalization forgives most, small weights more than large. (Where scale does not matter, steps
+# are orthogonal to the weights, which lengthens them and lowers η/s²: :cite:t:`arora2019`.)
 #
 # What all four give is a rate for small scales: up to s = 1, a ridge runs along the dashed
 # prediction, where the network without normalization learns little at any rate (× is a run that
-# diverged). For large s, accuracy falls whatever the rate: the last layer is too large, nothing
-# behind it takes the scale away, and rates that suit it are far too small for the hidden layers.
+# diverged). For large s, accuracy falls whatever the rate: nothing behind the last layer takes its
+# scale away, and rates that suit it are far too small for the hidden layers.
 #
 # What they do not forgive
 # ------------------------
@@ -173,10 +173,10 @@ initguide.Table(
 )
 
 # %%
-# A mean in the weights adds the same number to all units of a layer. Layer and group normalization
-# subtract the mean over units, which undoes it: U[0, 1) trains as U[−½, ½). RMS normalization
-# subtracts nothing; batch normalization subtracts each unit's mean over *images*, and that number
-# differs from image to image. Both are left with units that all say the same.
+# A mean in the weights adds one number to all units of a layer. Layer and group normalization
+# subtract the mean over units, which undoes it: U[0, 1) trains as U[−½, ½). RMS normalization does
+# not, and batch normalization subtracts each unit's mean over *images*, from which that number
+# differs for each image. Both are left with units that all say the same.
 #
 # No normalization undoes equal weights (:term:`symmetry`): it tells no units apart. And none makes
 # up for a last layer that is far too large, even at its best rate.
