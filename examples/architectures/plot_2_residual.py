@@ -182,8 +182,7 @@ print("0.0001: he_normal", losses("he_normal", 1e-4).round(2))
 # and diverge at the largest. There, **Fixup** still learns; the lines above say at which rates it
 # is ahead of the others. PyTorch's **default**, which is too small for a plain deep network
 # (:doc:`page 9 </auto_examples/architectures/plot_9_deep_convolutions>`), does well here: small is
-# what a branch should be. And whether zeros help a normalized network, too, the last difference
-# says.
+# what a branch should be. The last difference says whether zeros help a normalized network, too.
 #
 # .. admonition:: Try it
 #
