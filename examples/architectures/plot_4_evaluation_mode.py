@@ -168,9 +168,9 @@ initguide.Table(
 #
 # .. admonition:: Try it
 #
-#    After how many batches is what is left of the 1 down to a tenth of v? Solve 0.9ᵏ |1 − v| =
-#    v/10 for k at s = 0.01, 0.1 and 10, with v averaged over the units. Then run that many batches
-#    and compare running variance and v.
+#    After how many batches is what is left of the 1 down to a tenth of v? Solve
+#    :math:`0.9^k\,|1 - v| = v/10` for k at s = 0.01, 0.1 and 10, with v averaged over the units.
+#    Then run that many batches and compare running variance and v.
 #
 #    .. dropdown:: Solution
 #

@@ -6,6 +6,8 @@ A comparison that is worth something takes many runs, and many runs take more th
 patience. This page makes one sweep on one core, on all cores and on a cluster of worker processes,
 with the same call and the same numbers. Then it kills a sweep half-way, and goes on from there.
 
+.. index:: ! cluster, ! Dask, ! resume a sweep
+
 .. admonition:: What you will learn
 
    - how to spread runs over cores, processes and machines, by one argument
@@ -16,8 +18,6 @@ with the same call and the same numbers. Then it kills a sweep half-way, and goe
 .. meta::
    :keywords: Dask, cluster, parallel, distributed, sweep, grid search, hyperparameter search,
       resume, checkpoint, SQLite, crash, multiprocessing
-
-.. index:: ! cluster, ! Dask, ! resume a sweep
 """
 
 # %%

@@ -6,6 +6,8 @@ A learning rate that was tuned on a narrow network is often wrong for a wide one
 wide one is expensive. The maximal-update parametrization promises that one rate serves all widths.
 This page checks it, as its authors advise, and then measures the best rate at three widths.
 
+.. index:: ! muP, ! coordinate check, ! learning rate transfer
+
 .. admonition:: What you will learn
 
    - how far one step of Adam moves each layer, as the width grows, and what muP does about it
@@ -14,8 +16,6 @@ This page checks it, as its authors advise, and then measures the best rate at t
 .. meta::
    :keywords: muP, μP, maximal update parametrization, coordinate check, coord check, learning rate
       transfer, hyperparameter transfer, width, wide networks, Adam, parameter groups
-
-.. index:: ! muP, ! coordinate check, ! learning rate transfer
 """
 
 # %%

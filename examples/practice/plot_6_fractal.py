@@ -7,6 +7,8 @@ line, on whose one side networks learn. This page trains tens of thousands of ti
 one initialization, one for each pixel of a map of learning rate and initial scale, looks at the
 line, and then looks closer.
 
+.. index:: ! fractal, ! divergence, ! stability limit
+
 .. admonition:: What you will learn
 
    - how to train tens of thousands of networks at once, and in how many seconds
@@ -16,8 +18,6 @@ line, and then looks closer.
 .. meta::
    :keywords: fractal, boundary of trainability, learning rate, divergence, chaos, stability limit,
       sharpness, Hessian, edge of stability, fit_many, vmap, map of learning rate and scale
-
-.. index:: ! fractal, ! divergence, ! stability limit
 """
 
 # %%

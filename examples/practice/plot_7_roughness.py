@@ -6,6 +6,8 @@ From near, the border between learning and diverging looks as frayed as from afa
 so this page measures it: it counts boxes for the borders of four starts, far and near, and for
 shapes whose roughness is known, and then looks for reasons not to believe the result.
 
+.. index:: ! box counting, ! fractal dimension, ! roughness
+
 .. admonition:: What you will learn
 
    - what a box-counting dimension is, and how to measure it
@@ -15,8 +17,6 @@ shapes whose roughness is known, and then looks for reasons not to believe the r
 .. meta::
    :keywords: box counting, fractal dimension, roughness, boundary of trainability, rough line,
       Sierpinski, random walk, rounding errors, float64
-
-.. index:: ! box counting, ! fractal dimension, ! roughness
 """
 
 # %%

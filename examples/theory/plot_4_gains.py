@@ -7,6 +7,8 @@ one factor: the gain. Which factor? Tables offer √2 for ReLU, 5/3 for tanh, 3/
 sigmoid. This page computes the factors for fifteen activations, finds out which of the four numbers
 can be derived, and sends images through thirty layers with each choice.
 
+.. index:: ! gain, ! calculate_gain
+
 .. admonition:: What you will learn
 
    - how the :term:`gain` of any activation follows from one integral, and why there are two of them
@@ -15,8 +17,6 @@ can be derived, and sends images through thirty layers with each choice.
 
 .. meta::
    :keywords: gain, calculate_gain, 5/3 for tanh, SELU 3/4, sqrt(2) ReLU, GELU, SiLU, sigmoid
-
-.. index:: ! gain, ! calculate_gain
 """
 
 # %%
