@@ -10,8 +10,9 @@ import os
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any
+
+from initguide.writing import write_whole
 
 __all__ = ["Code", "Table"]
 
@@ -162,12 +163,19 @@ class Table:
         Parameters
         ----------
         path
-            A file to write; only the text is returned if ``None``.
+            A file to write, whole or not at all; only the text is returned if ``None``.
 
         Returns
         -------
         str
             The text.
+
+        Raises
+        ------
+        ValueError
+            If ``path`` is something else than a file, such as a folder or a device.
+        OSError
+            If the folder does not exist, or the file cannot be written.
 
         Examples
         --------
@@ -181,7 +189,7 @@ class Table:
             writer.writerow([None if _is_missing(value) else value for value in row])
         text = file.getvalue()
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            write_whole(path, text)
         return text
 
 

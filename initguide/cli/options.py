@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from initguide.writing import no_file
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -68,8 +70,8 @@ def check_files(options: argparse.Namespace, *names: str) -> None:
 def check_writable(name: str, path: Path) -> None:
     """Refuse a file that cannot be written, naming the option."""
     folder = path.parent
-    if path.is_dir():
-        raise ValueError(f"{name} {path} is a folder; give the name of a file")
+    if (kind := no_file(path)) is not None:
+        raise ValueError(f"{name} {path} is {kind}; give the name of a file")
     if not folder.is_dir():
         raise ValueError(f"{name} {path}: there is no folder {folder}; make it first")
     if not os.access(path if path.exists() else folder, os.W_OK):

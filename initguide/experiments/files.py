@@ -4,7 +4,6 @@ import contextlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,32 +11,13 @@ from typing import Any
 import numpy as np
 
 from initguide.experiments.store import StoreError, read
-from initguide.training import (
-    Run,
-)
+from initguide.training import Run
+from initguide.writing import write_whole
 
 
 def write_document(path: str | os.PathLike[str], document: Mapping[str, Any]) -> None:
     """Write a JSON file that appears whole or not at all."""
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(
-            f"cannot save {target}: there is no folder {target.parent}; make it first"
-        )
-    text = json.dumps(document, allow_nan=False, ensure_ascii=False)
-    # In the same folder: within one file system, the replacement is atomic.
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        # The umask can only be read by setting it.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # noqa: PTH101  mkstemp lets only the owner read
-        os.replace(temporary, target)  # noqa: PTH105
-    except BaseException:
-        os.unlink(temporary)  # noqa: PTH108
-        raise
+    write_whole(path, json.dumps(document, allow_nan=False, ensure_ascii=False))
 
 
 def read_document(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:

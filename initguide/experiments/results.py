@@ -341,7 +341,8 @@ class Results(ABC):
         """Write the results to a JSON file.
 
         The file appears whole or not at all: one that was there before is replaced only once the
-        new one is complete.
+        new one is complete, which then has its mode. A link stays, and the file that it leads to is
+        replaced.
 
         Parameters
         ----------
@@ -350,8 +351,12 @@ class Results(ABC):
 
         Raises
         ------
+        ValueError
+            If ``path`` is something else than a file, such as a folder, a pipe or a device.
         FileNotFoundError
             If the folder does not exist.
+        OSError
+            If the file cannot be written. What was there before is intact.
         """
         document = {
             "format": f"initguide {self.kind}",
@@ -380,8 +385,8 @@ class Results(ABC):
         Raises
         ------
         ValueError
-            If the file is damaged, holds something else, or was written by a newer version; the
-            message says which.
+            If the file is damaged, is no regular file, holds something else, or was written by a
+            newer version; the message says which.
         """
         if is_store(path):
             with damage_named(StoreError, f"{path} is damaged"):

@@ -7,14 +7,10 @@ import re
 import pytest
 from cli_words import QUICK, _compare, _run, _sweep
 
-from initguide import cli
+from initguide import cli, writing
 from initguide.cli import options as options_room
 from initguide.cli import running
-from initguide.experiments import (
-    comparison,
-    files,
-    sweeps,
-)
+from initguide.experiments import grids
 from initguide.initializers import INITIALIZERS
 
 
@@ -36,6 +32,14 @@ from initguide.initializers import INITIALIZERS
         (("--scheme", "zeros", "--plot", "no/out.png"), "--plot no/out.png: there is no folder no"),
         (("--scheme", "zeros", "--save", "."), "--save . is a folder; give the name of a file"),
         (("--scheme", "zeros", "--plot", "."), "--plot . is a folder; give the name of a file"),
+        (
+            ("--scheme", "zeros", "--save", os.devnull),
+            f"--save {os.devnull} is a device; give the name of a file",
+        ),
+        (
+            ("--scheme", "zeros", "--store", os.devnull),
+            f"--store {os.devnull} is a device; give the name of a file",
+        ),
         (
             ("--scheme", "zeros", "--plot", "out.xyz"),
             "no picture format is called '.xyz'; use one of",
@@ -159,11 +163,14 @@ def test_a_full_disk(monkeypatch, tmp_path, capfd):
     def no_space(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "replace", no_space)
+    monkeypatch.setattr(writing.os, "replace", no_space)
     assert _compare("--scheme", "zeros", "--save", "out.json") == 2
     printed = capfd.readouterr()
     assert "zeros" in printed.out
-    assert printed.err == "initguide: error: [Errno 28] No space left on device\n"
+    assert printed.err == (
+        "initguide: error: [Errno 28] cannot save out.json: No space left on device; what was "
+        "there before is intact\n"
+    )
     assert not list(tmp_path.iterdir())
 
 
@@ -173,8 +180,7 @@ def test_ctrl_c(monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(comparison, "run_jobs", interrupted)
-    monkeypatch.setattr(sweeps, "run_jobs", interrupted)
+    monkeypatch.setattr(grids, "run_jobs", interrupted)
     assert _compare("--scheme", "zeros") == 130
     assert capsys.readouterr().err == "initguide: stopped\n"
     assert _sweep("--grid", "scale=1", "--store", "x.sqlite") == 130
@@ -190,8 +196,7 @@ def test_a_fault_of_ours_is_not_hidden(monkeypatch):
     def fault(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(comparison, "run_jobs", fault)
-    monkeypatch.setattr(sweeps, "run_jobs", fault)
+    monkeypatch.setattr(grids, "run_jobs", fault)
     with pytest.raises(ZeroDivisionError):
         cli.main(["compare", *QUICK, "--scheme", "zeros"])
 

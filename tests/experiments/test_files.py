@@ -10,11 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from initguide.experiments import (
-    Comparison,
-    Sweep,
-    files,
-)
+from initguide import writing
+from initguide.experiments import Comparison, Sweep
 from initguide.training import Run
 
 
@@ -359,16 +356,16 @@ def test_a_failed_save_destroys_nothing(tmp_path, monkeypatch, fault, made):
     before = path.read_bytes()
     new, expected = made({"new": [0.6]}), OSError
     if fault == "write":
-        monkeypatch.setattr(files.os, "fdopen", lambda handle, *_, **__: _FullDisk(handle))
+        monkeypatch.setattr(writing.os, "fdopen", lambda handle, *_, **__: _FullDisk(handle))
     elif fault == "rename":
-        monkeypatch.setattr(files.os, "replace", _no_space)
+        monkeypatch.setattr(writing.os, "replace", _no_space)
     elif fault == "interrupt":
         expected = KeyboardInterrupt
 
         def interrupt(*_):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(files.os, "replace", interrupt)
+        monkeypatch.setattr(writing.os, "replace", interrupt)
     elif fault == "settings":
         new, expected = made({"new": [0.6]}, callback=object()), TypeError
     elif fault == "nan":
@@ -394,7 +391,7 @@ def test_save_onto_a_folder(tmp_path, made):
     """A folder is not replaced by a file, and nothing is left in it or beside it."""
     folder = tmp_path / "folder"
     folder.mkdir()
-    with pytest.raises(OSError, match="folder"):
+    with pytest.raises(ValueError, match=r"folder, a folder; give the name of a file"):
         made().save(folder)
     assert folder.is_dir()
     assert list(tmp_path.rglob("*")) == [folder]

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from initguide.experiments import Store, StoreError, StoreWarning, is_store
+from initguide.experiments import Comparison, Store, StoreError, StoreWarning, Sweep, is_store
 from initguide.experiments import store as store_module
 from initguide.experiments.store import COLUMNS, read, transactions
 
@@ -203,6 +204,42 @@ def test_places(tmp_path):
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "runs.sqlite")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and devices are those of POSIX")
+@pytest.mark.parametrize("kind", ["a named pipe (FIFO)", "a device", "a link to a device"])
+def test_what_is_no_file(tmp_path, kind):
+    """It is neither opened, which would wait for ever for a pipe, nor replaced."""
+    target = tmp_path / "x"
+    if kind == "a named pipe (FIFO)":
+        os.mkfifo(target)
+    elif kind == "a device":
+        target = Path("/dev/null")
+    else:
+        target.symlink_to("/dev/null")
+    with pytest.raises(StoreError, match=rf"store is .*, {re.escape(kind)}; give the name of a"):
+        Store(target, ABOUT)
+    for look in (is_store, read, Comparison.load, Sweep.load):
+        with pytest.raises(StoreError, match=rf"is {re.escape(kind)}; give the name of a file"):
+            look(target)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links are those of POSIX")
+def test_a_link_to_a_store(path, tmp_path):
+    """What it leads to is written, and mended; a link into no folder is refused."""
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    Store(link, ABOUT).add([_row("c")])
+    assert _keys(path) == ["a", "b", "c"]
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.warns(StoreWarning, match="stand in a new file of its name"):
+        Store(link, ABOUT)
+    assert link.is_symlink()
+    assert path.with_name(f"{path.name}.damaged-1").exists()
+    link.unlink()
+    link.symlink_to(tmp_path / "nothing" / "x")
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*nothing; make it first"):
+        Store(link, ABOUT)
 
 
 # Damage

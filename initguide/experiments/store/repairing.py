@@ -111,6 +111,7 @@ def warn_of(path: Path, damaged: list[str], what_is_done: str) -> None:
 
 def _replace(path: Path, about: dict[str, Any], rows: Iterable[Mapping[str, Any]]) -> Path:
     """Put a new store in the place of a damaged one, which stays beside it; return where."""
+    path = path.resolve()  # a link stays, and leads to the new file
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     new = Path(name)

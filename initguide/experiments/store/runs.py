@@ -28,6 +28,7 @@ from initguide.experiments.store.repairing import (
 )
 from initguide.experiments.store.schema import COLUMNS
 from initguide.experiments.store.transactions import StoreError, check_is_ours, padded, transaction
+from initguide.writing import no_file
 
 STALE = 60.0  # seconds after which a process that gave no sign of life is taken for dead
 
@@ -113,11 +114,12 @@ class Store:
     ) -> None:
         self.path = Path(path)
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
-        if self.path.is_dir():
-            raise StoreError(f"store is {self.path}, a folder; give the name of a file")
-        if not self.path.parent.is_dir():
+        if (kind := no_file(self.path)) is not None:
+            raise StoreError(f"store is {self.path}, {kind}; give the name of a file")
+        folder = (self.path.resolve() if self.path.is_symlink() else self.path).parent
+        if not folder.is_dir():
             raise FileNotFoundError(
-                f"store is {self.path}, but there is no folder {self.path.parent}; make it first"
+                f"store is {self.path}, but there is no folder {folder}; make it first"
             )
         if self.path.exists() and check_is_ours(self.path):
             with padded(self.path) as copy:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from initguide.experiments.store.schema import APPLICATION, MAGIC, VERSION
+from initguide.writing import no_file
 
 PATIENCE = 60.0  # seconds to wait for another process that is writing
 
@@ -25,11 +26,27 @@ class StoreError(ValueError):
 
 
 def is_store(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is an SQLite file: a store, unless `read` says otherwise."""
+    """Whether a file is an SQLite file: a store, unless `read` says otherwise.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    StoreError
+        If it is something else than a file, such as a folder, a pipe or a device.
+    FileNotFoundError
+        If nothing is there.
+    """
     return _start(Path(path)).startswith(MAGIC)
 
 
 def _start(path: Path) -> bytes:
+    # Before it is opened, which waits for ever if it is a pipe that nobody writes to.
+    if (kind := no_file(path)) is not None:
+        raise StoreError(f"{path} is {kind}; give the name of a file")
     with _ONE_AT_A_TIME, path.open("rb") as file:
         return file.read(100)
 
