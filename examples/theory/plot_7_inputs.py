@@ -33,7 +33,7 @@ from initguide import experiments, plots
 from initguide import initializers as init
 
 network = partial(initguide.Net, dropout=0.0)
-small = initguide.fashion_mnist().subset(train=5000, valid=2000, test=1000)
+small = initguide.fashion_mnist().subset(train=4000, valid=1000, test=1000)
 images, labels = small.train.images[:1000], small.train.labels[:1000]
 mean, std = small.train.images.mean().item(), small.train.images.std().item()
 ways = {

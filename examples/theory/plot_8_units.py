@@ -18,103 +18,85 @@ saturated from the biases, the depth and the gain, then counts, and trains.
 """
 
 # %%
-# The network is the lesson's, under He's weights with variance 2/n, n the :term:`fan-in`
-# (:cite:p:`he2015`), and the inputs are pixels from 0 to 1:
+# A ReLU passes on what is positive and puts 0 for the rest, with a slope of 0. A unit that gets
+# nothing positive, whatever the image, outputs nothing and gets no gradient: not for the weights
+# into it, nor for its bias, and none for the weights out of it, which multiply zeros. It is *dead*.
+#
+# The network is the lesson's, without dropout, under He's weights with variance 2/n, n the
+# :term:`fan-in` :cite:p:`he2015`. The inputs are pixels from 0 to 1:
 
 import math
+from functools import partial
 
 import torch
 from scipy import stats
+from torch import nn
 
 import initguide
 from initguide import initializers as init
 from initguide import plots, propagation, theory, training
 
-data = initguide.fashion_mnist()
-small = data.subset(
-    train=min(5000, len(data.train)), valid=min(2000, len(data.valid)), test=1000
-)
-images = small.train.images[:1000]
-mean, std = small.train.images.mean().item(), small.train.images.std().item()
-
-
-def network():
-    return initguide.Net(dropout=0.0)
-
+small = initguide.fashion_mnist().subset(train=4000, valid=1000, test=1000)
+images = small.train.images[:1000].flatten(1)
+network = partial(initguide.Net, dropout=0.0)
 
 # %%
 # Biases and dead units
 # ---------------------
-# For one image x, a random unit's pre-activation is normal: its mean is the bias b, its variance
-# σ² = 2 E[x²]. The unit is *silent* for the image with probability Φ(−b/σ). It is a
-# :term:`dead unit <dead ReLU>` if it is silent for **all** images. How likely that is depends on
-# how alike they are. Take as a model that any two images have the same cosine c, the average one. A
-# unit's pre-activations are then σ (√c u + √(1−c) vᵢ) + b, with u common to all images:
+# # For one image x, a random unit's pre-activation is normal: its mean is the bias b, its variance
+# σ² = 2 E[x²]. The unit is *silent* for the image with probability Φ(−b/σ), Φ being the
+# distribution function of N(0, 1). It is a :term:`dead unit <dead ReLU>` if it is silent for
+# **all** images. How likely that is depends on how alike they are. Were they all the same, silent
+# would be dead; were they at right angles, a thousand of them would be a thousand independent
+# chances.
+#
+# Take as a model that any two images have the same cosine c, the average one. A unit's
+# pre-activations are then σ (√c u + √(1−c) vᵢ) + b, with normal numbers u, common to all images,
+# and vᵢ, one for each. :func:`~initguide.theory.dead_share` gives the probability that all of them
+# are at most 0:
 
-
-def dead_share(threshold, c, count):
-    """P(every z ≤ threshold) for that many N(0, 1) with correlations c in [0, 1)."""
-    u = torch.linspace(-8, 8, 2001, dtype=torch.float64)
-    z = (threshold - math.sqrt(c) * u) / math.sqrt(1 - c)
-    return torch.trapezoid(
-        torch.special.ndtr(z) ** count * torch.exp(-(u**2) / 2), u
-    ).item() / math.sqrt(2 * math.pi)
-
-
-def mean_cosine(x):
-    total = torch.nn.functional.normalize(x.flatten(1)).sum(0).square().sum().item()
-    return (total - len(x)) / (len(x) * (len(x) - 1))
-
-
-cosine, sigmas = (
-    mean_cosine(images),
-    images.flatten(1).square().mean(1).mul(2).sqrt(),
-)
+unit = nn.functional.normalize(images)
+cosine = (unit @ unit.T).mean().item()
+sigmas = (2 * images.square().mean(1)).sqrt()
 sigma = sigmas.square().mean().sqrt().item()
 ratios = [-4, -3, -2, -1, -0.5, 0, 0.5, 1]
-silent, dead, rescaled = [], [], []  # one row a seed
+silent, dead = [], []
 for seed in range(8):
-    net = initguide.initialize(initguide.Net(), "he_normal", seed=seed)
-    with torch.no_grad():
-        z = net.fc1(images.flatten(1))  # the biases are still 0
-    top = z.amax(0)
-    silent.append([(z + k * sigma <= 0).float().mean().item() for k in ratios])
-    dead.append([(top + k * sigma <= 0).float().mean().item() for k in ratios])
-    # The same ratios by smaller weights: divided by |k|, with a bias of −σ.
-    rescaled.append([(top / -k <= sigma).float().mean().item() for k in ratios[:4]])
-expected_silent = [stats.norm.cdf(-k * sigma / sigmas).mean() for k in ratios]
-expected_dead = [dead_share(-k, cosine, len(images)) for k in ratios]
-silent, dead, rescaled = (torch.tensor(rows).T for rows in (silent, dead, rescaled))
+    net = initguide.initialize(network(), "he_normal", seed=seed)
+    z = net.fc1(images).detach() / sigma  # the biases are still 0
+    silent.append([(z <= -k).float().mean().item() for k in ratios])
+    dead.append([(z.amax(0) <= -k).float().mean().item() for k in ratios])
 
-ax = plots.plot_prediction(
-    {"silent for an image": silent.T, "dead: silent for all": dead.T},
-    {"silent for an image": expected_silent, "dead: silent for all": expected_dead},
+expected = [stats.norm.cdf(-k * sigma / sigmas).mean() for k in ratios]
+plots.plot_prediction(
+    {"silent for an image": silent, "dead: silent for all": dead},
+    {
+        "silent for an image": expected,
+        "dead: silent for all": theory.dead_share(ratios, cosine, 1000),
+    },
     at=ratios,
     log=False,
-    title=f"ReLUs of the first layer, {len(images):,} images (8 seeds)",
+    title="ReLUs of the first layer, 1,000 images (8 seeds)",
     xlabel="bias / standard deviation of the pre-activations",
     ylabel="share of units",
 )
-ax.plot(ratios[:4], rescaled.mean(1), "x", color=plots.PALETTE[2], ms=10)
 
 # %%
 # Dots: one per seed; dashed: predicted. The silent share is as predicted. The dead share follows a
-# model that puts one cosine for half a million pairs of images, with gaps of up to about a tenth.
-# The crosses are the same ratios reached by smaller weights: only b/σ counts. With b = 0 the scale
-# of the weights has no say at all, for ReLU asks for signs alone, and hardly a unit is dead.
+# model that puts one cosine for all pairs of images, with gaps of up to about a tenth. As the bias
+# falls, it rises later than the silent share: to be silent for every image, the one that drives it
+# most included, a unit needs a bias far below 0.
+#
+# Only the ratio b/σ counts, for weights and biases half as large leave the signs of all sums as
+# they are. With b = 0 the scale of the weights has no say at all, and hardly a unit is dead.
 #
 # What becomes of dead units? We start with biases of −σ in both hidden layers and train:
 
 
-def he_with(bias):
-    fill = init.he_normal()
-
-    def weights_init(module):
-        fill(module)
-        if isinstance(module, torch.nn.Linear) and module.out_features != 10:
-            torch.nn.init.constant_(module.bias, bias)
-
-    return weights_init
+def he_with(module, bias):
+    init.he_normal()(module)
+    if isinstance(module, nn.Linear) and module.out_features != 10:
+        nn.init.constant_(module.bias, bias)
 
 
 def dead_units(net):
@@ -124,111 +106,80 @@ def dead_units(net):
 
 
 for seed in range(3):
-    net = initguide.initialize(network(), he_with(-sigma), seed=seed)
-    before, weights = dead_units(net), net.fc1.weight.clone()
+    net = initguide.initialize(network(), partial(he_with, bias=-sigma), seed=seed)
+    before = dead_units(net)
     training.train(net, small, epochs=1, seed=seed)
-    for name, old, new in zip(("fc1", "fc2"), before, dead_units(net), strict=True):
-        print(
-            f"{name}: {old.sum():3} dead, {(old & new).sum():3} of them after an epoch"
-        )
-    same = torch.equal(weights[before[0]], net.fc1.weight[before[0]])
-    print("weights of the dead units in fc1 unchanged:", same)
+    for i, (old, new) in enumerate(zip(before, dead_units(net), strict=True), 1):
+        print(f"fc{i}: {(old & new).sum()} of {old.sum()} dead units stay dead")
 
 # %%
-# Dead units of the first layer stay dead, and their weights are the same to the last bit: no
-# gradient, and inputs that never change. Behind it, some come back, for the layer below them moves.
-# The price:
+# Dead units of the first layer stay dead: they get no gradient, so their weights stay, and their
+# inputs never change. Behind it, some come back, for the layer below them moves, and with it what
+# they are given. The price, for biases of one size in both hidden layers:
 
-biases = initguide.compare_init_weights(
-    {f"bias {k:+d} σ": he_with(k * sigma) for k in (-2, -1, 0, 1)},
-    small,
-    model=network,
-    epochs=1,
-    seeds=4,
-)
-biases
+
+schemes = {
+    f"bias {k:+d} σ": partial(he_with, bias=k * sigma) for k in (-2, -1, 0, 1)
+}
+initguide.compare_init_weights(schemes, small, model=network, epochs=1, seeds=4)
 
 # %%
-for k in (-2, -1, 1):
-    print(biases.difference(f"bias {k:+d} σ", "bias +0 σ", "valid_loss"))
-
-# %%
-# A positive difference is worse. At −2σ the loss stays at ln 10 = 2.303: nothing was learnt.
+# At −2σ the loss stays at ln 10 = 2.303: nothing was learnt. At −σ less was learnt than at 0.
 #
 # Depth kills units, too, with all biases at 0: from layer to layer inputs become more alike (the
 # correlation map, :doc:`page 5 </auto_examples/theory/plot_5_depth>`), and among like inputs a unit
-# that is silent for one is silent for all. :cite:t:`lu2019` ask when that takes whole networks.
+# that is silent for one is silent for all. We repeat the map twenty times, and put its correlations
+# into the same formula. If ever all units of a layer are dead, the network is: it gives every image
+# the same answer. :cite:t:`lu2019` ask when that happens.
 
-depth = 20
-correlation, expected_dead = cosine, []
+
+depth, correlation, predicted = 20, cosine, []
 for _ in range(depth):
-    expected_dead.append(dead_share(0.0, correlation, len(images)))
+    predicted.append(theory.dead_share(0.0, correlation, 1000))
     correlation = theory.correlation_map(correlation, "relu", math.sqrt(2))
 
 
 def measurements(activation, scheme, x, seeds):
-    """Measure networks of 20 hidden layers of 256 units, one a seed."""
-    nets = [
-        initguide.mlp([784] + [256] * depth + [10], activation)
-        for _ in range(seeds)
-    ]
-    return [
-        propagation.measure(initguide.initialize(net, scheme, seed=seed), x)
-        for seed, net in enumerate(nets)
-    ]
+    """Of networks of 20 hidden layers of 256 units, one per seed."""
+    net = initguide.mlp([784] + [256] * depth + [10], activation)
+    nets = (initguide.initialize(net, scheme, seed=seed) for seed in range(seeds))
+    return [initguide.measure(net, x) for net in nets]
 
 
 plots.plot_layers(
-    measurements(torch.nn.ReLU, "he_normal", images, seeds=4),
+    measurements(nn.ReLU, "he_normal", images, seeds=4),
     value="dead_fraction",
     kinds=["ReLU"],
-    predicted=expected_dead,
+    predicted=predicted,
     log=False,
     title="Dead ReLUs by depth: He's weights, zero biases",
 )
 
 # %%
-# The prediction knows the mean cosine of the images and the map, nothing else.
+# The prediction knows the mean cosine of the images and the map, nothing else. In the first layer
+# next to no unit is dead. After twenty layers it is about a quarter, without a bias and without a
+# step of training.
 #
 # Saturated tanh
 # --------------
 # A tanh is :term:`saturated <saturation>` where it is nearly flat: here, beyond ±0.975, where its
-# slope is below a twentieth of the steepest. The length map gives the mean square q of each layer's
-# pre-activations, and with it the share of them that lies out there:
+# slope is below a twentieth of the steepest. That is no death, for a small slope lets a small
+# gradient through, but it is slow. The :term:`length map` gives the mean square q at which a
+# layer's pre-activations settle, and with it the share of them that lies out there. In the last of
+# twenty layers:
 
-x = (images[:500] - mean) / std
+x = (images[:500] - images.mean()) / images.std()
 flat = math.atanh(math.sqrt(1 - propagation.FLAT))
-measured, predicted = {}, {}
-for label, gain in (("gain 1", 1.0), ("gain 5/3", 5 / 3), ("gain 3", 3.0)):
-    measured[label] = measurements(
-        torch.nn.Tanh, init.xavier_normal(gain), x, seeds=3
-    )
-    q = gain**2 * 2 * 784 / (784 + 256) * x.square().mean().item()
-    predicted[label] = []
-    for _ in range(depth):
-        predicted[label].append(2 * stats.norm.sf(flat / math.sqrt(q)))
-        q = theory.length_map(q, "tanh", gain)
-plots.plot_layers(
-    measured,
-    value="saturated_fraction",
-    kinds=["Tanh"],
-    predicted=predicted,
-    log=False,
-    title="Saturated tanh units by depth: Xavier's weights times a gain",
-)
+for gain in (1.0, 5 / 3, 3.0):
+    found = measurements(nn.Tanh, init.xavier_normal(gain), x, seeds=3)
+    shares = [m[f"act{depth}"].saturated_fraction for m in found]
+    q = theory.fixed_point("tanh", gain)
+    predicted = 2 * stats.norm.sf(flat / math.sqrt(q)) if q else 0.0
+    print(f"gain {gain:.3g}: {sum(shares) / 3:.1%}, predicted {predicted:.1%}")
 
 # %%
-# In the last of the twenty layers:
-
-for label, every in measured.items():
-    last = [m[f"act{depth}"].saturated_fraction for m in every]
-    print(
-        f"{label}: {sum(last) / len(last):.1%}, predicted {predicted[label][-1]:.1%}"
-    )
-
-# %%
-# With gain 1 saturation fades, as the signal does. With torch's gain for tanh, 5/3, it settles at a
-# few units in a hundred, after more in the first layers. With gain 3 it is more than a third.
+# With gain 1 nothing is saturated, because the signal fades. With torch's gain for tanh, 5/3, it is
+# a few in a hundred, and with gain 3 more than a third.
 #
 # .. admonition:: Try it
 #
@@ -238,21 +189,24 @@ for label, every in measured.items():
 #
 #       .. code-block:: python
 #
-#          x = (images - mean).flatten(1)
-#          sigma_x, c = math.sqrt(2 * x.square().mean()), mean_cosine(x)
-#          net = initguide.initialize(initguide.Net(), "he_normal", seed=0)
-#          with torch.no_grad():
-#              top = net.fc1(x).amax(0)
+#          x = images - images.mean()
+#          unit, sigma_x = nn.functional.normalize(x), math.sqrt(2 * x.square().mean())
+#          alike = (unit @ unit.T).mean().item()
+#          net = initguide.initialize(network(), "he_normal", seed=0)
+#          top = net.fc1(x).detach().amax(0) / sigma_x
 #          for k in (-3, -2, -1, 0):
-#              share = (top + k * sigma_x <= 0).float().mean()
-#              print(f"{k:+d} σ: {share:.3f}, predicted {dead_share(-k, c, len(x)):.3f}")
+#              share = (top <= -k).float().mean().item()
+#              print(f"{k:+d} σ: {share:.3f}, predicted {theory.dead_share(k, alike, 1000):.3f}")
 #
 # What we learnt
 # --------------
-# - Silent and dead ReLUs are decided by bias/σ and by how alike the inputs are. Negative biases
-#   kill; with zero biases, depth does. Dead units of the first layer stay dead.
+# - How many ReLUs are silent is decided by bias/σ; how many are dead, also by how alike the inputs
+#   are. Negative biases kill. With zero biases hardly a unit of the first layer is dead.
+# - Dead units of the first layer stay dead. Behind it some come back, as the layer below them
+#   moves.
+# - Depth makes inputs alike, and so kills units even with zero biases: as many as predicted.
 # - Tanh at gain 5/3 settles with a few per cent of its units saturated, as the length map says.
 #
-# How much of all this depends on the seed?
-# :doc:`Finite width </auto_examples/theory/plot_9_finite_width>`. What random biases do in
-# PyTorch's default: :doc:`page 6 of the lesson </auto_examples/lesson/plot_6_automatic>`.
+# How much of all this depends on the seed? :doc:`Finite width
+# </auto_examples/theory/plot_9_finite_width>`. What random biases do in PyTorch's default:
+# :doc:`page 6 of the lesson </auto_examples/lesson/plot_6_automatic>`.

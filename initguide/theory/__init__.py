@@ -42,6 +42,7 @@ from initguide.theory.moments import (
 )
 from initguide.theory.quadrature import Array, NoMoment
 from initguide.theory.transformers import StreamMoments, transformer_moments
+from initguide.theory.units import dead_share
 
 __all__ = [
     "Activation",
@@ -55,6 +56,7 @@ __all__ = [
     "chi",
     "correlation_map",
     "critical_sigma_w",
+    "dead_share",
     "depth_scale",
     "finite_width_moments",
     "fixed_point",

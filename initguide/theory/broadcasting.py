@@ -19,6 +19,7 @@ _LIMITS: Mapping[str, tuple[Callable[[Array], Any], str]] = {
     "c": (lambda a: np.abs(a) <= 1, "a correlation, in [-1, 1]"),
     "sigma_w": (lambda a: a > 0, "a standard deviation, finite and above 0"),
     "sigma_b": (lambda a: a >= 0, "a standard deviation, finite and at least 0"),
+    "bias": (lambda a: np.abs(a) >= 0, "finite"),
 }
 
 

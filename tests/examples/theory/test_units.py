@@ -51,6 +51,8 @@ def test_dead_share_follows_bias_over_sigma_and_the_mean_cosine(images):
     tops = torch.cat([z.amax(0) for z in first_sums(images)])
     measured = [(tops + k * sigma <= 0).float().mean().item() for k in FACTORS]
     expected = [dead_share(-k, mean_cosine(images), len(images)) for k in FACTORS]
+    by_theory = theory.dead_share(FACTORS, mean_cosine(images), len(images))
+    assert by_theory.tolist() == pytest.approx(expected, abs=0.01)
     assert measured == pytest.approx(expected, abs=0.15)
     assert measured[0] > 0.7 > measured[1] > 0.3 > measured[2] > 0.05
     assert measured[3] < 0.01
