@@ -109,13 +109,15 @@ class Follower(TorchFunctionMode):
         knowledge = self._knowledge
         tensors = tensors_in([args, kwargs])
         given = [(t, belief) for t in tensors if (belief := knowledge.about(t)) is not None]
+        overwritten = tensors[:1] if given and _may_overwrite(func, args, kwargs) else []
+        copies = {id(tensor): tensor.detach().clone() for tensor in overwritten}
         out = func(*args, **kwargs)
         # A function that works in place has changed its argument before the rule sees it. The rule
         # asks for what held before, so that belief is held a little longer.
         changed = [(tensor, belief) for tensor, belief in given if knowledge.outdated(tensor)]
         for tensor, belief in changed:
             knowledge.believe(tensor, belief)
-        self._follow(func, args, kwargs, out)
+        self._follow(func, args, kwargs, out, copies)
         for tensor, belief in changed:
             # Where it is the result, as of relu_, the rule has spoken; else (copy_, out=) measure.
             kept = knowledge.about(tensor) is belief
@@ -124,7 +126,14 @@ class Follower(TorchFunctionMode):
                 knowledge.believe(tensor, knowledge.measured(tensor, after, belief.sources))
         return out
 
-    def _follow(self, func: Any, args: Any, kwargs: Mapping[str, Any], out: Any) -> None:
+    def _follow(
+        self,
+        func: Any,
+        args: Any,
+        kwargs: Mapping[str, Any],
+        out: Any,
+        copies: Mapping[int, Tensor],
+    ) -> None:
         """Believe something about the results of a call, by its rule or by measuring them."""
         results = [t for t in tensors_in(out) if t.is_floating_point()]
         if not results:
@@ -132,7 +141,7 @@ class Follower(TorchFunctionMode):
         name = getattr(func, "__name__", str(func))
         # By name, since torch.add and Tensor.add are different objects.
         rule = RULES.get(name, _ELEMENTWISE)
-        call = Call(func, args, kwargs, results[0], rule.takes, self._knowledge)
+        call = Call(func, args, kwargs, results[0], rule.takes, self._knowledge, copies)
         if rule.layer:
             self._follow_layer(rule, name, call)
             return
@@ -192,6 +201,16 @@ class Follower(TorchFunctionMode):
         self.records.append(
             Prediction(name, kind, predicted, measured, second is not None, reason, basis)
         )
+
+
+def _may_overwrite(func: Any, args: Any, kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call may work in place, on its first tensor: by its name, or as it is told to.
+
+    ``inplace`` may be given by place, so any True counts; a copy too many only costs memory.
+    """
+    name = getattr(func, "__name__", "")
+    by_name = (name.endswith("_") and not name.endswith("__")) or name.startswith("__i")
+    return by_name or "out" in kwargs or any(given is True for given in (*args, *kwargs.values()))
 
 
 def _check_independence(call: Call) -> None:

@@ -64,15 +64,17 @@ class Knowledge:
             measured=True,
         )
 
-    def constant(self, tensor: Tensor) -> Belief:
+    def constant(self, tensor: Tensor, values: Tensor) -> Belief:
         """A parameter, or a tensor made on the way, that stands beside activations.
 
         A parameter with a mean of about 0, such as a position embedding, counts as a random draw,
         of either sign with equal probability. Anything else counts as fixed.
+
+        The values are the tensor's own, unless a call has overwritten them (`Call.held`).
         """
         key = frozenset({self.key(tensor)})
-        mean = float(tensor.double().mean())
-        second = np.full(len(self.groups), float(tensor.double().square().mean()))
+        mean = float(values.double().mean())
+        second = np.full(len(self.groups), float(values.double().square().mean()))
         # A sum leaves out 2 E[x] E[p] then: with |E[p]| up to a tenth of the root mean square of p,
         # at most 10 % of E[x²] + E[p²].
         centred = isinstance(tensor, nn.Parameter) and mean**2 <= 1e-2 * second[0]

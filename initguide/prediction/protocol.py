@@ -16,8 +16,9 @@ is one registered function, in a file that is there or a new one. The whole of a
 
 **What it gets.** A `Call`: the function, its arguments, its result (the function has run), and what
 is known of all tensors at this moment. ``takes`` names the function's arguments in order, so that
-``call["weight"]`` is found whether it was given by place or by name. A rule is only asked if there
-is a belief about one of the arguments; a layer always, and ``call.before`` is about its input.
+``call["weight"]`` is found whether it was given by place or by name. A function may have worked in
+place: ``call.held(tensor)`` are an argument's numbers from before. A rule is only asked if there is
+a belief about one of the arguments; a layer always, and ``call.before`` is about its input.
 
 **What it gives back.** A `Belief` about the result, of which it claims no more than is certain:
 `dataclasses.replace` on the argument's belief keeps what stays, and ``measured=False`` has to be
@@ -60,6 +61,8 @@ class Call:
         Names of the function's arguments, in order, as far as the rule has named them.
     knowledge
         What is known at this moment: beliefs, groups of inputs, keys of weights.
+    copies
+        id of an argument that the call may have overwritten -> what it held before; see `held`.
     """
 
     func: Any
@@ -68,6 +71,7 @@ class Call:
     out: Tensor
     takes: tuple[str, ...]
     knowledge: Knowledge
+    copies: Mapping[int, Tensor]
 
     @functools.cached_property
     def values(self) -> dict[str, Any]:
@@ -96,6 +100,10 @@ class Call:
     def get(self, name: str, default: Any = None) -> Any:
         """The argument of that name, or the default where the caller has left it out."""
         return self.values.get(name, default)
+
+    def held(self, tensor: Tensor) -> Tensor:
+        """The numbers of an argument before the call, which may have worked in place."""
+        return self.copies.get(id(tensor), tensor).detach()
 
     def about(self, tensor: Any) -> Belief | None:
         """The belief about an argument, if there is one."""

@@ -23,7 +23,7 @@ def multiply(call: Call) -> Belief:
     if call.about(factor) is not None:
         raise Gap("a product of activations depends on how they correlate")
     if isinstance(factor, Tensor):
-        return _times(call, x, factor, factor.detach().double())
+        return _times(call, x, factor, call.held(factor).double())
     return call.known(x).scaled(float(factor))
 
 
@@ -37,7 +37,7 @@ def divide(call: Call) -> Belief:
     if call.about(x) is None or call.about(divisor) is not None:
         raise Gap("a product of activations depends on how they correlate")
     if isinstance(divisor, Tensor):
-        return _times(call, x, divisor, divisor.detach().double().reciprocal())
+        return _times(call, x, divisor, call.held(divisor).double().reciprocal())
     return call.known(x).scaled(1 / divisor)
 
 

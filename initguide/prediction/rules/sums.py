@@ -38,8 +38,8 @@ def _sum(call: Call, a: Any, b: Any, factor: float) -> Belief:
         return _shifted(call.known(a), factor * b)
     if not isinstance(a, Tensor):
         return _shifted(call.known(b).scaled(factor), a)
-    one = call.about(a) or call.knowledge.constant(a)
-    two = (call.about(b) or call.knowledge.constant(b)).scaled(factor)
+    one = call.about(a) or call.knowledge.constant(a, call.held(a))
+    two = (call.about(b) or call.knowledge.constant(b, call.held(b))).scaled(factor)
     # One of them flips its sign by itself, so that E[one · two] = 0: see `Belief`.
     if not (apart(one, two) or apart(two, one)):
         raise Gap("the summands may be correlated")

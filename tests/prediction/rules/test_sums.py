@@ -92,3 +92,36 @@ def test_correlated_sums_and_tied_weights():
     assert [r.name for r in table] == ["first", "first"]
     assert [r.predicted for r in table] == [True, False]
     assert table[1].reason.startswith("its weights were used before")
+
+
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda p, h: p + h,
+        lambda p, h: p.__iadd__(h),
+        lambda p, h: p.add_(h),
+        lambda p, h: torch.add(p, h, out=p),
+        lambda p, h: p.sub_(h),
+        lambda p, h: p.sub_(h, alpha=-1),
+    ],
+)
+def test_sums_in_place_of_what_theory_does_not_know(add):
+    """What is added counts once: the tensor counts as it was before the sum overwrote it."""
+    generator = Generator().manual_seed(0)
+    position = 0.7 * torch.randn(400, generator=generator)
+
+    class Positions(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = nn.Linear(400, 400), nn.Linear(400, 400)
+
+        def forward(self, x):
+            p = position.clone().expand(len(x), -1).contiguous()
+            return self.two(add(p, self.one(x)))
+
+    net = initguide.initialize(Positions(), init.lecun_normal(generator=generator))
+    x = torch.randn(100, 400, generator=generator)
+    record = theory.predict_variances(net, x)["two"]
+    assert record.basis == "the inputs"
+    assert record.second_moment == pytest.approx(1 + 0.49, rel=0.1)
+    assert record.measured == pytest.approx(record.second_moment, rel=0.1)
