@@ -50,7 +50,9 @@ def _activated(
         q = groups.overall(belief.second)
         here = moment(max(q - mean**2, 0))
         if here > 0:  # positions differ in strength, and phi may be curved
-            there = [moment(max(q * share - mean**2, 0)) for share in _position_shares(x)]
+            there = [
+                moment(max(q * share - mean**2, 0)) for share in _position_shares(call.held(x))
+            ]
             second = second * (sum(there) / len(there) / here)
     except ValueError as error:
         # The middle of the message: what is wrong, without the argument's name and the advice.
@@ -79,7 +81,7 @@ def _position_shares(x: Tensor) -> list[float]:
     """Mean squares of up to eight equal parts of an image's positions, relative to the whole."""
     if x.ndim < 4:
         return [1.0]
-    energy = x.detach().double().square().mean((0, 1)).flatten().sort().values
+    energy = x.double().square().mean((0, 1)).flatten().sort().values
     if not energy.any():
         return [1.0]
     parts = energy.tensor_split(min(8, len(energy)))
