@@ -26,13 +26,13 @@ GPT that paints clothes pixel by pixel.
 # hands over) and weights of variance v, each number of q and of k has variance d·v. A logit is then
 # a sum of d_h products over √d_h: its standard deviation is **d · v**, whatever the heads.
 #
-# The softmax over T keys notices how logits differ between keys. Keys whose inputs have the cosine
-# c have correlated logits, so the differences have variance (d·v)² (1 − c). We read images as
-# sequences of 7 × 7 = 49 averaged pixels in 16 grey levels, and give each level and each position a
-# random vector:
+# The softmax notices how logits differ between keys. An average over M keys has the entropy ln M,
+# and the softmax of T independent normal logits has the entropy ln T − (d·v)²/2, as long as many
+# keys share the weight: attention starts as if it averaged over T · exp(−(d·v)²/2) keys. For five
+# schemes, with 49 keys and inputs of random directions:
 
+import functools
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -42,56 +42,26 @@ from torch.nn import functional as F
 import initguide
 from initguide import initializers as init
 from initguide import plots, theory
-from initguide.experiments import mean_interval
-from initguide.models import GPT, CausalAttention
+from initguide.data import as_sequences
+from initguide.models import GPT
 
-LEVELS, PIXELS, HEADS, START = 16, 49, 4, 16  # START is the token before the first
-
-
-def sequences(split):
-    """Tokens that come in, and those that have to be predicted."""
-    grey = F.adaptive_avg_pool2d(split.images, 7).flatten(1)
-    tokens = (grey * LEVELS).long().clamp(max=LEVELS - 1)
-    return SimpleNamespace(
-        images=F.pad(tokens[:, :-1], (1, 0), value=START), labels=tokens
-    )
-
-
-parts = initguide.fashion_mnist().subset(train=1000, valid=500, test=100)
-data = SimpleNamespace(
-    **{name: sequences(getattr(parts, name)) for name in ("train", "valid", "test")}
-)
-few, right = data.train.images[:16], data.train.labels[:16]
+KEYS, HEADS = 49, 4
 
 
 def attention(scheme, seed, width=64):
-    """Of a fresh layer: standard deviation of its logits, entropy, and the inputs' cosine."""
+    """Standard deviation of a fresh layer's logits, and over how many keys it averages."""
     layer = initguide.initialize(
         nn.MultiheadAttention(width, HEADS), scheme, seed=seed
     )
     draws = torch.Generator().manual_seed(100 + seed)
-    tokens = torch.randn(LEVELS + 1, width, generator=draws)
-    x = F.layer_norm(
-        tokens[few] + torch.randn(PIXELS, width, generator=draws), (width,)
-    )
+    x = F.layer_norm(torch.randn(16, KEYS, width, generator=draws), (width,))
     w_q, w_k, _ = layer.in_proj_weight.detach().chunk(
         3
-    )  # one parameter holds all three
+    )  # one parameter for all three
     q, k = ((x @ w.T).unflatten(2, (HEADS, -1)).transpose(1, 2) for w in (w_q, w_k))
     logits = q @ k.mT / math.sqrt(width // HEADS)
     entropy = torch.special.entr(logits.softmax(-1)).sum(-1).mean()
-    away = ~torch.eye(PIXELS, dtype=torch.bool)
-    return (
-        logits.std().item(),
-        entropy.item(),
-        (x @ x.mT / width)[:, away].mean().item(),
-    )
-
-
-def entropy_of(spread):
-    """Mean entropy of a softmax over normal logits."""
-    z = torch.randn(4000, PIXELS, generator=torch.Generator().manual_seed(0))
-    return torch.special.entr((spread * z).softmax(-1)).sum(-1).mean().item()
+    return logits.std().item(), entropy.exp().item()
 
 
 named = {  # d · v for square blocks of width d = 64
@@ -101,29 +71,25 @@ named = {  # d · v for square blocks of width d = 64
     "xavier_uniform": 2 / 2,
     "he_normal": 2.0,
 }
-found = np.array([[attention(name, seed) for name in named] for seed in range(6)])
-spread, entropy, cosine = found.mean(0).T
+rows = np.array([[attention(name, seed) for name in named] for seed in range(6)])
+spread, keys = rows.mean(0).T
+columns = {
+    "d · v": np.array(list(named.values())),
+    "standard deviation": spread,
+    "49 exp(−(d·v)²/2)": KEYS * np.exp(-np.square(list(named.values())) / 2),
+    "keys": keys,
+}
 initguide.Table(
-    {
-        "scheme": list(named),
-        "d · v": list(named.values()),
-        "standard deviation": spread,
-        "keys, predicted": [
-            math.exp(entropy_of(dv * math.sqrt(1 - cosine[0])))
-            for dv in named.values()
-        ],
-        "keys": np.exp(entropy),
-    },
-    caption="Logits of attention over 49 keys, and over how many it averages",
-    note="Mean of 6 draws. An average over M keys has the entropy ln M: keys is exp(entropy).",
-    formats={"d · v": ".3f", "standard deviation": ".3f"}
-    | dict.fromkeys(["keys, predicted", "keys"], ".1f"),
+    {"scheme": list(named)} | columns,
+    caption="Attention's logits at the start, and over how many of 49 keys it averages",
+    note="Mean of 6 draws; keys: exp(entropy).",
+    formats=dict(zip(columns, (".3f", ".3f", ".1f", ".1f"), strict=True)),
 )
 
 # %%
 # The standard deviation of the logits is d · v. With weights of 0.02 at this width attention starts
-# as an average over all keys, with Xavier's as one over part of them. With He's it already prefers
-# a few, at random.
+# as an average over all keys, and with Xavier's over about two thirds of them. With He's it already
+# prefers a few, at random; then the formula for many keys no longer holds.
 #
 # *default* is the answer to a common question. :class:`torch.nn.MultiheadAttention` keeps the three
 # projections in one matrix of 3d × d and fills it by ``xavier_uniform_``, which takes its fan-out
@@ -131,34 +97,23 @@ initguide.Table(
 # as large. :func:`initguide.initialize` fills the three blocks one by one, as layers of their own
 # (*xavier_uniform*). The end of this page shows whether training notices.
 #
-# Embeddings and the head
-# -----------------------
-# :class:`~initguide.models.GPT` predicts each pixel from those before it. Its head is tied: the
-# logit of a grey level is the product with its embedding. Blocks are pre-norm as in GPT-2
-# :cite:p:`radford2019`, post-norm as in the first transformer :cite:p:`vaswani2017`, or have no
-# normalization. All weights are N(0, s²) with one s, and GPT-2's famous s is 0.02. It is no
-# universal number: at GPT-2's width it is the general rule's 1/√(3d), and at another width it is
-# not.
+# Embeddings and the head ----------------------- We read images as sequences of 7 × 7 = 49 averaged
+# pixels in 16 grey levels. :class:`~initguide.models.GPT` predicts each pixel from those before it.
+# Its head is tied: the logit of a grey level is the product with its embedding. Blocks are pre-norm
+# as in GPT-2 :cite:p:`radford2019`, post-norm as in the first transformer :cite:p:`vaswani2017`, or
+# have no normalization. All weights are N(0, s²) with one s. GPT-2's famous s is 0.02, and it is no
+# universal number: at GPT-2's width of 768 it is nearly the general rule's 1/√(3d), and at a width
+# of 32 it is a fifth of that. So we keep d · s² and not s:
 
-WIDTH, DEPTH = 32, 6
-for width in (768, WIDTH):
-    rule = 1 / math.sqrt(3 * width)
-    print(f"d = {width}: 1/√(3d) = {rule:.4f}, d · 0.02² = {width * 0.02**2:.3f}")
-A = 768 * 0.02**2  # d · s², which we keep at every width
-
-
-def scheme(embedding=0.02, *, size=A, scaled=True, packed=1.0):
-    """GPT-2's start for our width; ``size`` is width times variance."""
-    weights, small = init.normal(math.sqrt(size / WIDTH)), init.normal(embedding)
-
-    def base(module):
-        (small if isinstance(module, nn.Embedding) else weights)(module)
-        if isinstance(module, CausalAttention):  # comes after the layers inside it
-            module.qkv.weight.data *= math.sqrt(packed)
-
-    ends = ["blocks.*.branches.0.out", "blocks.*.branches.1.2"]
-    return init.residual_scaled(base, last=ends) if scaled else base
-
+WIDTH, DEPTH, LEVELS = 32, 6, 16
+data = as_sequences(
+    initguide.fashion_mnist().subset(train=1000, valid=500, test=100)
+)
+few, right = data.train.images[:16], data.train.labels[:16]
+SIZE = 768 * 0.02**2  # d · s² of GPT-2
+start = functools.partial(
+    init.gpt2, last=["blocks.*.branches.0.out", "blocks.*.branches.1.2"]
+)
 
 # %%
 # Behind the last normalization a vector has mean square 1. With a head of N(0, σ²), logits are
@@ -172,14 +127,14 @@ sigmas = (0.005, 0.02, 0.1, 0.3, 1.0)
 
 
 def first_loss(sigma, seed):
-    net = initguide.initialize(GPT(WIDTH, DEPTH), scheme(sigma), seed=seed)
+    net = initguide.initialize(GPT(WIDTH, DEPTH), start(embedding=sigma), seed=seed)
     with torch.no_grad():
         return F.cross_entropy(net(few), right).item()
 
 
 def predicted_loss(sigma):
     moments = theory.transformer_moments(
-        few, DEPTH, weights=A, last=A / (2 * DEPTH), embedding=sigma
+        few, DEPTH, weights=SIZE, last=SIZE / (2 * DEPTH), embedding=sigma
     )
     own = WIDTH * sigma**2 / torch.tensor(moments.stream[-1]).sqrt()
     draws = torch.Generator().manual_seed(0)
@@ -209,61 +164,33 @@ plots.ticks_at(ax.yaxis, [math.log(LEVELS), 5, 10, 20], ["ln 16", "5", "10", "20
 # Training
 # --------
 # Everything so far was measured before the first step. Does training notice? One epoch of 1,000
-# images, Adam without warm-up, the loss on 500 other images. What simple guesses reach:
-
-counts = F.one_hot(data.train.labels, LEVELS).sum(0) + 0.1  # (pixels, levels)
-for words, table in {
-    "each level by its frequency": counts.sum(0).expand_as(counts),
-    "by its frequency at that pixel": counts,
-}.items():
-    guesses = table.log().T.expand(len(data.valid.labels), -1, -1)
-    print(
-        f"{words}: {F.cross_entropy(guesses, data.valid.labels):.3f} nats per pixel"
-    )
+# images, Adam without warm-up, the loss on 500 other images:
 
 
-def losses_of(schemes, rate, *, norm="pre", seeds=4):
-    """Label -> validation losses in nats per pixel, one for each seed."""
-    result = initguide.compare_init_weights(
-        schemes,
-        data,
-        model=lambda: GPT(WIDTH, DEPTH, norm),
-        epochs=1,
-        batch_size=32,
-        learning_rate=rate,
-        seeds=seeds,
-    )
-    return {name: result.values(name, "valid_loss") / PIXELS for name in schemes}
+def half_packed(module):
+    if isinstance(module, GPT):  # ``apply`` comes to the whole network last
+        start()(module)
+        for block in module.blocks:
+            block.branches[0].qkv.weight.data *= math.sqrt(0.5)
 
 
-found = losses_of(
+result = initguide.compare_init_weights(
     {
-        "GPT-2's start": scheme(),
-        "branches not scaled": scheme(scaled=False),
-        "q, k, v of half the variance": scheme(packed=0.5),
-        "weights of N(0, 0.02²)": scheme(size=WIDTH * 0.02**2),
-        "embeddings of N(0, 1)": scheme(1.0),
+        "GPT-2's start": start(),
+        "branches not scaled": start(factor=1),
+        "q, k, v of half the variance": half_packed,
+        "weights of N(0, 0.02²)": start(WIDTH * 0.02**2),
+        "embeddings of N(0, 1)": start(embedding=1.0),
         "PyTorch's default": init.default(),
     },
-    0.003,
+    data,
+    model=GPT,  # of width 32 and depth 6
+    epochs=1,
+    batch_size=32,
+    learning_rate=0.003,
+    seeds=4,
 )
-
-
-gaps = [mean_interval(row - found["GPT-2's start"]) for row in found.values()]
-initguide.Table(
-    {
-        "start": list(found),
-        "loss": [row.mean() for row in found.values()],
-        "behind the first": [mean for mean, _ in gaps],
-        "95 % interval": [
-            "–" if low == high else f"{low:+.3f} to {high:+.3f}"
-            for _, (low, high) in gaps
-        ],
-    },
-    caption="Validation loss after one epoch, learning rate 0.003, in nats per pixel",
-    note="Mean of 4 seeds; differences are paired by seed. Positive is worse.",
-    formats={"loss": ".3f", "behind the first": "+.3f"},
-)
+plots.plot_differences(result, "GPT-2's start", metric="valid_loss")
 
 # %%
 # Embeddings of N(0, 1) under a tied head cost most, and PyTorch's default has them. Of the other
@@ -274,18 +201,38 @@ initguide.Table(
 # Now normalization, at a larger rate, with GPT-2's start and with the larger one of variance 1/d
 # for all weights, branches not scaled:
 
-starts = {"GPT-2's": scheme(), "1/d": scheme(size=1.0, scaled=False)}
-rows = [
-    (norm, start, losses.mean(), losses.min(), losses.max())
-    for norm in ("pre", "post", "none")
-    for start, losses in losses_of(starts, 0.01, norm=norm, seeds=3).items()
-]
-heads = ["normalization", "start", "mean", "best", "worst"]
+norms = initguide.sweep(
+    {
+        "norm": ["pre", "post", "none"],
+        "scheme": {"GPT-2's start": start(), "1/d": start(1.0, factor=1)},
+    },
+    data,
+    model=GPT,
+    epochs=1,
+    batch_size=32,
+    learning_rate=0.01,
+    seeds=3,
+)
+losses = [norms.values_at(label, "valid_loss") for label in norms.labels]
+counts = F.one_hot(data.train.labels, LEVELS).sum(0) + 0.1  # (pixels, levels)
+for words, table in {
+    "each level by its frequency": counts.sum(0).expand_as(counts),
+    "by its frequency at that pixel": counts,
+}.items():
+    guesses = table.log().T.expand(len(data.valid.labels), -1, -1)
+    loss = F.cross_entropy(guesses, data.valid.labels)
+    print(f"{words}: {KEYS * loss:.1f} nats per image")
+
+columns = {"mean": np.mean, "lowest": np.min, "highest": np.max}
 initguide.Table(
-    dict(zip(heads, zip(*rows, strict=True), strict=True)),
-    caption="Validation loss after one epoch, learning rate 0.01, in nats per pixel",
+    {"blocks": norms.labels}
+    | {
+        name: [function(row) for row in losses]
+        for name, function in columns.items()
+    },
+    caption="Validation loss after one epoch, learning rate 0.01, in nats per image",
     note="3 seeds. –: at least one of them diverged.",
-    formats=dict.fromkeys(heads[2:], ".2f"),
+    formats=dict.fromkeys(columns, ".1f"),
 )
 
 # %%
@@ -308,7 +255,7 @@ initguide.Table(
 #          for rate in (0.003, 0.01):
 #              for norm in ("pre", "post"):
 #                  result = initguide.compare_init_weights(
-#                      {"GPT-2's": scheme()},
+#                      {"GPT-2's": start()},
 #                      data,
 #                      model=lambda: GPT(WIDTH, 18, norm),
 #                      batch_size=32,

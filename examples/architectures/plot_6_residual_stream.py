@@ -2,8 +2,8 @@
 6. The residual stream
 ======================
 
-A transformer's blocks change nothing, they only add: each branch writes its output onto one stream
-that runs from the embeddings to the head. How large does that stream become, how do gradients
+The blocks of a transformer only add: each branch adds its output to one stream that runs from the
+embeddings to the head. How large does that stream become, how do gradients
 run back along it, and what is GPT-2's factor for the last layer of each branch good for? This page
 predicts both from the weights alone and measures them.
 
@@ -16,11 +16,11 @@ predicts both from the weights alone and measures them.
 .. meta::
    :keywords: residual stream, residual scaling, GPT-2, 1/sqrt(2N), pre-norm, post-norm, depth of a
       transformer, gradients
-
-.. index:: ! residual stream, ! residual scaling
 """
 
 # %%
+# .. index:: ! residual scaling
+#
 # The stream
 # ----------
 # We take the small GPT of :doc:`the page before <plot_5_transformers>`. It reads an image as 49
@@ -28,62 +28,51 @@ predicts both from the weights alone and measures them.
 # pixels so far, and what two layers with a GELU make of each pixel. Twelve blocks of width 64, and
 # sixteen images:
 
-import math
+import functools
 
+import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional as F
 
 import initguide
 from initguide import initializers as init
 from initguide import plots, theory
+from initguide.data import as_sequences
 from initguide.models import GPT
 
 WIDTH, DEPTH = 64, 12
-images = (
-    initguide.fashion_mnist().subset(train=1000, valid=500, test=100).train.images
-)
-grey = F.adaptive_avg_pool2d(images[:16], 7).flatten(1)
-tokens = F.pad(
-    (grey * 16).long().clamp(max=15)[:, :-1], (1, 0), value=16
-)  # 16 starts
+data = initguide.fashion_mnist().subset(train=1000, valid=500, test=100)
+tokens = as_sequences(data).train.images[:16]
 
 # %%
 # All weights are N(0, s²) with d · s² = 0.31, as in GPT-2 :cite:p:`radford2019`, and embeddings are
 # N(0, 0.02²). GPT-2 also multiplies the last layer of each branch by 1/√(2N). N blocks have 2N
-# branches, and :func:`~initguide.initializers.residual_scaled` counts them:
+# branches, and :func:`~initguide.initializers.gpt2` counts them, unless ``factor=1`` leaves them as
+# they are:
 
 GPT2 = 768 * 0.02**2  # width times variance of the weights
-ENDS = ["blocks.*.branches.0.out", "blocks.*.branches.1.2"]
-
-
-def start(size, *, scaled, embedding=0.02):
-    """A scheme; size is width times variance."""
-    weights, small = init.normal(math.sqrt(size / WIDTH)), init.normal(embedding)
-
-    def base(module):
-        (small if isinstance(module, nn.Embedding) else weights)(module)
-
-    return init.residual_scaled(base, last=ENDS) if scaled else base
+start = functools.partial(
+    init.gpt2, last=["blocks.*.branches.0.out", "blocks.*.branches.1.2"]
+)
 
 
 def measure(scheme, norm="pre", depth=DEPTH):
     """Mean squares of the stream and of its gradients, both (seeds, depth + 1)."""
-    sizes, slopes = [], []
+    found = []
     for seed in range(4):
         net = initguide.initialize(GPT(WIDTH, depth, norm), scheme, seed=seed)
         stream = net.stream(tokens)
         draws = torch.Generator().manual_seed(100 + seed)
         end = torch.randn(stream[-1].shape, generator=draws)
         back = torch.autograd.grad((stream[-1] * end).sum(), stream)
-        sizes.append([x.square().mean().item() for x in stream])
-        slopes.append([x.square().mean().item() for x in back])
-    return torch.tensor(sizes), torch.tensor(slopes)
+        found.append(
+            [[x.square().mean().item() for x in row] for row in (stream, back)]
+        )
+    return np.array(found).swapaxes(0, 1)
 
 
-def predict(size, *, scaled, norm="pre", depth=DEPTH, embedding=0.02):
+def predict(size=GPT2, *, factor=None, norm="pre", depth=DEPTH, embedding=0.02):
     """The same from the weights: ``stream`` and ``gradients``."""
-    last = size / (2 * depth) if scaled else size
+    last = size * (factor or (2 * depth) ** -0.5) ** 2
     return theory.transformer_moments(
         tokens, depth, weights=size, last=last, norm=norm, embedding=embedding
     )
@@ -99,13 +88,13 @@ def predict(size, *, scaled, norm="pre", depth=DEPTH, embedding=0.02):
 # follows the mean products of all pairs of tokens through the blocks, and their gradients back.
 
 fig, axes = plots.subplots(1, 2, height=4.2)
-for ax, scaled in zip(axes, (False, True), strict=True):
+for ax, factor in zip(axes, (1, None), strict=True):
     plots.plot_prediction(
-        {"mean of 4 seeds": measure(start(GPT2, scaled=scaled))[0]},
-        predict(GPT2, scaled=scaled).stream.mean((1, 2)),
+        {"mean of 4 seeds": measure(start(factor=factor))[0]},
+        predict(factor=factor).stream.mean((1, 2)),
         at=list(range(DEPTH + 1)),
         log=False,
-        title="Pre-norm, branches " + ("scaled" if scaled else "not scaled"),
+        title="Pre-norm, branches " + ("not scaled" if factor else "scaled"),
         xlabel="after block",
         ylabel="mean square of the stream",
         legend=False,
@@ -126,14 +115,10 @@ fig.legend(
 
 depths = (3, 6, 12, 24)
 columns = {"blocks": depths}
-for name, scaled in (("not scaled", False), ("scaled", True)):
-    scheme = start(GPT2, scaled=scaled)
-    columns[name] = [
-        measure(scheme, depth=n)[0][:, -1].mean().item() for n in depths
-    ]
-    columns[f"{name}, predicted"] = [
-        predict(GPT2, scaled=scaled, depth=n).stream[-1].mean() for n in depths
-    ]
+for name, factor in (("not scaled", 1), ("scaled", None)):
+    ends = [measure(start(factor=factor), depth=n)[0][:, -1].mean() for n in depths]
+    predicted = [predict(factor=factor, depth=n).stream[-1].mean() for n in depths]
+    columns |= {name: ends, f"{name}, predicted": predicted}
 initguide.Table(
     columns,
     caption="Mean square of the stream at the end, pre-norm, GPT-2's weights",
@@ -152,35 +137,27 @@ initguide.Table(
 # on its way back. In a pre-norm block it stands in the branch, and what comes back through the
 # branch is added to the gradient; in a post-norm block it stands in the stream, and all of the
 # gradient runs through it. We send a random gradient in at the end and look at it after each block,
-# the first included:
+# with GPT-2's weights at the left, and at the right with larger ones, of variance 1/d:
 
-ways = {
-    "pre-norm": ("pre", False),
-    "pre-norm, scaled": ("pre", True),
-    "post-norm": ("post", False),
-}
+ways = {"pre-norm": ("pre", 1), "pre-norm, scaled": ("pre", None)}
+ways["post-norm"] = ("post", 1)
 fig, axes = plots.subplots(1, 2, height=4.4, sharey=True)
-for ax, (title, size) in zip(
-    axes,
-    {"GPT-2's weights": GPT2, "weights of variance 1/d": 1.0}.items(),
-    strict=True,
-):
+for ax, size in zip(axes, (GPT2, 1.0), strict=True):
     measured, predicted = {}, {}
-    for way, (norm, scaled) in ways.items():
-        measured[way] = measure(start(size, scaled=scaled), norm)[1][:, 1:]
-        predicted[way] = predict(size, scaled=scaled, norm=norm).gradients[1:]
+    for way, (norm, factor) in ways.items():
+        measured[way] = measure(start(size, factor=factor), norm)[1][:, 1:]
+        predicted[way] = predict(size, factor=factor, norm=norm).gradients[1:]
     plots.plot_prediction(
         measured,
         predicted,
         at=list(range(1, DEPTH + 1)),
         log=True,
-        title=title,
+        title=f"Gradients, d · Var(w) = {size:.2f}",
         xlabel="after block",
         legend=False,
         ax=ax,
     )
-    ax.set_xticks(range(3, DEPTH + 1, 3))
-axes[0].set_ylabel("mean square of the gradient,\nlogarithmic scale")
+axes[0].set_ylabel("mean square,\nlogarithmic scale")
 fig.legend(
     *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3
 )
@@ -208,11 +185,11 @@ fig.legend(
 #       .. code-block:: python
 #
 #          for depth in (6, 24):
-#              for scaled in (False, True):
-#                  case = {"scaled": scaled, "embedding": 1.0}
-#                  theirs = predict(GPT2, depth=depth, **case).stream.mean((1, 2))
-#                  ours = measure(start(GPT2, **case), depth=depth)[0].mean(0)
-#                  print(depth, scaled, theirs[[0, -1]].round(2), ours[[0, -1]].numpy().round(2))
+#              for factor in (1, None):
+#                  case = {"factor": factor, "embedding": 1.0}
+#                  theirs = predict(depth=depth, **case).stream.mean((1, 2))
+#                  ours = measure(start(**case), depth=depth)[0].mean(0)
+#                  print(depth, factor, theirs[[0, -1]].round(2), ours[[0, -1]].round(2))
 #          # Next to embeddings of mean square 2 the scaled branches are small at any depth, so the
 #          # stream stays where it was. Without the factor they outgrow it after some blocks.
 #
@@ -227,8 +204,8 @@ fig.legend(
 #   the way with large ones.
 # - The T × T mean products of the tokens predict all of it, except the gradients of post-norm
 #   blocks with large weights.
-# - **Rule:** to keep the stream at one size whatever the depth, use
-#   ``init.residual_scaled(…, last=[…])``.
+# - **Rule:** to keep the stream at one size whatever the depth, use ``init.gpt2(last=[…])``, or
+#   ``init.residual_scaled(…, last=[…])`` with weights of your own.
 #
 # Another network that applies the same weights again and again, at every step in time:
 # :doc:`recurrent networks </auto_examples/architectures/plot_7_recurrent>`.

@@ -3,6 +3,7 @@
 from initguide.data.loading import fashion_mnist
 from initguide.data.places import SOURCES
 from initguide.data.problems import DamagedFileError, DataWarning, DownloadError
+from initguide.data.sequences import Sequences, Tokens, as_sequences
 from initguide.data.tensors import CLASSES, FashionMNIST, Split
 
 __all__ = [
@@ -12,6 +13,9 @@ __all__ = [
     "DataWarning",
     "DownloadError",
     "FashionMNIST",
+    "Sequences",
     "Split",
+    "Tokens",
+    "as_sequences",
     "fashion_mnist",
 ]

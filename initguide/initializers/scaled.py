@@ -231,7 +231,11 @@ def default() -> Scheme:
     The random numbers come from torch's global generator: nothing else can be handed over.
     """
     return Scheme(
-        "default()",
-        lambda module: module.reset_parameters(),
-        lambda module: callable(getattr(module, "reset_parameters", None)),
+        "default()", lambda module: _reset_of(module)(), lambda module: callable(_reset_of(module))
     )
+
+
+def _reset_of(module: nn.Module) -> Any:
+    # nn.MultiheadAttention and nn.Transformer have it under a private name only.
+    public = getattr(module, "reset_parameters", None)
+    return public if callable(public) else getattr(module, "_reset_parameters", None)

@@ -12,7 +12,7 @@ from initguide.initializers import INITIALIZERS
 ENDS = ("residual_scaled", "zero_last")  # change the ends of branches
 
 
-WHOLE = ("fixup", *ENDS)
+WHOLE = ("fixup", "gpt2", *ENDS)
 
 
 # Every other one by name, ready to make: only `constant` has an argument without default.

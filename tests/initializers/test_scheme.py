@@ -146,6 +146,21 @@ def test_default_draws_what_the_framework_draws():
         assert torch.equal(value, expected[key]), key
 
 
+@pytest.mark.parametrize(
+    "make",
+    [lambda: nn.MultiheadAttention(8, 2), lambda: nn.Transformer(8, 2, 1, 1, 16, batch_first=True)],
+)
+def test_default_also_draws_what_only_a_private_method_resets(make):
+    """Attention's packed projections are drawn again, from the seed, as at construction."""
+    nets = [initialize(make(), "default", seed=0) for _ in "ab"]
+    for a, b in zip(*(net.parameters() for net in nets), strict=True):
+        assert torch.equal(a, b)
+    layer = initialize(nn.MultiheadAttention(400, 4), init.constant(3.0))
+    initialize(layer, "default", seed=0)
+    assert layer.in_proj_weight.abs().max() <= (6 / 1600) ** 0.5  # Xavier's, as of 1200 × 400
+    assert layer.in_proj_weight.std().item() == pytest.approx((2 / 1600) ** 0.5, rel=0.01)
+
+
 def test_only_the_module_itself_is_filled():
     """Called on a container, a scheme does nothing: `apply` visits what is inside."""
     net = nn.Sequential(nn.Linear(2, 2))
