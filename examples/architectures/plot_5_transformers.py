@@ -4,8 +4,8 @@
 
 A transformer is started by customs: small normal weights, embeddings as small, a smaller last layer
 in each branch, and normalization before the branches. Which of them does training notice? This page
-looks at attention and at the first loss, predicts both from the weights alone, and trains a small
-GPT that paints clothes pixel by pixel.
+predicts attention and the first loss from the weights alone, measures them, and trains a small GPT
+that paints clothes pixel by pixel.
 
 .. admonition:: What you will learn
 
@@ -45,75 +45,56 @@ from initguide import plots, theory
 from initguide.data import as_sequences
 from initguide.models import GPT
 
-KEYS, HEADS = 49, 4
 
-
-def attention(scheme, seed, width=64):
+def attention(scheme, seed, width=64, heads=4):
     """Standard deviation of a fresh layer's logits, and over how many keys it averages."""
-    layer = initguide.initialize(
-        nn.MultiheadAttention(width, HEADS), scheme, seed=seed
-    )
+    layer = nn.MultiheadAttention(width, heads)
+    initguide.initialize(layer, scheme, seed=seed)
     draws = torch.Generator().manual_seed(100 + seed)
-    x = F.layer_norm(torch.randn(16, KEYS, width, generator=draws), (width,))
-    w_q, w_k, _ = layer.in_proj_weight.detach().chunk(
-        3
-    )  # one parameter for all three
-    q, k = ((x @ w.T).unflatten(2, (HEADS, -1)).transpose(1, 2) for w in (w_q, w_k))
-    logits = q @ k.mT / math.sqrt(width // HEADS)
+    x = F.layer_norm(torch.randn(16, 49, width, generator=draws), (width,))
+    w_q, w_k, _ = layer.in_proj_weight.detach().chunk(3)  # one parameter for all
+    q, k = ((x @ w.T).unflatten(2, (heads, -1)).transpose(1, 2) for w in (w_q, w_k))
+    logits = q @ k.mT / math.sqrt(width // heads)
     entropy = torch.special.entr(logits.softmax(-1)).sum(-1).mean()
     return logits.std().item(), entropy.exp().item()
 
 
-named = {  # d · v for square blocks of width d = 64
-    "normal(0.02)": 64 * 0.02**2,
-    "general_rule": 1 / 3,
-    "default": 2 / 4,
-    "xavier_uniform": 2 / 2,
-    "he_normal": 2.0,
-}
-rows = np.array([[attention(name, seed) for name in named] for seed in range(6)])
+schemes = ["normal(0.02)", "general_rule", "default", "xavier_uniform", "he_normal"]
+dv = np.array([64 * 0.02**2, 1 / 3, 1 / 2, 1, 2])  # d · v for d = 64
+rows = np.array([[attention(name, seed) for name in schemes] for seed in range(6)])
 spread, keys = rows.mean(0).T
-columns = {
-    "d · v": np.array(list(named.values())),
-    "standard deviation": spread,
-    "49 exp(−(d·v)²/2)": KEYS * np.exp(-np.square(list(named.values())) / 2),
-    "keys": keys,
-}
+columns = {"scheme": schemes, "d · v": dv, "measured": spread}
 initguide.Table(
-    {"scheme": list(named)} | columns,
-    caption="Attention's logits at the start, and over how many of 49 keys it averages",
-    note="Mean of 6 draws; keys: exp(entropy).",
-    formats=dict(zip(columns, (".3f", ".3f", ".1f", ".1f"), strict=True)),
+    columns | {"T exp(−(d·v)²/2)": 49 * np.exp(-(dv**2) / 2), "keys": keys},
+    caption="Attention's logits at the start, and keys of T = 49 (mean of 6 draws)",
 )
 
 # %%
-# The standard deviation of the logits is d · v. With weights of 0.02 at this width attention starts
-# as an average over all keys, and with Xavier's over about two thirds of them. With He's it already
-# prefers a few, at random; then the formula for many keys no longer holds.
+# The standard deviation of the logits is d · v; the last column is exp(entropy). With weights of
+# 0.02 attention starts as an average over all keys, with Xavier's over about two thirds of them.
+# With He's it already prefers a few, at random, and the formula for many keys no longer holds.
 #
-# *default* is the answer to a common question. :class:`torch.nn.MultiheadAttention` keeps the three
-# projections in one matrix of 3d × d and fills it by ``xavier_uniform_``, which takes its fan-out
-# to be 3d: variance 2/(d + 3d), half of what a d × d projection gets by itself. Its logits are half
-# as large. :func:`initguide.initialize` fills the three blocks one by one, as layers of their own
-# (*xavier_uniform*). The end of this page shows whether training notices.
+# *default* answers a common question. :class:`torch.nn.MultiheadAttention` keeps the projections in
+# one matrix of 3d × d and fills it by ``xavier_uniform_``, which takes its fan-out to be 3d:
+# variance 2/(d + 3d), half of what a d × d projection gets by itself, and logits half as large.
+# :func:`initguide.initialize` fills the three blocks one by one (*xavier_uniform*).
 #
-# Embeddings and the head ----------------------- We read images as sequences of 7 × 7 = 49 averaged
-# pixels in 16 grey levels. :class:`~initguide.models.GPT` predicts each pixel from those before it.
-# Its head is tied: the logit of a grey level is the product with its embedding. Blocks are pre-norm
-# as in GPT-2 :cite:p:`radford2019`, post-norm as in the first transformer :cite:p:`vaswani2017`, or
-# have no normalization. All weights are N(0, s²) with one s. GPT-2's famous s is 0.02, and it is no
-# universal number: at GPT-2's width of 768 it is nearly the general rule's 1/√(3d), and at a width
-# of 32 it is a fifth of that. So we keep d · s² and not s:
+# Embeddings and the head
+# -----------------------
+# We read images as sequences of 7 × 7 = 49 averaged pixels in 16 grey levels, and
+# :class:`~initguide.models.GPT` predicts each pixel from those before it. Its head is tied: the
+# logit of a grey level is the product with its embedding. Blocks are pre-norm as in GPT-2
+# :cite:p:`radford2019`, post-norm as in the first transformer :cite:p:`vaswani2017`, or have no
+# normalization. All weights are N(0, s²). GPT-2's s of 0.02 is no universal number: at its width of
+# 768 it is nearly the general rule's 1/√(3d), at a width of 32 a fifth of that. We keep d · s²:
 
-WIDTH, DEPTH, LEVELS = 32, 6, 16
-data = as_sequences(
-    initguide.fashion_mnist().subset(train=1000, valid=500, test=100)
-)
+images = initguide.fashion_mnist().subset(train=1000, valid=500, test=100)
+data = as_sequences(images)
 few, right = data.train.images[:16], data.train.labels[:16]
+WIDTH, DEPTH, LEVELS = 32, 6, 16  # as GPT has them by itself
 SIZE = 768 * 0.02**2  # d · s² of GPT-2
-start = functools.partial(
-    init.gpt2, last=["blocks.*.branches.0.out", "blocks.*.branches.1.2"]
-)
+ends = ["blocks.*.branches.0.out", "blocks.*.branches.1.2"]  # of the branches
+start = functools.partial(init.gpt2, last=ends)
 
 # %%
 # Behind the last normalization a vector has mean square 1. With a head of N(0, σ²), logits are
@@ -123,13 +104,10 @@ start = functools.partial(
 # d σ² / √S. :func:`~initguide.theory.transformer_moments` predicts S (the
 # :doc:`next page <plot_6_residual_stream>` looks at it), and so the loss before the first step:
 
-sigmas = (0.005, 0.02, 0.1, 0.3, 1.0)
-
 
 def first_loss(sigma, seed):
-    net = initguide.initialize(GPT(WIDTH, DEPTH), start(embedding=sigma), seed=seed)
-    with torch.no_grad():
-        return F.cross_entropy(net(few), right).item()
+    net = initguide.initialize(GPT(), start(embedding=sigma), seed=seed)
+    return F.cross_entropy(net(few), right).item()
 
 
 def predicted_loss(sigma):
@@ -138,12 +116,12 @@ def predicted_loss(sigma):
     )
     own = WIDTH * sigma**2 / torch.tensor(moments.stream[-1]).sqrt()
     draws = torch.Generator().manual_seed(0)
-    logits = torch.randn(30, *few.shape, LEVELS, generator=draws)
-    logits = logits * sigma * math.sqrt(WIDTH)
+    logits = sigma * WIDTH**0.5 * torch.randn(*few.shape, LEVELS, generator=draws)
     logits = logits + own[..., None] * F.one_hot(few, LEVELS + 1)[..., :LEVELS]
-    return F.cross_entropy(logits.movedim(-1, 1), right.expand(30, -1, -1)).item()
+    return F.cross_entropy(logits.mT, right).item()
 
 
+sigmas = (0.005, 0.02, 0.1, 0.3, 1.0)
 ax = plots.plot_prediction(
     {"a tied head": [[first_loss(s, seed) for s in sigmas] for seed in range(5)]},
     [predicted_loss(s) for s in sigmas],
@@ -154,82 +132,48 @@ ax = plots.plot_prediction(
     ylabel="loss, nats per pixel",
 )
 plots.ticks_at(ax.xaxis, sigmas)
-plots.ticks_at(ax.yaxis, [math.log(LEVELS), 5, 10, 20], ["ln 16", "5", "10", "20"])
+ax.axhline(math.log(LEVELS), color="0.6", lw=1)
 
 # %%
-# ln 16 is the loss of knowing nothing. PyTorch's own embeddings are N(0, 1), the rightmost points:
-# logits then have a standard deviation of √d, and on top of that the network is sure that the next
-# pixel equals this one. A start of 0.02 costs nothing.
+# The grey line is ln 16, the loss of knowing nothing, and a start of 0.02 is at it. PyTorch's own
+# embeddings are N(0, 1), the rightmost points: logits then have a standard deviation of √d, and on
+# top of that the network is sure that the next pixel equals this one.
 #
 # Training
 # --------
-# Everything so far was measured before the first step. Does training notice? One epoch of 1,000
-# images, Adam without warm-up, the loss on 500 other images:
+# Does training notice? One epoch of 1,000 images, Adam without warm-up, the loss on 500 others:
 
-
-def half_packed(module):
-    if isinstance(module, GPT):  # ``apply`` comes to the whole network last
-        start()(module)
-        for block in module.blocks:
-            block.branches[0].qkv.weight.data *= math.sqrt(0.5)
-
-
-result = initguide.compare_init_weights(
-    {
-        "GPT-2's start": start(),
-        "branches not scaled": start(factor=1),
-        "q, k, v of half the variance": half_packed,
-        "weights of N(0, 0.02²)": start(WIDTH * 0.02**2),
-        "embeddings of N(0, 1)": start(embedding=1.0),
-        "PyTorch's default": init.default(),
-    },
-    data,
-    model=GPT,  # of width 32 and depth 6
-    epochs=1,
-    batch_size=32,
-    learning_rate=0.003,
-    seeds=4,
-)
+settings = {"model": GPT, "epochs": 1, "batch_size": 32, "learning_rate": 0.003}
+starts = {
+    "GPT-2's start": start(),
+    "branches not scaled": start(factor=1),
+    "weights of N(0, 0.02²)": start(WIDTH * 0.02**2),
+    "embeddings of N(0, 1)": start(embedding=1.0),
+    "PyTorch's default": init.default(),
+}
+result = initguide.compare_init_weights(starts, data, seeds=4, **settings)
 plots.plot_differences(result, "GPT-2's start", metric="valid_loss")
 
 # %%
-# Embeddings of N(0, 1) under a tied head cost most, and PyTorch's default has them. Of the other
-# customs four seeds of one epoch tell little at six blocks: read the intervals. That holds for
-# scaled branches, for the packed projections (half the variance or not), and for 0.02 at a width
-# where it is small. Absence of a difference *here* says nothing about a hundred blocks.
+# Losses are sums over the 49 pixels of an image. Embeddings of N(0, 1) under a tied head cost most,
+# and PyTorch's default has them. Of the other customs four seeds of one epoch tell little at six
+# blocks: intervals that cross 0 leave open whether scaled branches help, and whether 0.02 harms at
+# a width where it is small. No difference *here* says nothing about a hundred blocks.
 #
 # Now normalization, at a larger rate, with GPT-2's start and with the larger one of variance 1/d
 # for all weights, branches not scaled:
 
-norms = initguide.sweep(
-    {
-        "norm": ["pre", "post", "none"],
-        "scheme": {"GPT-2's start": start(), "1/d": start(1.0, factor=1)},
-    },
-    data,
-    model=GPT,
-    epochs=1,
-    batch_size=32,
-    learning_rate=0.01,
-    seeds=3,
-)
-losses = [norms.values_at(label, "valid_loss") for label in norms.labels]
-counts = F.one_hot(data.train.labels, LEVELS).sum(0) + 0.1  # (pixels, levels)
-for words, table in {
-    "each level by its frequency": counts.sum(0).expand_as(counts),
-    "by its frequency at that pixel": counts,
-}.items():
-    guesses = table.log().T.expand(len(data.valid.labels), -1, -1)
-    loss = F.cross_entropy(guesses, data.valid.labels)
-    print(f"{words}: {KEYS * loss:.1f} nats per image")
-
-columns = {"mean": np.mean, "lowest": np.min, "highest": np.max}
+starts = {"GPT-2's start": start(), "1/d": start(1.0, factor=1)}
+grid = {"norm": ["pre", "post", "none"], "scheme": starts}
+settings["learning_rate"] = 0.01
+norms = initguide.sweep(grid, data, seeds=3, **settings)
+levels = torch.bincount(data.train.labels.flatten(), minlength=LEVELS) + 0.1
+guess = -(levels / levels.sum())[data.valid.labels].log().sum(1).mean()
+print(f"guessing each level by its frequency: {guess:.1f} nats per image")
+found = np.array([norms.values_at(label, "valid_loss") for label in norms.labels])
+columns = {"mean": found.mean(1), "lowest": found.min(1), "highest": found.max(1)}
 initguide.Table(
-    {"blocks": norms.labels}
-    | {
-        name: [function(row) for row in losses]
-        for name, function in columns.items()
-    },
+    {"blocks": norms.labels} | columns,
     caption="Validation loss after one epoch, learning rate 0.01, in nats per image",
     note="3 seeds. –: at least one of them diverged.",
     formats=dict.fromkeys(columns, ".1f"),
@@ -238,11 +182,10 @@ initguide.Table(
 # %%
 # With variance 1/d pre-norm blocks learn. Post-norm blocks do not get beyond the frequencies of the
 # grey levels, and without normalization at least one run diverged (–). With GPT-2's small weights
-# the order is another one: post-norm came out best in these three seeds, blocks without
-# normalization behind it, and pre-norm last, no better than the frequencies at each pixel. So what
-# pre-norm forgives is large weights, and it asks for them at this rate. Of post-norm's bad
-# reputation, and of its customary remedy, a warm-up :cite:p:`xiong2020`, this table shows nothing
-# once the weights are small. It is a table of six blocks at one rate.
+# the order is another one: in these three seeds post-norm came out best, blocks without
+# normalization behind it, and pre-norm last. So large weights are what pre-norm forgives, and at
+# this rate it even learns more from them. Of post-norm's bad reputation, and its customary remedy,
+# a warm-up :cite:p:`xiong2020`, six blocks with small weights show nothing.
 #
 # .. admonition:: Try it
 #
@@ -254,28 +197,22 @@ initguide.Table(
 #
 #          for rate in (0.003, 0.01):
 #              for norm in ("pre", "post"):
+#                  settings |= {"model": lambda: GPT(WIDTH, 18, norm), "learning_rate": rate}
 #                  result = initguide.compare_init_weights(
-#                      {"GPT-2's": start()},
-#                      data,
-#                      model=lambda: GPT(WIDTH, 18, norm),
-#                      batch_size=32,
-#                      learning_rate=rate,
-#                      seeds=2,
+#                      {"GPT-2's": start()}, data, seeds=2, **settings
 #                  )
-#                  print(rate, norm, result.values("GPT-2's", "valid_loss") / PIXELS)
-#          # At the smaller rate it does. At the larger one it does not learn at all: deep post-norm
-#          # networks need a smaller rate, or the warm-up.
+#                  print(rate, norm, result.values("GPT-2's", "valid_loss"))
+#          # At the smaller rate it does. At the larger one neither gets beyond the frequencies of
+#          # the grey levels: 18 blocks need a smaller rate (or, one may try, a warm-up).
 #
 # What we learnt
 # --------------
 # - Attention's logits start with a standard deviation of d · Var(w). Well below 1, attention is an
-#   average over all keys. PyTorch's packed projections have half the variance of Xavier's; halving
-#   it in our GPT made no difference that four seeds of one epoch could tell.
+#   average over nearly all keys. PyTorch's packed projections have half the variance of Xavier's.
 # - Logits of a head of N(0, σ²) have variance d σ². With embeddings of N(0, 1) and a tied head, the
 #   first loss is far above ln K, and after an epoch the network is still behind.
-# - At a large rate pre-norm blocks learnt from weights of variance 1/d, while post-norm blocks and
-#   those without normalization needed small weights. With these they were ahead of pre-norm, at six
-#   blocks.
+# - At a large rate pre-norm blocks learnt from weights of variance 1/d, while the others needed
+#   small weights. With these, six blocks of the others were ahead of pre-norm.
 # - **Rule:** if the head is tied, start embeddings at about 0.02 and not at PyTorch's 1. Without
 #   pre-norm, start all weights small, at about 1/√(3d).
 #
