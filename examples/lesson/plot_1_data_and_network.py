@@ -57,8 +57,8 @@ for name, share in zip(data.classes, shares, strict=True):
     print(f"{name:12} {100 * share:.1f} %")
 
 # %%
-# Yes, but for the chance of the split. So **10 % is what guessing achieves**, and the
-# cross-entropy of a guess is
+# Yes, but for the chance of the split. So **10 % is what guessing achieves**, and the cross-entropy
+# of a guess is
 #
 # .. math:: -\ln \tfrac{1}{10} = \ln 10 \approx 2.303 .
 #
@@ -86,11 +86,11 @@ plots.plot_histogram(
 
 # %%
 # Half of all pixels are background, exactly 0, and left out of the figure. The others are spread
-# over the whole range, with more of them bright than dark. No pixel is negative, so their
-# mean is not 0: the data are not centred. That is why the number to remember is the *mean square*
-# and not the variance. When the weights have mean 0, what a layer's output varies by is the mean
-# square of its inputs, times the variance of the weights, times the number of inputs. Page 4 puts
-# this to use.
+# over the whole range, with more of them bright than dark. No pixel is negative, so their mean is
+# not 0: the data are not centred. That is why the number to remember is the *mean square* and not
+# the variance. When the weights have mean 0, what a layer's output varies by is the mean square of
+# its inputs, times the variance of the weights, times the number of inputs. Page 4 puts this to
+# use.
 #
 # The network
 # -----------
@@ -111,7 +111,7 @@ class Net(nn.Module):
         x = torch.flatten(x, start_dim=1)  # (N, 1, 28, 28) to (N, 784)
         x = self.dropout(F.relu(self.fc1(x)))
         x = self.dropout(F.relu(self.fc2(x)))
-        return self.fc3(x)  # ten scores an image, the highest one wins
+        return self.fc3(x)  # ten scores per image, the highest one wins
 
 
 torch.manual_seed(0)
@@ -121,8 +121,8 @@ for name, parameter in net.named_parameters():
 print(f"{'together':25} {sum(p.numel() for p in net.parameters()):8,}")
 
 # %%
-# Nine in ten parameters are weights of the first layer. From here on we use
-# :class:`initguide.Net`, which is this class with two more arguments.
+# Nine in ten parameters are weights of the first layer. From here on we use :class:`initguide.Net`,
+# which is this class with two more arguments.
 #
 # The training loop
 # -----------------
@@ -187,8 +187,7 @@ print(f"validation accuracy, dropout off: {100 * dropout_off:.2f} %")
 print(f"the same network, dropout on:     {100 * dropout_on:.2f} %")
 
 # %%
-# The second number belongs to a network with a fifth of its units missing, which nobody would use.
-# All accuracies in this guide are measured with dropout off.
+# Nobody would use a network that lacks a fifth of its units. This guide measures with dropout off.
 #
 # .. admonition:: Try it
 #
@@ -217,5 +216,5 @@ print(f"the same network, dropout on:     {100 * dropout_on:.2f} %")
 # - One mini-batch's loss is noisy; one number from one run is too, as page 5 will show.
 # - Accuracy is measured in evaluation mode.
 #
-# Next, the simplest initial weights there are:
-# :doc:`all zeros, or all ones </auto_examples/lesson/plot_2_zeros_and_ones>`.
+# Next, the simplest initial weights there are: :doc:`all zeros, or all ones
+# </auto_examples/lesson/plot_2_zeros_and_ones>`.

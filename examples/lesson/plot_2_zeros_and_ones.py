@@ -60,14 +60,14 @@ plots.plot_losses(result, first=100)
 
 # %%
 # Neither is better than guessing. All zeros gives every image the same answer, so its accuracy is
-# one class's share of the validation images. The random split makes these shares a little unequal:
+# one class's share of the validation images, which the random split makes a little unequal:
 
 shares = torch.bincount(data.valid.labels) / len(data.valid.labels)
 print(f"shares of the classes: {shares.min():.2%} to {shares.max():.2%}")
 
 # %%
 # The two fail differently, though. All zeros stays at 2.303, the loss of a guess. All ones produces
-# huge losses, on a logarithmic axis. Here are the scores that the two networks start with:
+# huge losses, on a logarithmic axis. The scores that they start with:
 
 images, labels = data.train.images[:100], data.train.labels[:100]
 for constant in (0, 1):
@@ -81,10 +81,8 @@ for constant in (0, 1):
 # %%
 # ("Within" is the largest difference of two scores of one image.) With ones, every hidden unit adds
 # up hundreds of pixels, every unit of the next layer adds up 256 such sums, and the scores end in
-# the millions. There the smallest change of a weight changes the loss a lot. By right, the ten
-# scores of an image are equal, and the loss is that of a guess. But 32-bit numbers of that size lie
-# half a unit apart, so on some processors rounding alone makes the scores differ, and the loss of
-# the ones begins a little higher.
+# the millions, where small changes of weights change the loss a lot. The ten scores of an image are
+# equal but for rounding, so the first loss is that of a guess.
 #
 # Which parameters get a gradient?
 # --------------------------------
@@ -112,10 +110,9 @@ for (name, from_zeros), from_ones in zip(
 # learn one thing, how frequent each class is, and it knew that at the start: the classes are
 # equally frequent.
 #
-# From ones, the gradients of ``fc1`` and ``fc2`` are zero too, at the first step, but for rounding
-# (numbers like 1e-14). The ten scores of
-# an image are equal, so the ten probabilities are all 1/10 and the pulls of the ten classes on a
-# hidden unit add up to exactly nothing. The last layer does get gradients, and they are huge.
+# From ones, the gradients of ``fc1`` and ``fc2`` are zero too, at the first step, but for rounding.
+# The ten scores of an image are equal, so the ten probabilities are all 1/10 and the pulls of the
+# ten classes on a hidden unit add up to nothing. The last layer gets gradients, and they are huge.
 #
 # Units that are equal stay equal
 # -------------------------------
@@ -137,9 +134,8 @@ print(f"largest gradient in the second step: {rows.abs().max():.1e}")
 print(f"largest difference to the first row: {(rows - rows[0]).abs().max():.1e}")
 
 # %%
-# All 256 rows are the same. Now count the distinct units before and after training.
-# :func:`~initguide.measure` does: two units are different if any of their incoming weights differ
-# by more than rounding could explain.
+# All 256 rows are the same. Now let :func:`~initguide.measure` count the distinct units before and
+# after training: those of which incoming weights differ by more than rounding could explain.
 
 
 def distinct_units(net):
@@ -168,17 +164,17 @@ accuracies = {
 }
 
 # %%
-# The columns ``fc1`` and ``fc2`` give the number of distinct units, out of 256 and 128, before →
-# after training (one run each, seed 0). Read the table by rows:
+# ``fc1`` and ``fc2`` give the number of distinct units, of 256 and 128, before → after training
+# (one run each, seed 0). By rows:
 #
 # - **Zeros** move nothing but the last bias, with or without dropout.
-# - **Without dropout** there is one distinct unit a layer at the start and one at the end, whatever
-#   the constant. The network 784-256-128-10 has been training as 784-1-1-10.
+# - **Without dropout** there is one distinct unit per layer at the start and one at the end,
+#   whatever the constant. The network 784-256-128-10 has been training as 784-1-1-10.
 # - **With dropout** and a constant that is not 0, all units are different afterwards. In every
 #   step, dropout leaves different units out, so they get different gradients. Dropout has broken
 #   the symmetry that the initialization left.
 #
-# One row may surprise: a small constant with dropout is no disaster at all.
+# One row may surprise, that of a small constant with dropout:
 
 gain = 100 * (accuracies[0.01, 0.2] - accuracies[0.01, 0.0])
 print(f"the constant 0.01: {gain:+.0f} points from dropout alone")
@@ -222,5 +218,5 @@ print(f"the constant 0.01: {gain:+.0f} points from dropout alone")
 # - Dropout breaks the symmetry of equal weights, unless they are zero.
 # - All ones has a second fault, its size: the scores start in the millions.
 #
-# Next: weights that differ. The simplest are drawn from
-# :doc:`a uniform distribution </auto_examples/lesson/plot_3_uniform>`.
+# Next: weights that differ. The simplest are drawn from :doc:`a uniform distribution
+# </auto_examples/lesson/plot_3_uniform>`.

@@ -35,8 +35,9 @@ net = initguide.Net()
 for name, layer in net.named_children():
     if isinstance(layer, torch.nn.Linear):
         fan_in, fan_out = init.fans(layer)
+        bound = fan_in**-0.5
         print(
-            f"{name}: fan-in {fan_in:3}, so weights from U[-{fan_in**-0.5:.4f}, {fan_in**-0.5:.4f})"
+            f"{name}: fan-in {fan_in}, so weights from U[-{bound:.4f}, {bound:.4f})"
         )
 
 # %%
@@ -90,7 +91,8 @@ print(result.difference("Uniform [-0.5, 0.5)", "Uniform [0, 1)"))
 print(result.difference("General rule", "Uniform [-0.5, 0.5)"))
 
 # %%
-# Both intervals exclude zero: over five seeds, these differences are no accident.
+# An interval that excludes zero says that a difference is more than the luck of these five seeds.
+# How much more seeds would tell, :doc:`/auto_examples/practice/plot_8_how_many_seeds` shows.
 #
 # Why the fan-in?
 # ---------------
@@ -142,9 +144,8 @@ for name, sums in measured.items():
     draws = torch.tensor(sums)
     for i, layer in enumerate(layers):
         expected, found = predicted[name][i], draws[:, i]
-        rows.append(
-            (name, layer, expected, found.mean().item(), found.std().item())
-        )
+        mean, sd = found.mean().item(), found.std().item()
+        rows.append((name, layer, expected, mean, sd))
 columns = ["scheme", "layer", "predicted", "measured", "sd of the draws"]
 initguide.Table(
     dict(zip(columns, zip(*rows, strict=True), strict=True)),
@@ -189,7 +190,8 @@ initguide.Table(
 # --------------
 # - n is the fan-in, the number of inputs that a unit adds up.
 # - The mean square of a layer's sums is n · Var(w) · E[x²]: predicted on this page, and measured.
-# - Bounds of ±1/√n keep it independent of n. They do not keep it constant over layers.
+# - Bounds of ±1/√n keep it independent of n. They do not keep it constant over layers: with ReLU it
+#   falls to a sixth from one to the next.
 #
-# Next: does the *shape* of the distribution matter, or only its size?
-# :doc:`Normal </auto_examples/lesson/plot_5_normal>`.
+# Next: does the *shape* of the distribution matter, or only its size? :doc:`Normal
+# </auto_examples/lesson/plot_5_normal>`.

@@ -24,15 +24,17 @@ adds.
 # ------------------------
 # Take two hidden units whose incoming weights, outgoing weights and biases are equal. They compute
 # the same number, so the loss depends on both in the same way, so their gradients are equal, so
-# they make the same step. After it they are equal again. This holds for every optimizer that
-# treats all weights alike, and for every loss. It is the whole argument.
+# they make the same step. After it they are equal again. This holds for every optimizer that treats
+# all weights alike, and for every loss. It is the whole argument.
 #
 # It says more than it seems to. Copy every hidden unit of a narrow network m times. To keep the
-# output, the weights out of the copies must be smaller. If the :term:`activation` is ReLU,
-# dividing all weights into or out of one copied layer by √m, those between two copied layers by m,
-# and hidden biases by √m does this. It also keeps the *training* by SGD, with momentum or without:
-# the step of each copy is the step of the one weight, divided by the same number as the weight. So
+# output, the weights out of the copies must be smaller. If the :term:`activation` is ReLU, dividing
+# all weights into or out of one copied layer by √m, those between two copied layers by m, and
+# hidden biases by √m does this. It also keeps the *training* by SGD, with momentum or without: the
+# step of each copy is the step of the one weight, divided by the same number as the weight. So
 # theory predicts the wide network's training exactly:
+
+from functools import partial
 
 import torch
 from torch import nn
@@ -64,22 +66,21 @@ def with_copies(narrow, copies):
 
 counts, seeds, gaps = [1, 2, 4, 8, 16, 32], range(3), []
 settings = {"epochs": 3, "optimizer": "momentum", "learning_rate": 0.02}
-narrow_accuracy, wide_accuracy = torch.zeros(3, 6), torch.zeros(3, 6)
+accuracy = torch.zeros(2, 3, 6)  # narrow and wide, by seed and by number of units
 for i, units in enumerate(counts):
     for seed in seeds:
         narrow = initguide.mlp([784, units, units, 10])
         initguide.initialize(narrow, "he_normal", seed=seed)
-        wide = with_copies(narrow, 64 // units)
-        one = train(narrow, data, seed=seed, **settings)
-        other = train(wide, data, seed=seed, **settings)
-        narrow_accuracy[seed, i] = 100 * one.valid_accuracy
-        wide_accuracy[seed, i] = 100 * other.valid_accuracy
+        nets = narrow, with_copies(narrow, 64 // units)
+        one, other = (train(net, data, seed=seed, **settings) for net in nets)
         gaps.append(abs(one.train_losses - other.train_losses).max())
+        pair = [one.valid_accuracy, other.valid_accuracy]
+        accuracy[:, seed, i] = 100 * torch.tensor(pair)
 
 print(f"largest difference of two losses: {max(gaps):.0e}")
 plots.plot_prediction(
-    {"64 units, this many different": wide_accuracy},
-    narrow_accuracy.mean(dim=0),
+    {"64 units, this many different": accuracy[1]},
+    accuracy[0].mean(dim=0),
     at=[str(count) for count in counts],
     title="A network is as wide as its different units",
     xlabel="different units in each hidden layer",
@@ -94,11 +95,11 @@ plots.plot_prediction(
 #
 # What tells units apart?
 # -----------------------
-# Turn the argument around. Two units stay equal only if *everything* about them is equal.
-# Different incoming weights tell them apart; so do different outgoing weights, because the
-# gradients that come back differ; so do different biases (the exercise). From this we can predict,
-# for partly constant weights, how many units of the lesson's network (here with 64 and 32 hidden
-# units) will be different:
+# Turn the argument around. Two units stay equal only if *everything* about them is equal. Different
+# incoming weights tell them apart; so do different outgoing weights, because the gradients that
+# come back differ; so do different biases (the exercise). From this we can predict, for partly
+# constant weights, how many units of the lesson's network (here with 64 and 32 hidden units) will
+# be different:
 #
 # - random ``fc1`` tells apart the units of the first hidden layer, not those of the second: those
 #   still add up the same inputs with the same weights, and send the same on;
@@ -108,9 +109,7 @@ plots.plot_prediction(
 #   gradients, unless all weights are zeros: leaving out activations of 0 changes nothing.
 
 
-def random_in(
-    *names,
-):  # He's weights in these layers, the constant 0.02 in the others
+def random_in(*names):  # He's weights in these layers, the constant 0.02 elsewhere
     def scheme(module):
         if isinstance(module, initguide.Net):
             module.apply(init.constant(0.02))
@@ -154,34 +153,33 @@ initguide.Table(
 # %%
 # The predictions hold, but for an occasional unit of ``fc2`` that has not come apart from another
 # one. Randomness in one place is enough if it is the middle. And **being different is not enough**:
-# rows with all units different lie far apart in accuracy. What dropout makes of constants in longer
-# training is in :doc:`the lesson </auto_examples/lesson/plot_2_zeros_and_ones>`.
+# the rows with all units different, 64 and 32, lie far apart in accuracy, and the one with dropout
+# is nearer to those of equal units than to He's. What dropout makes of constants in longer training
+# is in :doc:`the lesson </auto_examples/lesson/plot_2_zeros_and_ones>`.
 #
 # How little noise is enough?
 # ---------------------------
 # So start from the constant 0.02, add noise from N(0, ε²), and train for ten epochs:
 
 
-def constant_with_noise(epsilon):
-    def scheme(module):
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, 0.02, epsilon)
-            nn.init.zeros_(module.bias)
-
-    return scheme
+def noisy(module, epsilon):
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, 0.02, epsilon)
+        nn.init.zeros_(module.bias)
 
 
-noise = {f"ε = {e:g}": constant_with_noise(e) for e in (1e-6, 1e-3, 1e-2, 5e-2)}
-noise = {"no noise": init.constant(0.02)} | noise
-result = initguide.compare_init_weights(
-    noise, data, model=lambda: initguide.Net(64, 32, dropout=0), epochs=10, seeds=3
-)
+epsilons = (0, 1e-6, 1e-3, 1e-2, 5e-2)
+schemes = {f"ε = {e:g}": partial(noisy, epsilon=e) for e in epsilons}
+network = partial(initguide.Net, 64, 32, dropout=0)
+settings = {"model": network, "epochs": 10, "seeds": 3}
+result = initguide.compare_init_weights(schemes, data, **settings)
 plots.plot_losses(result, smooth=20)
 
 # %%
-# Any noise breaks the symmetry, but small noise breaks it late. With no noise, all units do one
-# unit's work, and the loss lies on a plateau. The other curves leave it one after the other, the
-# largest noise first, and the smallest has not left it in these 400 mini-batches.
+# Any noise breaks the symmetry, but small noise breaks it late. With ε = 0, all units do one unit's
+# work, and the loss lies on a plateau. The other curves leave it one after the other, the largest
+# noise first. With the smallest, units differ from the first step, and yet nothing of it is to be
+# seen in these 400 mini-batches.
 #
 # The noise that works at once has the size of ordinary initial weights: He's rule gives these
 # layers standard deviations of 0.05, 0.18 and 0.25. That is a good way to think of random
