@@ -107,8 +107,7 @@ for (name, from_zeros), from_ones in zip(
 # The gradient of a weight is the product of what comes in from below and what comes back from
 # above. With zero weights, every hidden unit outputs 0, so nothing comes in to the last layer's
 # weights; and whatever comes back is multiplied by zero weights on its way down. The network can
-# learn one thing, how frequent each class is, and it knew that at the start: the classes are
-# equally frequent.
+# learn one thing, how frequent each class is, and these are equally frequent.
 #
 # From ones, the gradients of ``fc1`` and ``fc2`` are zero too, at the first step, but for rounding.
 # The ten scores of an image are equal, so the ten probabilities are all 1/10 and the pulls of the
@@ -164,8 +163,7 @@ accuracies = {
 }
 
 # %%
-# ``fc1`` and ``fc2`` give the number of distinct units, of 256 and 128, before → after training
-# (one run each, seed 0). By rows:
+# ``fc1`` and ``fc2`` count distinct units, of 256 and 128, before → after training (seed 0):
 #
 # - **Zeros** move nothing but the last bias, with or without dropout.
 # - **Without dropout** there is one distinct unit per layer at the start and one at the end,
