@@ -12,6 +12,9 @@ from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from initguide.writing import write_whole
 
 __all__ = ["Code", "Table"]
@@ -33,7 +36,7 @@ class Table:
     ----------
     columns
         Name of each column -> its values, all columns equally long. The first column names the
-        rows.
+        rows. A tensor or array without axes counts as the number that it holds.
     caption
         What the table shows, in a line.
     note
@@ -41,7 +44,7 @@ class Table:
     formats
         Name of a column -> how its numbers are written: a format specification such as ``".3f"``,
         or a function that returns the text. Numbers have four significant digits where nothing is
-        said. ``None`` and NaN are written as "–".
+        said. ``None`` and NaN are written as "–", truth values as "yes" and "no".
     marked
         Numbers of the rows to be highlighted, counted from 0.
     width
@@ -51,8 +54,8 @@ class Table:
     Raises
     ------
     ValueError
-        If there is no column, the columns differ in length, or ``formats`` names one that is not
-        there.
+        If there is no column, the columns differ in length, one has tensors or arrays of several
+        numbers as its values, or ``formats`` names one that is not there.
 
     Examples
     --------
@@ -86,6 +89,9 @@ class Table:
                 f"the columns are {', '.join(map(repr, self.columns))}"
             )
 
+        plain = {name: _plain(name, values) for name, values in self.columns.items()}
+        object.__setattr__(self, "columns", plain)  # the class is frozen
+
     def _cells(self) -> list[list[str]]:
         """Texts of the rows."""
         texts = [
@@ -98,7 +104,7 @@ class Table:
         """Whether each column is numbers, to be set flush right."""
         return [
             # The first column names the rows, even where the names are numbers.
-            i > 0 and not any(isinstance(value, str) and _is_word(value) for value in values)
+            i > 0 and not any(_is_word(value) for value in values)
             for i, values in enumerate(self.columns.values())
         ]
 
@@ -197,8 +203,25 @@ def _is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, Real) and math.isnan(value))
 
 
-def _is_word(value: str) -> bool:
-    """Whether a text is more than a number, a range of numbers or a placeholder."""
+def _plain(name: str, values: Sequence[Any]) -> Sequence[Any]:
+    """A column with numbers in place of the tensors and arrays that hold one."""
+    if not any(isinstance(value, Tensor | np.ndarray) for value in values):
+        return values
+    wrong = next((v for v in values if isinstance(v, Tensor | np.ndarray) and v.ndim), None)
+    if wrong is not None:
+        raise ValueError(
+            f"column {name!r} has a value of shape {tuple(wrong.shape)}; "
+            "a cell holds one number, so give a column for each, or a mean"
+        )
+    return [v.item() if isinstance(v, Tensor | np.ndarray) else v for v in values]
+
+
+def _is_word(value: Any) -> bool:
+    """Whether a cell is more than a number, a range of numbers or a placeholder."""
+    if isinstance(value, bool | np.bool_):
+        return True  # yes or no
+    if not isinstance(value, str):
+        return False
     # The e of 1e-05 does not make a word.
     return any(character.isalpha() for character in value.replace("e+", "").replace("e-", ""))
 
@@ -221,6 +244,8 @@ def _text(value: Any, spec: Any) -> str:
         return "–"
     if callable(spec):
         return str(spec(value))
+    if isinstance(value, bool | np.bool_):  # before numbers: a Python bool is an Integral, too
+        return "yes" if value else "no"
     if not isinstance(value, Real):
         return value if isinstance(value, str) else str(value)
     # Whole numbers first, since they are Real, too: they get no decimals.

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,6 +97,38 @@ def test_missing_values(missing):
     assert table.to_csv() == "row,x\na,\nb,inf\n"
 
 
+def test_truth_values_are_words():
+    """Python's and NumPy's alike, also those of a comparison of arrays or tensors."""
+    table = Table(
+        {
+            "row": ["a", "b"],
+            "python": [True, False],
+            "numpy": np.array([1, 3]) > 2,
+            "torch": torch.tensor([1, 3]) > 2,
+        },
+        caption="c",
+        formats={"python": "d"},
+    )
+    assert [line.split() for line in str(table).splitlines()[4:6]] == [
+        ["a", "yes", "no", "no"],
+        ["b", "no", "yes", "yes"],
+    ]
+    assert str(table).splitlines()[2] == "row  python  numpy  torch"
+    assert '<td class="words">yes</td>' in table._repr_html_()
+    assert table.to_csv() == "row,python,numpy,torch\na,True,False,False\nb,False,True,True\n"
+
+
+@pytest.mark.parametrize("number", [torch.tensor(0.125), np.array(0.125), np.float64(0.125), 0.125])
+def test_arrays_without_axes_are_numbers(number):
+    """What .mean() of a tensor returns is written as the number that it is, here and in files."""
+    table = Table({"row": ["a"], "x": [number], "y": [number]}, caption="c", formats={"y": ".1%"})
+    assert str(table).splitlines()[4].split() == ["a", "0.1250", "12.5%"]
+    assert "<td>0.1250</td>" in table._repr_html_()
+    assert table.to_csv() == "row,x,y\na,0.125,0.125\n"
+    missing = torch.tensor(math.nan)
+    assert Table({"row": ["a"], "x": [missing]}, caption="c").to_csv() == "row,x\na,\n"
+
+
 def test_columns_of_words_are_flush_left():
     """Their headers and cells say so to the style sheet."""
     table = Table({"row": ["a"], "verdict": ["holds"], "x": [1.0]}, caption="c")
@@ -134,6 +167,9 @@ def test_files_lose_nothing(rows):
     [
         ({}, {}, "columns is empty"),
         ({"a": [1], "b": [1, 2]}, {}, "equally long, but they have: 'a' 1, 'b' 2"),
+        ({"a": [1], "b": [torch.ones(2, 3)]}, {}, r"column 'b' has a value of shape \(2, 3\); a"),
+        ({"a": [1], "b": [np.ones(1)]}, {}, r"column 'b' has a value of shape \(1,\)"),
+        ({"a": [1], "b": torch.ones(1, 1)}, {}, r"column 'b' has a value of shape \(1,\)"),
         ({"a": [1]}, {"formats": {"b": ".2f"}}, "formats names 'b'.*the columns are 'a'"),
     ],
 )
