@@ -23,13 +23,18 @@ def sharpness(
     ----------
     model
         Takes ``inputs`` and gives class scores; used in the mode that it is in. All its parameters
-        that are trained are varied.
+        that are trained are varied; one that takes no part in the forward pass adds no curvature.
     inputs, targets
         (N, ...) and (N,) the batch, and its class numbers.
     iterations
         How many products, at least 1. Too few give too small a number.
     seed
         Of the first vector.
+
+    Returns
+    -------
+    float
+        At least 0; exactly 0 where the Hessian is 0, as with weights that change no score.
 
     Raises
     ------
@@ -53,13 +58,21 @@ def sharpness(
         raise ValueError(f"{type(model).__name__} has no parameters that are trained to vary")
     with torch.enable_grad():
         loss = functional.cross_entropy(model(inputs), targets)
-        slopes = torch.autograd.grad(loss, weights, create_graph=True)
+        if not loss.requires_grad:
+            return 0.0  # no weight takes part
+        slopes = torch.autograd.grad(loss, weights, create_graph=True, materialize_grads=True)
         slope = torch.cat([g.flatten() for g in slopes])
+    if not slope.requires_grad:
+        return 0.0  # the loss depends on something, such as the inputs, but on no weight
     # Drawn on the CPU, so that a seed means the same vector on every device.
     v = torch.randn(slope.shape, generator=torch.Generator().manual_seed(seed)).to(slope)
     for _ in range(iterations):
-        v = v / v.norm()
-        product = torch.autograd.grad(slope, weights, v, retain_graph=True)
+        length = v.norm()
+        if length == 0:
+            return 0.0  # no curvature in a random direction: there is none in any
+        product = torch.autograd.grad(
+            slope, weights, v / length, retain_graph=True, materialize_grads=True
+        )
         v = torch.cat([p.flatten() for p in product])
     # v had length 1 before the last product, so this is by how much the Hessian stretches it.
     return float(v.norm())

@@ -32,6 +32,43 @@ def test_sharpness_is_the_largest_eigenvalue():
     assert sharpness(net, x, y, iterations=2) < expected
 
 
+class Idle(nn.Module):
+    """A network beside which stand weights that are not used."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.idle, self.net = nn.Linear(3, 3), net
+
+    def forward(self, x):
+        """What the network gives."""
+        return self.net(x)
+
+
+def test_weights_without_a_part_add_no_curvature():
+    """As many zeros in the Hessian leave its largest eigenvalue as it is."""
+    torch.manual_seed(0)
+    net = mlp([4, 6, 3], nn.Tanh).double()
+    x, y = torch.randn(20, 4, dtype=torch.float64), torch.randint(3, (20,))
+    alone = sharpness(net, x, y, iterations=300)
+    assert sharpness(Idle(net).double(), x, y, iterations=300) == pytest.approx(alone, rel=1e-5)
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 40])
+@pytest.mark.parametrize(
+    ("net", "needs_grad"),
+    [
+        (nn.Linear(4, 1), False),  # one class: the loss is 0 whatever the weights
+        (Idle(nn.Identity()), False),
+        (Idle(nn.Identity()), True),
+        (Idle(nn.Linear(4, 1)), False),
+    ],
+)
+def test_no_curvature_is_0(net, needs_grad, iterations):
+    """Where the Hessian is 0, its largest eigenvalue is, and not NaN."""
+    x = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)).requires_grad_(needs_grad)
+    assert sharpness(net, x, torch.zeros(5, dtype=torch.long), iterations=iterations) == 0.0
+
+
 def test_what_has_no_curvature_is_refused():
     """No iteration, and nothing that is trained."""
     x, y = torch.ones(2, 4), torch.tensor([0, 1])
