@@ -11,8 +11,8 @@ from urllib.parse import unquote, urlsplit
 MEGABYTE = 1_000_000
 DOWNLOADS = {".csv", ".ipynb", ".json", ".pdf", ".py", ".zip"}
 
-# What Sphinx leaves of an index entry whose target no following element has taken over.
-EMPTY_TARGET = re.compile(r'<span class="target" id="(index-\d+)"></span>')
+# What Sphinx writes for an index entry before a comment, and before a title.
+EMPTY_TARGET = re.compile(r'<span (?:class="target" )?id="(index-\d+)"></span>')
 
 
 @dataclass
@@ -95,7 +95,7 @@ def empty_index_targets(folder: Path) -> list[str]:
     """Index entries that point at nothing: the search page shows the text there, and stops."""
     return [
         f"{path.relative_to(folder)}: nothing stands at #{anchor}; put the index directive "
-        "directly before a title, a paragraph or an admonition"
+        "directly before a paragraph or an admonition"
         for path in pages(folder)
         for anchor in EMPTY_TARGET.findall(path.read_text("utf-8"))
     ]

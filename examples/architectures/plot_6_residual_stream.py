@@ -7,6 +7,8 @@ embeddings to the head. How large does that stream become, how do gradients
 run back along it, and what is GPT-2's factor for the last layer of each branch good for? This page
 predicts both from the weights alone and measures them.
 
+.. index:: ! residual scaling
+
 .. admonition:: What you will learn
 
    - why the stream of pre-norm blocks grows in proportion to depth
@@ -19,8 +21,6 @@ predicts both from the weights alone and measures them.
 """
 
 # %%
-# .. index:: ! residual scaling
-#
 # The stream
 # ----------
 # We take the small GPT of :doc:`the page before <plot_5_transformers>`. It reads an image as 49

@@ -5,6 +5,8 @@
 When does a unit learn nothing from its first day on? This page predicts how many units are dead or
 saturated from the biases, the depth and the gain, then counts, and trains.
 
+.. index:: ! dead ReLU, ! dying ReLU
+
 .. admonition:: What you will learn
 
    - which numbers decide how many ReLUs are dead and how many tanh units are saturated
@@ -13,8 +15,6 @@ saturated from the biases, the depth and the gain, then counts, and trains.
 
 .. meta::
    :keywords: dead ReLU, dying ReLU, dead unit, saturation, saturated tanh, bias
-
-.. index:: ! dead ReLU, ! dying ReLU
 """
 
 # %%
