@@ -20,6 +20,7 @@ from initguide.randomness import seeded
 from initguide.training import (
     check_optimizer,
     check_settings,
+    check_tensors,
 )
 
 Scheme = Callable[[nn.Module], object]
@@ -172,7 +173,7 @@ def check_model(model: Any) -> None:
 
 
 def check_data(data: Any) -> None:
-    """Refuse data without the three splits."""
+    """Refuse data without the three splits, or of tensors that no network is trained on."""
     for name in ("train", "valid", "test"):
         split = getattr(data, name, None)
         if not (hasattr(split, "images") and hasattr(split, "labels")):
@@ -181,6 +182,7 @@ def check_data(data: Any) -> None:
                 "and .labels; give what initguide.fashion_mnist() returns, or an object with "
                 ".train, .valid and .test of that kind, such as types.SimpleNamespace"
             )
+    check_tensors(data)
 
 
 def named_schemes(

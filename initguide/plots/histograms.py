@@ -22,6 +22,12 @@ ROW_HEIGHT = 0.82  # of the room from row to row: the highest bin does not touch
 def _numbers(values: Values, name: str) -> NDArray[np.float64]:
     """Return the finite values in one dimension, or say why there are none."""
     if isinstance(values, Tensor):
+        if values.is_complex():
+            raise ValueError(
+                f"{name} is of complex numbers; give a histogram real ones, such as their abs()"
+            )
+        if values.is_sparse or values.is_sparse_csr:
+            values = values.to_dense()  # zeros that are not stored are values all the same
         # In float64 first: NumPy has no bfloat16.
         values = values.detach().to("cpu").double().numpy()
     array = np.asarray(values, dtype=np.float64).ravel()

@@ -92,6 +92,8 @@ def _default_loss(predicted: Tensor, targets: Any, seed: int, name: str) -> tupl
         raise TypeError(
             f"targets is of type {type(targets).__name__}; give a tensor, or a loss that knows it"
         )
+    if targets.layout != torch.strided:
+        raise ValueError("targets is a sparse tensor; it must be a dense one: give its to_dense()")
     if targets.is_floating_point():
         if targets.shape != predicted.shape:
             raise ValueError(

@@ -52,6 +52,7 @@ from initguide.training.quick import quick_layers
 from initguide.training.run import Batch, Dataset, Evaluation, Run, SplitLike, Stop, evaluate
 from initguide.training.settings import check_settings
 from initguide.training.stack import StackWarning
+from initguide.training.values import check_tensors
 from initguide.training.ways import side_by_side
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "Stop",
     "check_optimizer",
     "check_settings",
+    "check_tensors",
     "cores",
     "evaluate",
     "fit",

@@ -21,6 +21,7 @@ from initguide.training.run import Dataset, Evaluation, Run, Stop
 from initguide.training.settings import Settings, Task, check_settings
 from initguide.training.stack import warn_split
 from initguide.training.streams import Feed
+from initguide.training.values import check_precision, check_tensors
 from initguide.training.ways import WAYS, Alone, Way
 
 __all__ = ["train", "train_many"]
@@ -157,10 +158,12 @@ def train_many(
     for rate, seed in zip(learning_rates, seeds, strict=True):
         check_settings(epochs=epochs, batch_size=batch_size, learning_rate=rate, seed=seed)
     check_name(optimizer)
+    check_tensors(data)
     if not len(data.train.labels):
         raise ValueError("there are no images to train the model on")
     if not models:
         return []
+    check_precision(models[0], data.train.images)
     settings = Settings(data, int(epochs), int(batch_size), optimizer, stop)
     tasks = [
         Task(model, float(rate), int(seed), label)
