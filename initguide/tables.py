@@ -10,7 +10,7 @@ import os
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from torch import Tensor
@@ -21,9 +21,24 @@ __all__ = ["Code", "Table"]
 
 
 class Code(str):
-    """A cell of code: in HTML its lines and spaces are kept, so that it can be copied."""
+    """A cell of code: in HTML its lines and spaces are kept, so that it can be copied.
 
-    __slots__ = ()
+    Parameters
+    ----------
+    code
+        The code.
+    before
+        Words above it, in the same cell: a code needs the whole width of a narrow page.
+    """
+
+    code: str
+    before: str
+
+    def __new__(cls, code: str, before: str = "") -> Self:
+        """The text of the cell, where there is no HTML."""
+        cell = super().__new__(cls, f"{before}\n{code}" if before else code)
+        cell.code, cell.before = code, before
+        return cell
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -149,7 +164,7 @@ class Table:
             body += '<tr class="best">' if i in self.marked else "<tr>"
             body += f'<th scope="row">{text(first)}</th>'
             body += "".join(
-                f"<td{kind}><pre>{text(cell)}</pre></td>"
+                f"<td{kind}>{text(cell.before)}<pre>{text(cell.code)}</pre></td>"
                 if isinstance(cell, Code)
                 else f"<td{kind}>{text(cell)}</td>"
                 for cell, kind in zip(cells, kinds[1:], strict=True)

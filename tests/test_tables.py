@@ -203,6 +203,10 @@ def test_code_keeps_its_lines():
     table = Table({"what": ["a"], "code": [Code("if x < 1:\n    y = 2")]}, caption="c")
     assert "<pre>if x &lt; 1:\n    y = 2</pre>" in table._repr_html_()
     assert "if x < 1:\n    y = 2" in str(table)
+    cell = Code("y = 2", before="x < 1, so")
+    html = Table({"what": ["a"], "code": [cell]}, caption="c")._repr_html_()
+    assert "x &lt; 1, so<pre>y = 2</pre></td>" in html
+    assert str(cell) == "x < 1, so\ny = 2"
 
 
 def test_columns_of_sentences_are_wide():

@@ -59,7 +59,7 @@ def train(schemes, images=data, seeds=4, **settings):
 train({"as written": lambda _: None})
 
 # %%
-# Somewhat, far better than guessing (10 %). Is the task hard, or the network wrong?
+# It learns something, for guessing gives 10 %. Is the task hard, or the network wrong?
 #
 # The first check
 # ---------------

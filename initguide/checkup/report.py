@@ -159,8 +159,7 @@ class Checkup:
                 "finding": finding.code,
                 "severity": finding.severity,
                 "layer": names,
-                "evidence": finding.evidence,
-                "what to do": Code("\n".join(advice)),
+                "evidence, and what to do": Code("\n".join(advice), before=finding.evidence),
             }
             for finding, names, advice in self._rows()
         ]
