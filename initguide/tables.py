@@ -31,6 +31,8 @@ class Code(str):
         Words above it, in the same cell: a code needs the whole width of a narrow page.
     """
 
+    __slots__ = ("before", "code")
+
     code: str
     before: str
 
