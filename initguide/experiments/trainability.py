@@ -42,7 +42,8 @@ class TrainabilityMap:
     def converged(self) -> NDArray[np.bool_]:
         """(S, R) whether the mean of the last 20 losses is below the first loss.
 
-        The criterion of Sohl-Dickstein (2024, arXiv:2402.06184). Everything else diverged.
+        The criterion of Sohl-Dickstein (2024, arXiv:2402.06184). Everything else diverged, also
+        what starts with a loss that is not finite, or that no loss can be below: 0.
         """
         return np.asarray(self._relative()[-LAST:].mean(0) < 1)
 
@@ -97,7 +98,15 @@ class TrainabilityMap:
 
     def _relative(self) -> NDArray[np.float32]:
         first = self.losses[0]
-        return np.asarray(np.fmin(self.losses, LOST * first) / first)  # NaN counts as LOST
+        # Against a first loss of 0, any other has grown beyond measure; one that is not finite is
+        # lost from the start.
+        measurable = np.isfinite(first) & (first != 0)
+        still = np.where(self.losses == 0, np.float32(1), np.float32(LOST))
+        divisor = np.where(measurable, first, np.float32(1))
+        relative = np.fmin(self.losses, LOST * divisor) / divisor  # NaN counts as LOST
+        return np.asarray(
+            np.where(measurable, relative, np.where(first == 0, still, np.float32(LOST)))
+        )
 
 
 def trainability_map(

@@ -62,6 +62,23 @@ def test_speed_is_a_rank_in_either_half():
     assert found.speed[0] == pytest.approx([-0.5, -0.75, -1, -0.25, 1 / 3, 2 / 3, 1])
 
 
+@pytest.mark.filterwarnings("error")
+def test_first_losses_that_nothing_can_be_divided_by():
+    """Lost from the start is the fastest to diverge; 0 that stays 0 is the slowest."""
+    losses = np.ones((21, 1, 6), np.float32)
+    losses[:, 0, 0] = np.inf
+    losses[0, 0, 1], losses[1:, 0, 1] = np.inf, np.nan
+    losses[:, 0, 2] = 0
+    losses[0, 0, 3] = 0
+    losses[1:, 0, 4], losses[1:, 0, 5] = 2, 0.5
+    found = TrainabilityMap(np.ones(1), np.arange(1.0, 7), losses)
+    assert found.converged[0].tolist() == [False] * 5 + [True]
+    speed = found.speed[0]
+    assert np.isfinite(speed).all()
+    assert speed[:2].min() > speed[3] > speed[4] > speed[2] > 0
+    assert speed[5] == -1
+
+
 def test_other_numbers_train_the_same_networks():
     """With 64 bits, they start from the weights that 32 bits gave."""
     third = torch.tensor([[1 / 3]])
