@@ -87,6 +87,8 @@ def compare_init_weights(
         `initguide.experiments`.
     retries
         How often a run is done again if the worker that did it died.
+        With 0, a pool of processes that breaks makes all runs in progress fail, for it does not say
+        which of them did it.
     progress
         Whether to show a progress bar; by default in a terminal or a notebook only.
 

@@ -108,6 +108,8 @@ def sweep(
         How often a run is done again if the worker that did it died. The last time it is done
         alone, so that it is known to be at fault. If the worker dies then, too, the run is
         recorded as failed.
+        With 0, a pool of processes that breaks makes all runs in progress fail, for it does not say
+        which of them did it.
     progress
         Whether to show a progress bar; by default in a terminal or a notebook only.
 

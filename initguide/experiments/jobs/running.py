@@ -62,6 +62,8 @@ def run_jobs(
         Where finished runs are kept; those that are there are not done again.
     retries
         How often a run is done again whose worker died.
+        With 0, a pool of processes that breaks makes all runs in progress fail, for it does not say
+        which of them did it.
     strict
         Whether to raise what a run raises, and stop the others. Otherwise it is recorded.
     progress
