@@ -15,12 +15,23 @@ import numpy as np
 import pytest
 
 import initguide
-from initguide.experiments import Comparison, sweep
+from initguide.experiments import Comparison, Store, sweep
 from initguide.experiments.jobs import worker
 from initguide.training import Run
 
 HOME = str(Path(initguide.__file__).parents[1])
+sys.path.append(str(Path(__file__).parent))  # rows that several files need are in store_rows.py
 Tiny = functools.partial(initguide.Net, 4, 4)  # a tiny network that any process can make
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A store with two runs."""
+    from store_rows import ABOUT, row_of
+
+    file = tmp_path / "runs.sqlite"
+    Store(file, ABOUT).add([row_of("a"), row_of("b", seed=1)])
+    return file
 
 
 @pytest.fixture(scope="session")

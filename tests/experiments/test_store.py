@@ -9,40 +9,12 @@ import sqlite3
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
+from store_rows import ABOUT, keys_in, refused, row_of
 
-from initguide.experiments import Comparison, Store, StoreError, StoreWarning, Sweep, is_store
+from initguide.experiments import Comparison, Store, StoreError, Sweep, is_store
 from initguide.experiments import store as store_module
 from initguide.experiments.store import COLUMNS, read, transactions
-
-ABOUT = {"kind": "test", "epochs": 2, "model": "Net"}
-
-
-def _row(key, **changes):
-    row = dict.fromkeys(COLUMNS) | {
-        "key": key,
-        "label": f"run {key}",
-        "seed": 0,
-        "settings": "{}",
-        "valid_accuracy": 0.5,
-        "train_losses": b"\0\0\x80?",
-        "finished": "2026-01-01T00:00:00+00:00",
-    }
-    return row | changes
-
-
-@pytest.fixture
-def path(tmp_path):
-    """A store with two runs."""
-    file = tmp_path / "runs.sqlite"
-    Store(file, ABOUT).add([_row("a"), _row("b", seed=1)])
-    return file
-
-
-def _keys(path):
-    return [row["key"] for row in read(path)[1]]
-
 
 # What is stored
 
@@ -51,8 +23,8 @@ def test_what_is_added_is_found(path):
     """Rows come back as they were, in the order in which they were added."""
     about, rows = read(path)
     assert about == ABOUT
-    assert rows == [_row("a"), _row("b", seed=1)]
-    assert Store(path, ABOUT).find(["b", "c"]) == {"b": _row("b", seed=1)}
+    assert rows == [row_of("a"), row_of("b", seed=1)]
+    assert Store(path, ABOUT).find(["b", "c"]) == {"b": row_of("b", seed=1)}
     assert [file.name for file in path.parent.iterdir()] == ["runs.sqlite"]  # nothing beside it
 
 
@@ -85,12 +57,12 @@ def test_a_copy_is_a_store(path, tmp_path):
 def test_the_first_result_stays(path):
     """A run that is there is not replaced, but one that had failed is."""
     store = Store(path, ABOUT)
-    store.add([_row("a", valid_accuracy=0.9), _row("c", error="no", valid_accuracy=None)])
-    store.add([_row("c", valid_accuracy=0.7)])
+    store.add([row_of("a", valid_accuracy=0.9), row_of("c", error="no", valid_accuracy=None)])
+    store.add([row_of("c", valid_accuracy=0.7)])
     assert store.find(["a"])["a"]["valid_accuracy"] == 0.5
     assert store.find(["c"])["c"]["valid_accuracy"] == 0.7
     assert store.find(["c"])["c"]["error"] is None
-    store.add([_row("c", error="again")])
+    store.add([row_of("c", error="again")])
     assert store.find(["c"])["c"]["error"] is None
 
 
@@ -100,8 +72,8 @@ def test_an_empty_file_becomes_a_store(tmp_path):
     path.touch()
     with pytest.raises(StoreError, match="is empty; it holds no runs"):
         read(path)
-    Store(path, ABOUT).add([_row("a")])
-    assert _keys(path) == ["a"]
+    Store(path, ABOUT).add([row_of("a")])
+    assert keys_in(path) == ["a"]
 
 
 def test_many(tmp_path):
@@ -109,7 +81,7 @@ def test_many(tmp_path):
     store = Store(tmp_path / "runs.sqlite", ABOUT)
     keys = [f"key {i}" for i in range(2500)]
     assert store.claim(keys) == keys
-    store.add([_row(key) for key in keys])
+    store.add([row_of(key) for key in keys])
     assert set(store.find(keys)) == set(keys)
     assert store.claim(keys) == []
 
@@ -117,17 +89,9 @@ def test_many(tmp_path):
 # What does not belong
 
 
-def _refused(path, match, about=ABOUT, error=StoreError, **more):
-    before = path.read_bytes()
-    with pytest.raises(error, match=match) as caught:
-        Store(path, about, **more)
-    assert path.read_bytes() == before
-    return str(caught.value)
-
-
 def test_other_settings(path):
     """A store of other settings is refused, with each difference, and left as it is."""
-    message = _refused(
+    message = refused(
         path, "holds runs made with other settings", {"kind": "test", "epochs": 3, "seeds": [1]}
     )
     assert "epochs is 2 there and 3 here" in message
@@ -145,7 +109,7 @@ def test_settings_that_may_grow(path):
     def never(old, new):
         raise ValueError(f"{old} and {new} do not mix")
 
-    _refused(path, r"other settings: 4 and 2 do not mix\.", merge={"epochs": never})
+    refused(path, r"other settings: 4 and 2 do not mix\.", merge={"epochs": never})
 
 
 OTHERS = {
@@ -161,7 +125,7 @@ def test_other_files(tmp_path, kind):
     """A file of another kind is refused and left as it is, byte for byte."""
     path = tmp_path / "runs.sqlite"
     path.write_bytes(OTHERS[kind])
-    message = _refused(path, "is no SQLite file, or a damaged one; it is left as it is")
+    message = refused(path, "is no SQLite file, or a damaged one; it is left as it is")
     assert str(path) in message
     assert not is_store(path)
 
@@ -181,7 +145,7 @@ def test_the_database_of_another_program(tmp_path, mode):
     files = {file: file.read_bytes() for file in tmp_path.glob("runs*")}
     assert len(files) == (1 if mode == "delete" else 3)
     if path.stat().st_size:
-        _refused(path, "is an SQLite file of another program; it is left as it is")
+        refused(path, "is an SQLite file of another program; it is left as it is")
         with pytest.raises(StoreError, match="of another program"):
             read(path)
     assert {file: file.read_bytes() for file in tmp_path.glob("runs*")} == files
@@ -192,7 +156,7 @@ def test_a_newer_version(path):
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 7")
     connection.close()
-    _refused(path, "has version 7 of the file format; this initguide reads version 2: install")
+    refused(path, "has version 7 of the file format; this initguide reads version 2: install")
 
 
 def test_places(tmp_path):
@@ -229,10 +193,10 @@ def test_a_link_to_a_store(path, tmp_path):
     """What it leads to is written, and mended; a link into no folder is refused."""
     link = tmp_path / "link"
     link.symlink_to(path)
-    Store(link, ABOUT).add([_row("c")])
-    assert _keys(path) == ["a", "b", "c"]
+    Store(link, ABOUT).add([row_of("c")])
+    assert keys_in(path) == ["a", "b", "c"]
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.warns(StoreWarning, match="stand in a new file of its name"):
+    with pytest.warns(match="stand in a new file of its name"):
         Store(link, ABOUT)
     assert link.is_symlink()
     assert path.with_name(f"{path.name}.damaged-1").exists()
@@ -240,173 +204,6 @@ def test_a_link_to_a_store(path, tmp_path):
     link.symlink_to(tmp_path / "nothing" / "x")
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*nothing; make it first"):
         Store(link, ABOUT)
-
-
-# Damage
-
-COUNT = 12
-
-
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory):
-    """Bytes of a store with runs of all kinds, and its rows by their keys."""
-    path = tmp_path_factory.mktemp("stored") / "runs.sqlite"
-    rows = [
-        _row(
-            f"{i:02}" * 32,
-            label=f"scheme {i}",
-            seed=i,
-            scale=1,  # a whole number in a column of floats
-            valid_loss=None if i == 3 else 0.1 * i,
-            valid_accuracy=None if i == 3 else 1 / (i + 3),
-            diverged_at=7 if i == 3 else None,
-            error="no good" if i == 5 else None,
-            train_losses=np.random.default_rng(i).random(300 * (1 + i), np.float32).tobytes(),
-        )
-        for i in range(COUNT)
-    ]
-    Store(path, ABOUT).add(rows)
-    return path.read_bytes(), {row["key"]: row for row in rows}
-
-
-def _flip(content, rng):
-    content[rng.integers(len(content))] ^= 1 << rng.integers(8)
-
-
-def _overwrite(content, rng):
-    at = rng.integers(len(content))
-    content[at : at + 50] = rng.bytes(len(content[at : at + 50]))
-
-
-def _swap(content, rng):
-    size = 4096
-    chosen = rng.choice(np.arange(1, len(content) // size), 2, replace=False)
-    one, two = (slice(i * size, (i + 1) * size) for i in chosen)
-    content[one], content[two] = content[two], content[one]
-
-
-def _cut(content, rng):
-    del content[rng.integers(len(content)) :]
-
-
-@pytest.mark.filterwarnings("ignore::initguide.experiments.StoreWarning")
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("damage", [_flip, _overwrite, _swap, _cut], ids=lambda f: f.__name__)
-def test_damage_never_gives_another_number(stored, tmp_path, damage, seed):
-    """1,000 times: a run is there as it was, or not at all; the rest is done and stored again."""
-    content, rows = stored
-    rng = np.random.default_rng(seed)
-    path = tmp_path / "runs.sqlite"
-    refused = 0
-    for _ in range(50):
-        damaged = bytearray(content)
-        damage(damaged, rng)
-        path.write_bytes(damaged)
-        try:
-            for row in read(path)[1]:
-                assert row == rows[row["key"]]
-            assert path.read_bytes() == damaged
-            store = Store(path, ABOUT)
-        except (StoreError, OSError) as error:
-            told = str(error)
-            refused += 1
-        else:
-            told = ""
-        if told:
-            assert str(path) in told
-            assert path.read_bytes() == damaged
-            continue
-        found = store.find(rows)
-        assert all(row == rows[key] for key, row in found.items())
-        store.add(row for key, row in rows.items() if key not in found)
-        assert Store(path, ABOUT).find(rows) == rows
-        for file in tmp_path.glob("*.damaged-*"):
-            assert file.read_bytes() == damaged
-            file.unlink()
-    assert refused < 15  # only what hits the header or the settings, on the first of 34 pages
-
-
-def _spoil(path, key):
-    connection = sqlite3.connect(path)
-    connection.execute("UPDATE runs SET valid_accuracy = 0.75 WHERE key = ?", (key,))
-    connection.commit()
-    connection.close()
-
-
-def test_a_damaged_run_is_named_and_kept_aside(path):
-    """Another number without its checksum: left out, named, kept, and free to be done again."""
-    _spoil(path, "b")
-    before = path.read_bytes()
-    words = r"runs\.sqlite has damaged runs: 'run b' with seed 1\. "
-    with pytest.warns(StoreWarning, match=words + "They are left out; the call that made them"):
-        assert _keys(path) == ["a"]
-    assert path.read_bytes() == before
-    with pytest.warns(StoreWarning, match=words + "They are kept in its table 'damaged'"):
-        store = Store(path, ABOUT)
-    assert store.claim(["a", "b"]) == ["b"]
-    store.add([_row("b", seed=1)])
-    assert read(path)[1] == [_row("a"), _row("b", seed=1)]
-    connection = sqlite3.connect(path)
-    assert connection.execute("SELECT key, valid_accuracy FROM damaged").fetchall() == [("b", 0.75)]
-    connection.close()
-
-
-def test_damage_after_opening(path):
-    """A row that is damaged while the store is in use is as good as none."""
-    store = Store(path, ABOUT)
-    _spoil(path, "b")
-    assert set(store.find(["a", "b"])) == {"a"}
-    assert store.claim(["a", "b"]) == ["b"]
-    store.add([_row("b", seed=1)])
-    assert store.find(["b"]) == {"b": _row("b", seed=1)}
-
-
-def test_damaged_settings(path):
-    """Without its settings nothing is known of the runs: refused, and left as it is."""
-    connection = sqlite3.connect(path)
-    connection.execute("UPDATE about SET value = '3' WHERE name = 'epochs'")
-    connection.commit()
-    connection.close()
-    _refused(path, "is damaged: the settings in its table 'about' are not what was written")
-    with pytest.raises(StoreError, match="is damaged: the settings"):
-        read(path)
-
-
-def test_a_file_out_of_order_is_replaced(path):
-    """What is intact moves to a new file, with the old one's rights; the old one stays."""
-    connection = sqlite3.connect(path)
-    (page,) = connection.execute(
-        "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_runs_1'"
-    ).fetchone()
-    connection.close()
-    content = bytearray(path.read_bytes())
-    content[(page - 1) * 4096 : page * 4096] = bytes(4096)
-    path.write_bytes(content)
-    path.chmod(0o600)
-    user = Store.__new__(Store)  # one that has opened it before
-    user.path, user.owner = path, "here:1:x"
-    with pytest.warns(StoreWarning, match=r"2 runs were intact, and stand in a new file of its"):
-        Store(path, ABOUT)
-    assert path.with_name("runs.sqlite.damaged-1").read_bytes() == content
-    assert path.stat().st_mode & 0o777 == 0o600
-    user.add([_row("c")])
-    assert _keys(path) == ["a", "b", "c"]
-    assert len(list(path.parent.iterdir())) == 2
-
-
-def test_a_damaged_store_of_other_settings_is_left_alone(path):
-    """What is refused is not repaired first."""
-    _spoil(path, "b")
-    _refused(path, "holds runs made with other settings", {"kind": "test", "epochs": 3})
-
-
-def test_a_damaged_claim(path):
-    """Who claimed something cannot be told: the run is free."""
-    connection = sqlite3.connect(path)
-    connection.execute("INSERT INTO claims VALUES ('c', 'no owner', 1e300)")
-    connection.commit()
-    connection.close()
-    assert Store(path, ABOUT).claim(["c"]) == ["c"]
 
 
 # Writing that fails
@@ -425,11 +222,11 @@ def test_a_full_disk(path, monkeypatch):
 
     monkeypatch.setattr(sqlite3, "connect", small)
     with pytest.raises(OSError, match=r"the disk is full; what was stored before is intact"):
-        store.add([_row(f"x{i}", train_losses=bytes(8000)) for i in range(10)])
+        store.add([row_of(f"x{i}", train_losses=bytes(8000)) for i in range(10)])
     monkeypatch.undo()
     assert read(path) == before
-    store.add([_row("c")])
-    assert _keys(path) == ["a", "b", "c"]
+    store.add([row_of("c")])
+    assert keys_in(path) == ["a", "b", "c"]
 
 
 LIMITED = """
@@ -459,7 +256,7 @@ def test_a_file_that_cannot_grow(path, start):
     assert process.exitcode == 0
     assert "what was stored before is intact" in words
     assert 5 < count < 100
-    assert _keys(path) == ["a", "b", *(f"x{i}" for i in range(count))]
+    assert keys_in(path) == ["a", "b", *(f"x{i}" for i in range(count))]
 
 
 @pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs a folder nobody can write to")
@@ -475,7 +272,7 @@ def test_a_store_that_may_only_be_read(path):
     path.chmod(0o400)
     path.parent.chmod(0o500)
     try:
-        assert _keys(path) == ["a", "b"]
+        assert keys_in(path) == ["a", "b"]
         with pytest.raises(PermissionError, match="must be writable"):
             Store(path, ABOUT)
     finally:
@@ -536,7 +333,7 @@ def test_two_processes_write_at_once(path, start):
         process.join(300)
         assert process.exitcode == 0
     expected = {"a", "b"} | {f"{name}{i}" for name in "xy" for i in range(25)}
-    assert set(_keys(path)) == expected
+    assert set(keys_in(path)) == expected
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
@@ -548,10 +345,10 @@ def test_killed_while_writing(path, start, after):
     process.kill()
     reported += _all(told)
     process.join(60)
-    stored = _keys(path)[2:]
+    stored = keys_in(path)[2:]
     assert stored[: len(reported)] == reported == [f"x{i}" for i in range(len(reported))]
     assert len(stored) <= len(reported) + 1
-    Store(path, ABOUT).add([_row("c")])  # and it can be written
+    Store(path, ABOUT).add([row_of("c")])  # and it can be written
 
 
 def test_claims(path):
@@ -560,10 +357,10 @@ def test_claims(path):
     assert one.claim(["a", "c", "d", "e"], at_most=2) == ["c", "d"]
     assert two.claim(["c", "d", "e"]) == ["e"]
     assert one.claim(["c", "d", "e"]) == ["c", "d"]  # its own, again
-    one.add([_row("c")])
+    one.add([row_of("c")])
     one.release()
     assert two.claim(["c", "d", "e"]) == ["d", "e"]
-    two.add([_row("d", error="no")])
+    two.add([row_of("d", error="no")])
     assert one.claim(["d"]) == ["d"]  # what failed may be tried again
 
 
@@ -604,7 +401,7 @@ def test_a_store_that_is_kept_locked(path, monkeypatch):
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(TimeoutError, match=r"another process has kept it locked for 0\.05 s"):
-        store.add([_row("c")])
+        store.add([row_of("c")])
     other.execute("ROLLBACK")
     other.close()
-    store.add([_row("c")])
+    store.add([row_of("c")])

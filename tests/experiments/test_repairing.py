@@ -1,0 +1,174 @@
+"""Damage of a store: found by checksums, named, kept aside, and never another number."""
+
+import sqlite3
+
+import numpy as np
+import pytest
+from store_rows import ABOUT, keys_in, refused, row_of
+
+from initguide.experiments import Store, StoreError, StoreWarning
+from initguide.experiments.store import read
+
+COUNT = 12
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """Bytes of a store with runs of all kinds, and its rows by their keys."""
+    path = tmp_path_factory.mktemp("stored") / "runs.sqlite"
+    rows = [
+        row_of(
+            f"{i:02}" * 32,
+            label=f"scheme {i}",
+            seed=i,
+            scale=1,  # a whole number in a column of floats
+            valid_loss=None if i == 3 else 0.1 * i,
+            valid_accuracy=None if i == 3 else 1 / (i + 3),
+            diverged_at=7 if i == 3 else None,
+            error="no good" if i == 5 else None,
+            train_losses=np.random.default_rng(i).random(300 * (1 + i), np.float32).tobytes(),
+        )
+        for i in range(COUNT)
+    ]
+    Store(path, ABOUT).add(rows)
+    return path.read_bytes(), {row["key"]: row for row in rows}
+
+
+def _flip(content, rng):
+    content[rng.integers(len(content))] ^= 1 << rng.integers(8)
+
+
+def _overwrite(content, rng):
+    at = rng.integers(len(content))
+    content[at : at + 50] = rng.bytes(len(content[at : at + 50]))
+
+
+def _swap(content, rng):
+    size = 4096
+    chosen = rng.choice(np.arange(1, len(content) // size), 2, replace=False)
+    one, two = (slice(i * size, (i + 1) * size) for i in chosen)
+    content[one], content[two] = content[two], content[one]
+
+
+def _cut(content, rng):
+    del content[rng.integers(len(content)) :]
+
+
+@pytest.mark.filterwarnings("ignore::initguide.experiments.StoreWarning")
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("damage", [_flip, _overwrite, _swap, _cut], ids=lambda f: f.__name__)
+def test_damage_never_gives_another_number(stored, tmp_path, damage, seed):
+    """1,000 times: a run is there as it was, or not at all; the rest is done and stored again."""
+    content, rows = stored
+    rng = np.random.default_rng(seed)
+    path = tmp_path / "runs.sqlite"
+    refused = 0
+    for _ in range(50):
+        damaged = bytearray(content)
+        damage(damaged, rng)
+        path.write_bytes(damaged)
+        try:
+            for row in read(path)[1]:
+                assert row == rows[row["key"]]
+            assert path.read_bytes() == damaged
+            store = Store(path, ABOUT)
+        except (StoreError, OSError) as error:
+            told = str(error)
+            refused += 1
+        else:
+            told = ""
+        if told:
+            assert str(path) in told
+            assert path.read_bytes() == damaged
+            continue
+        found = store.find(rows)
+        assert all(row == rows[key] for key, row in found.items())
+        store.add(row for key, row in rows.items() if key not in found)
+        assert Store(path, ABOUT).find(rows) == rows
+        for file in tmp_path.glob("*.damaged-*"):
+            assert file.read_bytes() == damaged
+            file.unlink()
+    assert refused < 15  # only what hits the header or the settings, on the first of 34 pages
+
+
+def _spoil(path, key):
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE runs SET valid_accuracy = 0.75 WHERE key = ?", (key,))
+    connection.commit()
+    connection.close()
+
+
+def test_a_damaged_run_is_named_and_kept_aside(path):
+    """Another number without its checksum: left out, named, kept, and free to be done again."""
+    _spoil(path, "b")
+    before = path.read_bytes()
+    words = r"runs\.sqlite has damaged runs: 'run b' with seed 1\. "
+    with pytest.warns(StoreWarning, match=words + "They are left out; the call that made them"):
+        assert keys_in(path) == ["a"]
+    assert path.read_bytes() == before
+    with pytest.warns(StoreWarning, match=words + "They are kept in its table 'damaged'"):
+        store = Store(path, ABOUT)
+    assert store.claim(["a", "b"]) == ["b"]
+    store.add([row_of("b", seed=1)])
+    assert read(path)[1] == [row_of("a"), row_of("b", seed=1)]
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT key, valid_accuracy FROM damaged").fetchall() == [("b", 0.75)]
+    connection.close()
+
+
+def test_damage_after_opening(path):
+    """A row that is damaged while the store is in use is as good as none."""
+    store = Store(path, ABOUT)
+    _spoil(path, "b")
+    assert set(store.find(["a", "b"])) == {"a"}
+    assert store.claim(["a", "b"]) == ["b"]
+    store.add([row_of("b", seed=1)])
+    assert store.find(["b"]) == {"b": row_of("b", seed=1)}
+
+
+def test_damaged_settings(path):
+    """Without its settings nothing is known of the runs: refused, and left as it is."""
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE about SET value = '3' WHERE name = 'epochs'")
+    connection.commit()
+    connection.close()
+    refused(path, "is damaged: the settings in its table 'about' are not what was written")
+    with pytest.raises(StoreError, match="is damaged: the settings"):
+        read(path)
+
+
+def test_a_file_out_of_order_is_replaced(path):
+    """What is intact moves to a new file, with the old one's rights; the old one stays."""
+    connection = sqlite3.connect(path)
+    (page,) = connection.execute(
+        "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_runs_1'"
+    ).fetchone()
+    connection.close()
+    content = bytearray(path.read_bytes())
+    content[(page - 1) * 4096 : page * 4096] = bytes(4096)
+    path.write_bytes(content)
+    path.chmod(0o600)
+    user = Store.__new__(Store)  # one that has opened it before
+    user.path, user.owner = path, "here:1:x"
+    with pytest.warns(StoreWarning, match=r"2 runs were intact, and stand in a new file of its"):
+        Store(path, ABOUT)
+    assert path.with_name("runs.sqlite.damaged-1").read_bytes() == content
+    assert path.stat().st_mode & 0o777 == 0o600
+    user.add([row_of("c")])
+    assert keys_in(path) == ["a", "b", "c"]
+    assert len(list(path.parent.iterdir())) == 2
+
+
+def test_a_damaged_store_of_other_settings_is_left_alone(path):
+    """What is refused is not repaired first."""
+    _spoil(path, "b")
+    refused(path, "holds runs made with other settings", {"kind": "test", "epochs": 3})
+
+
+def test_a_damaged_claim(path):
+    """Who claimed something cannot be told: the run is free."""
+    connection = sqlite3.connect(path)
+    connection.execute("INSERT INTO claims VALUES ('c', 'no owner', 1e300)")
+    connection.commit()
+    connection.close()
+    assert Store(path, ABOUT).claim(["c"]) == ["c"]
