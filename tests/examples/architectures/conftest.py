@@ -17,8 +17,8 @@ def _sequences(split):
 
 @pytest.fixture(scope="session")
 def sequences(sample):
-    """Return 640 sequences for training, and some to validate."""
-    part = sample.subset(train=640, valid=300, test=50)
+    """Return as many sequences for training as the page has, and some to validate."""
+    part = sample.subset(train=1000, valid=300, test=50)
     return SimpleNamespace(
         train=_sequences(part.train), valid=_sequences(part.valid), test=_sequences(part.test)
     )
