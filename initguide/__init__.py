@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from initguide import (
+        auditing,
         checkup,
         data,
         experiments,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         theory,
         training,
     )
+    from initguide.auditing import audit
     from initguide.checkup import check_init
     from initguide.data import fashion_mnist
     from initguide.experiments import Comparison, Sweep, compare_init_weights, sweep
@@ -34,6 +36,8 @@ __all__ = [
     "Net",
     "Sweep",
     "Table",
+    "audit",
+    "auditing",
     "check_init",
     "checkup",
     "compare_init_weights",
@@ -63,6 +67,7 @@ _HOMES = {
     "Net": "models",
     "Sweep": "experiments",
     "Table": "tables",
+    "audit": "auditing",
     "check_init": "checkup",
     "compare_init_weights": "experiments",
     "fashion_mnist": "data",
