@@ -1,6 +1,9 @@
 """Damage of a store: found by checksums, named, kept aside, and never another number."""
 
+import errno
+import os
 import sqlite3
+import threading
 
 import numpy as np
 import pytest
@@ -172,3 +175,81 @@ def test_a_damaged_claim(path):
     connection.commit()
     connection.close()
     assert Store(path, ABOUT).claim(["c"]) == ["c"]
+
+
+def _killed_while_it_grew(path, where):
+    """Copy a store, with its journal, as a process leaves it that is killed while it commits.
+
+    SQLite writes the first page, with the new length, before the pages that make the file longer.
+    """
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA cache_size = 5")  # so that pages and journal are written at once
+    connection.execute("BEGIN IMMEDIATE")
+    for i in range(40):
+        connection.execute(
+            "INSERT INTO runs (key, label, seed, settings, train_losses, finished) "
+            "VALUES (?, 'x', 0, '{}', ?, 'now')",
+            (f"x{i}", bytes(9000)),
+        )
+    copy = where / "killed.sqlite"
+    copy.write_bytes(path.read_bytes())
+    copy.with_name("killed.sqlite-journal").write_bytes(
+        path.with_name("runs.sqlite-journal").read_bytes()
+    )
+    connection.execute("ROLLBACK")
+    connection.close()
+    content = bytearray(copy.read_bytes())
+    content[28:32] = (len(content) // 4096 + 50).to_bytes(4)
+    copy.write_bytes(content)
+    return copy
+
+
+@pytest.mark.parametrize("first", ["read", "write"])
+def test_a_killed_process_is_undone_and_no_damage(path, tmp_path, first):
+    """A file that is too short beside a journal is made whole by it; nothing is replaced."""
+    copy = _killed_while_it_grew(path, tmp_path)
+    rows = [row_of("a"), row_of("b", seed=1)]
+    if first == "read":
+        assert read(copy)[1] == rows
+    store = Store(copy, ABOUT)
+    assert list(store.find(["a", "b"]).values()) == rows
+    store.add([row_of("c")])
+    assert keys_in(copy) == ["a", "b", "c"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["killed.sqlite", "runs.sqlite"]
+
+
+def test_a_writer_is_no_damage(path):
+    """While another process is writing, the file is not judged: the writer's run is there after."""
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("PRAGMA cache_size = 5")
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("UPDATE claims SET seen = 0")
+    done = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+    done.start()
+    Store(path, ABOUT).add([row_of("c")])
+    done.join()
+    other.close()
+    assert keys_in(path) == ["a", "b", "c"]
+
+
+def test_a_kept_file_is_never_overwritten(path, monkeypatch):
+    """Another process may keep its damaged file under the same name in the same moment."""
+    content = path.read_bytes()[:-5000]
+    path.write_bytes(content)
+    taken = path.with_name("runs.sqlite.damaged-1")
+    taken.write_text("another's")
+    for refuse in (False, True):  # with and without second names for files
+        if refuse:
+            monkeypatch.setattr(os, "link", raising)
+            path.write_bytes(content)
+        with pytest.warns(StoreWarning, match="were intact"):
+            Store(path, ABOUT)
+    assert taken.read_text() == "another's"
+    assert [path.with_name(f"runs.sqlite.damaged-{i}").read_bytes() for i in (2, 3)] == [
+        content
+    ] * 2
+
+
+def raising(*_arguments):
+    """What a file system without second names says."""
+    raise PermissionError(errno.EPERM, "Operation not permitted")

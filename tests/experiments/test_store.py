@@ -195,7 +195,7 @@ def test_a_link_to_a_store(path, tmp_path):
     link.symlink_to(path)
     Store(link, ABOUT).add([row_of("c")])
     assert keys_in(path) == ["a", "b", "c"]
-    path.write_bytes(path.read_bytes()[:-100])
+    path.write_bytes(path.read_bytes()[:-5000])
     with pytest.warns(match="stand in a new file of its name"):
         Store(link, ABOUT)
     assert link.is_symlink()

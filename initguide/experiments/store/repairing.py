@@ -1,6 +1,7 @@
 """A damaged store goes on: what is intact stays, and what is not is kept aside and named."""
 
 import contextlib
+import itertools
 import os
 import shutil
 import sqlite3
@@ -124,13 +125,7 @@ def _replace(path: Path, about: dict[str, Any], rows: Iterable[Mapping[str, Any]
             write_rows(connection, rows)
             connection.execute("COMMIT")
         shutil.copymode(path, new)
-        kept = _free_name(path)
-        # A second name for the old file: its path is never without a file, which another process
-        # would take for a store that is to be begun.
-        try:
-            os.link(path, kept)
-        except OSError:  # a file system without such names
-            shutil.copy2(path, kept)
+        kept = _keep(path)
         new.replace(path)
     except BaseException:
         new.unlink(missing_ok=True)
@@ -138,8 +133,20 @@ def _replace(path: Path, about: dict[str, Any], rows: Iterable[Mapping[str, Any]
     return kept
 
 
-def _free_name(path: Path) -> Path:
-    number = 1
-    while (kept := path.with_name(f"{path.name}.damaged-{number}")).exists():
-        number += 1
+def _keep(path: Path) -> Path:
+    """Give a file a second name, which no other file has, and return it.
+
+    So its path is never without a file, which another process would take for a store to be begun.
+    """
+    for number in itertools.count(1):
+        kept = path.with_name(f"{path.name}.damaged-{number}")
+        try:
+            os.link(path, kept)
+        except FileExistsError:
+            continue
+        except OSError:  # a file system without second names
+            if kept.exists():
+                continue
+            shutil.copy2(path, kept)
+        break
     return kept

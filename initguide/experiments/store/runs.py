@@ -21,13 +21,12 @@ from initguide.experiments.store.checksums import (
 from initguide.experiments.store.repairing import (
     create_tables,
     repair,
-    replace_by_what_is_intact,
     warn_of,
     write_about,
     write_rows,
 )
 from initguide.experiments.store.schema import COLUMNS
-from initguide.experiments.store.transactions import StoreError, check_is_ours, padded, transaction
+from initguide.experiments.store.transactions import StoreError, check_is_ours, transaction
 from initguide.writing import no_file
 
 STALE = 60.0  # seconds after which a process that gave no sign of life is taken for dead
@@ -63,10 +62,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Row]]:
     target = Path(path)
     if not check_is_ours(target):
         raise StoreError(f"{target} is empty; it holds no runs")
-    with (
-        padded(target) as copy,
-        transaction(copy or target, write=False, called=target) as connection,
-    ):
+    with transaction(target, write=False, damaged_too=True) as connection:
         about = about_of(connection)
         problem = structural_damage(connection)
         intact, damaged = rows_of(connection, whole=problem is None)
@@ -121,14 +117,14 @@ class Store:
             raise FileNotFoundError(
                 f"store is {self.path}, but there is no folder {folder}; make it first"
             )
-        if self.path.exists() and check_is_ours(self.path):
-            with padded(self.path) as copy:
-                if copy is not None:
-                    with transaction(copy, write=False, called=self.path) as connection:
-                        self._agree(about_of(connection), about, merge or {})
-                        replace_by_what_is_intact(self.path, connection, "its end is missing")
-        with transaction(self.path, write=True) as connection:
-            is_new = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if self.path.exists():
+            check_is_ours(self.path)
+        with transaction(self.path, write=True, damaged_too=True) as connection:
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            is_new = (
+                pages <= 1 and not tables
+            )  # of more pages without a table, the first is damaged
             if is_new:
                 create_tables(connection)
             agreed = self._agree(about_of(connection), about, merge or {})

@@ -4,9 +4,7 @@ import contextlib
 import errno
 import json
 import os
-import shutil
 import sqlite3
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,19 +51,19 @@ def _start(path: Path) -> bytes:
 
 @contextlib.contextmanager
 def transaction(
-    path: Path, *, write: bool, called: Path | None = None
+    path: Path, *, write: bool, damaged_too: bool = False
 ) -> Iterator[sqlite3.Connection]:
     """Open the file, do everything in one transaction, and tell what goes wrong in sentences.
 
     Parameters
     ----------
-    called
-        The file to name in them, if this one is a copy.
+    damaged_too
+        Whether to open a file that is shorter than its header says, too, to save what is left.
     """
-    with _ONE_AT_A_TIME, _in_words(called or path):
+    with _ONE_AT_A_TIME, _in_words(path):
         # "rw" to read, too: what a killed process left half-written is first undone.
         mode = "rwc" if write else "rw" if os.access(path, os.W_OK) else "ro"
-        connection = _begun(path, mode, write=write)
+        connection = _begun(path, mode, write=write, damaged_too=damaged_too)
         try:
             yield connection
             if write and connection.in_transaction:
@@ -78,7 +76,7 @@ def transaction(
             connection.close()  # ends what was only read
 
 
-def _begun(path: Path, mode: str, *, write: bool) -> sqlite3.Connection:
+def _begun(path: Path, mode: str, *, write: bool, damaged_too: bool) -> sqlite3.Connection:
     """Open the file and begin a transaction, in the file that stands there once it has begun."""
     while True:
         before = _identity(path)
@@ -88,6 +86,11 @@ def _begun(path: Path, mode: str, *, write: bool) -> sqlite3.Connection:
         # What is damaged is to be found by its checksum, not by an error in decoding it.
         connection.text_factory = lambda content: content.decode("utf-8", "surrogateescape")
         try:
+            if damaged_too:
+                # SQLite then does not refuse a short file. Whether one is short can be told in a
+                # transaction only: before, another process may be about to make it longer, or a
+                # killed one may have left a journal that makes it whole again.
+                connection.execute("PRAGMA writable_schema = ON")
             connection.execute("PRAGMA synchronous = EXTRA")
             connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
         except BaseException:
@@ -129,33 +132,6 @@ def _in_words(path: Path) -> Iterator[None]:
             message = f"{path} cannot be read or written ({error}; is the disk full?); {intact}"
             raise OSError(errno.EIO, message) from error
         raise StoreError(f"{path} is damaged: {error}; it is left as it is") from error
-
-
-@contextlib.contextmanager
-def padded(path: Path) -> Iterator[Path | None]:
-    """Copy of a file that was cut off, as long as it says that it is; ``None`` if it was not.
-
-    SQLite opens no file that is shorter than its header says. In a copy with zeros at its end, what
-    is left can be read.
-    """
-    size, declared = path.stat().st_size, _declared_size(path)
-    # A damaged header may say anything; a store has lost most of itself at the worst.
-    if not size < declared < 1000 * size:
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="initguide-") as folder:
-        copy = Path(folder, path.name)
-        with _ONE_AT_A_TIME:
-            shutil.copyfile(path, copy)
-        os.truncate(copy, declared)
-        yield copy
-
-
-def _declared_size(path: Path) -> int:
-    """Bytes of a whole file, by its header (https://www.sqlite.org/fileformat.html, 1.3)."""
-    start = _start(path)
-    page = int.from_bytes(start[16:18])
-    return (65536 if page == 1 else page) * int.from_bytes(start[28:32])
 
 
 def check_is_ours(path: Path) -> bool:
