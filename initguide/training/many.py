@@ -128,7 +128,7 @@ def fit_many(
     """
     parameters = _checked(model, parameters)
     count = len(next(iter(parameters.values())))
-    rates = _rates(learning_rate, count)
+    rates = _rates(learning_rate, count, next(iter(parameters.values())).dtype)
     given = _seeds(seeds, count)
     if not is_named(optimizer):
         raise ValueError(f"optimizer is {optimizer!r}; it must be one of {', '.join(OPTIMIZERS)}")
@@ -278,8 +278,8 @@ def _checked(model: nn.Module, parameters: Mapping[str, Tensor]) -> dict[str, Te
     return {name: parameters[name] for name in wanted}
 
 
-def _rates(learning_rate: float | Tensor, count: int) -> Tensor:
-    rates = torch.as_tensor(learning_rate, dtype=torch.float32).detach()
+def _rates(learning_rate: float | Tensor, count: int, dtype: torch.dtype) -> Tensor:
+    rates = torch.as_tensor(learning_rate, dtype=dtype).detach()
     if rates.ndim == 0:
         rates = rates.expand(count)
     if rates.shape != (count,):

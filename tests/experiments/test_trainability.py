@@ -80,14 +80,43 @@ def test_first_losses_that_nothing_can_be_divided_by():
 
 
 def test_other_numbers_train_the_same_networks():
-    """With 64 bits, they start from the weights that 32 bits gave."""
+    """With 64 bits, the losses differ by rounding."""
     third = torch.tensor([[1 / 3]])
     how = {"learning_rates": [0.1], "steps": 20, "loss": F.mse_loss, "dtype": torch.float64}
-    assert trainability_map(line(), ONE, third, scales=[1 / 3], **how).losses[0] == 0
     exact = trainability_map(line(), third, ONE, scales=[0.3], **how)
     short = trainability_map(line(), third, ONE, scales=[0.3], **how | {"dtype": None})
     assert exact.losses == pytest.approx(short.losses, rel=1e-5)
     assert (exact.losses != short.losses).any()
+
+
+def test_64_bits_hold_for_the_axes_too():
+    """Scales and rates that 32 bits cannot tell apart train different networks."""
+    near = 1 + 1e-9 * np.arange(3)
+    how = {"steps": 20, "loss": F.mse_loss, "dtype": torch.float64}
+    found = trainability_map(line(), ONE, ONE, scales=near, learning_rates=[0.1], **how)
+    # The loss is (1e-9 · k)², 0 for all of them if the scales were rounded.
+    assert found.losses[0, :, 0] == pytest.approx([0, 1e-18, 4e-18], rel=1e-3)
+    # A rate of ½ ends at the minimum in one step; one next to it is left with 2 · 1e-9.
+    found = trainability_map(line(), ONE, 0 * ONE, scales=[1], learning_rates=near / 2, **how)
+    assert found.losses[1, 0] == pytest.approx([0, 1e-18, 4e-18], rel=1e-3)
+
+
+def test_ties_share_a_rank():
+    """Networks with one course of losses are equally fast, wherever they stand."""
+    losses = np.full((20, 2, 3), 2.0, np.float32)
+    losses[0] = 1
+    losses[1:, 1, 0], losses[1:, 1, 1:] = 3, 0.5
+    speed = TrainabilityMap(np.ones(2), np.ones(3), losses).speed
+    assert speed == pytest.approx(np.array([[0.5, 0.5, 0.5], [1, -0.75, -0.75]]))
+
+
+def test_a_negative_first_loss_is_refused():
+    """Nothing can be divided by it: smaller losses would count as grown."""
+    with pytest.raises(ValueError, match=r"losses start with -4; .* add a constant"):
+        trainability_map(
+            line(), ONE, ONE, scales=[1], learning_rates=[0.1], steps=20,
+            loss=lambda y, _: y.square().mean() - 5,
+        )  # fmt: skip
 
 
 def made_up(converged):
@@ -114,6 +143,16 @@ def test_richest_part_holds_most_of_the_border():
     ("changes", "message"),
     [
         ({"steps": 19}, "steps is 19; the verdict is about the last 20"),
+        ({"steps": "50"}, "steps is '50'; it must be a whole number"),
+        ({"scales": [1, 0.0]}, "scales has 0; a scale must be finite and above 0"),
+        ({"scales": [-1.0]}, "scales has -1; a scale"),
+        ({"scales": [np.nan]}, "scales has nan; a scale"),
+        ({"scales": [1e300]}, r"scales has 1e\+300; a scale"),
+        (
+            {"scales": [1, 1 + 1e-9]},
+            r"scales has the neighbours 1\.0 and 1\.000000001, which are .* dtype=torch\.float64",
+        ),
+        ({"learning_rates": [0.1, 0.1]}, "learning_rates has the neighbours 0.1 and 0.1"),
         ({"scales": []}, r"scales has shape \(0,\); give a list"),
         ({"learning_rates": 0.1}, r"learning_rates has shape \(\); give a list"),
         ({"learning_rates": [0.0]}, r"learning_rate is or has 0\.0"),
@@ -131,3 +170,25 @@ def test_parts_must_fit(shape, parts):
     """A map is divided into squares without a rest."""
     with pytest.raises(ValueError, match=f"parts is {parts}, and the map has {shape[0]} scales"):
         made_up(np.ones(shape)).richest(parts)
+
+
+@pytest.mark.parametrize("parts", [0, -4, "4", 2.0])
+def test_parts_are_counted(parts):
+    """Nothing but a whole number from 1 on."""
+    with pytest.raises(ValueError, match=r"parts is .*; it must be a whole number, at least 1"):
+        made_up(np.eye(4)).richest(parts)
+
+
+def test_parts_of_a_pixel_have_a_width():
+    """As many parts as pixels: from the point of the border to the next one."""
+    verdicts = np.ones((4, 4))
+    verdicts[3, 3] = 0
+    assert made_up(verdicts).richest(4) == ((4.0, 8.0), (4.0, 8.0))
+
+
+@pytest.mark.parametrize(("verdict", "word"), [(1, "all"), (0, "none")])
+def test_no_border_has_no_richest_part(verdict, word):
+    """Where all networks agree there is nothing to look closer at."""
+    for side in (1, 8):
+        with pytest.raises(ValueError, match=f"{word} of the networks .* no border"):
+            made_up(np.full((side, side), verdict)).richest(1)
