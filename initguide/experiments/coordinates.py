@@ -34,7 +34,9 @@ class CoordinateCheck:
     widths
         In rising order.
     layers
-        Names of the layers that have a matrix of weights, in the order in which they run.
+        Names of the layers that have a matrix of weights, in the order in which they run. Those
+        that never do, such as the `out_proj` of `torch.nn.MultiheadAttention`, whose weights the
+        attention uses itself, are left out.
     changes
         Label of each way -> (seeds, widths, layers), the root mean square of the change of what
         the layer puts out.
@@ -146,11 +148,13 @@ def coordinate_check(
         Makes a network of a width, with the same layers for every width.
     data
         What `initguide.fashion_mnist` returns, or anything with the same splits. The steps are
-        taken on training images, on others for each seed, and the change is measured on the first
+        taken on training images, on others for each seed, of which there must be enough: seed s
+        takes those from ``s * steps * batch_size`` on. The change is measured on the first
         200 validation images, in evaluation mode.
     ways
-        Label -> (scheme, optimizer), as in `initguide.training.train`. An optimizer that gives each
-        layer a rate of its own is a function of the parameters and the learning rate.
+        Label -> (scheme, optimizer), each a name or a function as in `initguide.training.train`. An
+        optimizer that gives each layer a rate of its own is a function of the parameters and the
+        learning rate.
     widths
         At least two different ones.
     learning_rate
@@ -162,7 +166,8 @@ def coordinate_check(
     seeds
         How many (they are then 0, 1, 2, …), or which.
     predicted
-        Label -> expected exponent of each layer, to be shown beside what was measured.
+        Label -> expected exponent of each layer, to be shown beside what was measured; of all ways,
+        and of no others.
 
     Returns
     -------
@@ -171,9 +176,12 @@ def coordinate_check(
 
     Raises
     ------
+    TypeError
+        If ``ways`` is no dictionary.
     ValueError
-        If there is no way, fewer than two widths, a number is out of its range, the networks of two
-        widths differ in their layers, or a prediction is missing.
+        If there is no way or one is no such pair, fewer than two widths, a number is out of its
+        range, the training images do not suffice, no layer with a matrix runs, the networks of two
+        widths differ in their layers, or a prediction is missing or has an unknown label.
 
     Examples
     --------
@@ -193,8 +201,7 @@ def coordinate_check(
     [0, 1]
     """
     check_data(data)
-    if not ways:
-        raise ValueError("ways is empty; give at least one label with its (scheme, optimizer)")
+    _check_ways(ways)
     ordered = sorted({check_whole("widths", width, 1) for width in widths})
     if len(ordered) < 2:
         raise ValueError(f"widths gives {ordered}; it must be at least two different numbers")
@@ -202,37 +209,49 @@ def coordinate_check(
     check_whole("steps", steps, 1)
     check_whole("batch_size", batch_size, 1)
     numbers = seed_list(seeds)
+    images = data.train.images
+    needed = (max(numbers) + 1) * steps * batch_size
+    if needed > len(images):
+        raise ValueError(
+            f"seeds up to {max(numbers)} with {steps} x {batch_size} images each (steps x "
+            f"batch_size) need {needed:,} training images, and data has {len(images):,}; give "
+            "lower seeds, fewer steps, smaller batches or more data, so that no image comes twice"
+        )
+    probe = data.valid.images[:PROBE]
     with seeded(0):
-        layers = _layers(model(ordered[0]))
-    for label in ways if predicted is not None else ():
-        expected = (predicted or {}).get(label, ())
-        if len(expected) != len(layers):
+        layers = tuple(_outputs(model(ordered[0]), probe))
+    if predicted is not None:
+        if unknown := [label for label in predicted if label not in ways]:
             raise ValueError(
-                f"predicted has {len(expected)} exponents for {label!r}; give one for each of the "
-                f"layers {', '.join(layers)}"
+                f"predicted has the unknown label {unknown[0]!r}; the ways are "
+                f"{', '.join(map(repr, ways))}"
             )
+        for label in ways:
+            if (count := len(predicted.get(label, ()))) != len(layers):
+                raise ValueError(
+                    f"predicted has {count} exponents for {label!r}; give one for each of the "
+                    f"layers {', '.join(layers)}"
+                )
 
     def changes(width: int, scheme: SchemeLike, optimizer: Any, seed: int) -> list[float]:
         # Dropout and layers of the model's own making draw from the global generator.
         with seeded(seed):
             net = initialize(model(width), scheme, seed=seed)
-            if _layers(net) != layers:
+            before = _outputs(net, probe)
+            if tuple(before) != layers:
                 raise ValueError(
-                    f"the network of width {width} has the layers {', '.join(_layers(net))}, and "
+                    f"the network of width {width} has the layers {', '.join(before)}, and "
                     f"that of width {ordered[0]} has {', '.join(layers)}; they must be the same"
                 )
-            probe = data.valid.images[:PROBE]
-            before = _outputs(net, layers, probe)
-            start = torch.arange(steps * batch_size) + seed * steps * batch_size
             # The same images for every width and way, others for each seed.
-            rows = (start % len(data.train.images)).split(batch_size)
+            rows = torch.arange(steps * batch_size) + seed * steps * batch_size
             fit(
                 net,
-                ((data.train.images[i], data.train.labels[i]) for i in rows),
+                ((images[i], data.train.labels[i]) for i in rows.split(batch_size)),
                 make_optimizer(optimizer, net.parameters(), learning_rate),
             )
-            after = _outputs(net, layers, probe)
-        return [(a - b).square().mean().sqrt().item() for a, b in zip(after, before, strict=True)]
+            after = _outputs(net, probe)
+        return [(after[name] - before[name]).square().mean().sqrt().item() for name in layers]
 
     return CoordinateCheck(
         widths=tuple(ordered),
@@ -246,36 +265,54 @@ def coordinate_check(
     )
 
 
-def _layers(net: nn.Module) -> tuple[str, ...]:
-    """Names of the modules that hold a matrix themselves."""
-    return tuple(
-        name
-        for name, module in net.named_modules()
-        if any(p.ndim > 1 for p in module.parameters(recurse=False))
-    )
+def _check_ways(ways: object) -> None:
+    """Refuse what is no mapping of labels to pairs of a scheme and an optimizer."""
+    allowed = "such as {'muP': ('he_normal', 'adam')}: a label, and a name or function of each"
+    if not isinstance(ways, Mapping):
+        raise TypeError(f"ways is {ways!r}; give a dictionary {allowed}")
+    if not ways:
+        raise ValueError("ways is empty; give at least one label with its (scheme, optimizer)")
+    for label, way in ways.items():
+        is_pair = isinstance(way, tuple | list) and len(way) == 2
+        if not is_pair or not all(isinstance(part, str) or callable(part) for part in way):
+            raise ValueError(
+                f"ways has {way!r} for {label!r}; give a pair (scheme, optimizer), {allowed}"
+            )
 
 
-@torch.no_grad()
-def _outputs(net: nn.Module, layers: Sequence[str], probe: Tensor) -> list[Tensor]:
-    """What each layer puts out, of all its calls, as one flat tensor."""
-    seen: dict[str, list[Tensor]] = {name: [] for name in layers}
+def _outputs(net: nn.Module, probe: Tensor) -> dict[str, Tensor]:
+    """What each layer with a matrix puts out, of all its calls, as one flat tensor.
+
+    In the order in which the layers first ran; those that did not are left out.
+    """
+    seen: dict[str, list[Tensor]] = {}
 
     def keep(name: str) -> Callable[..., None]:
         # A copy, because an activation behind the layer may work in place.
-        return lambda _module, _inputs, output: seen[name].extend(
-            tensor.flatten().clone() for tensor in tensors_in(output)
+        return lambda _module, _inputs, output: seen.setdefault(name, []).extend(
+            tensor.detach().flatten().clone() for tensor in tensors_in(output)
         )
 
-    modules = dict(net.named_modules())
-    hooks = [modules[name].register_forward_hook(keep(name)) for name in layers]
+    layers = {
+        name: module
+        for name, module in net.named_modules()
+        if any(p.ndim > 1 for p in module.parameters(recurse=False))
+    }
+    hooks = [module.register_forward_hook(keep(name)) for name, module in layers.items()]
     try:
-        net.eval()(probe)
+        # With gradients: without, torch's transformers take a shortcut around their own layers.
+        with torch.enable_grad():
+            net.eval()(probe)
     finally:
         for hook in hooks:
             hook.remove()
-    if unused := [name for name, tensors in seen.items() if not tensors]:
-        raise ValueError(f"layer {unused[0]} did not run, so nothing is known about its output")
-    return [torch.cat(tensors) for tensors in seen.values()]
+    outputs = {name: torch.cat(tensors) for name, tensors in seen.items() if tensors}
+    if not outputs:
+        raise ValueError(
+            "no layer of the model that has a matrix of weights did run; there are "
+            f"{', '.join(layers) or 'none'}, and layers must be called, not only their weights used"
+        )
+    return outputs
 
 
 def _in_words(mean: float, interval: Interval | None) -> str:

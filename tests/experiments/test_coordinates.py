@@ -49,7 +49,13 @@ def test_more_steps_move_further(small):
     """Each step takes the next images."""
     one, four = (
         coordinate_check(
-            network, small, {"a": ("he_normal", "adam")}, widths=WIDTHS, steps=n, batch_size=20
+            network,
+            small,
+            {"a": ("he_normal", "adam")},
+            widths=WIDTHS,
+            steps=n,
+            batch_size=20,
+            seeds=2,
         )
         for n in (1, 4)
     )
@@ -126,22 +132,68 @@ def test_layers_of_any_kind_and_dropout(small):
     assert (twice[0].changes["a"] > 0).all()
 
 
-class _Idle(nn.Module):
-    """Has a layer that it does not use."""
+class _Backwards(nn.Module):
+    """Runs its layers against the order in which they were made, and one of them never."""
 
     def __init__(self, width):
         super().__init__()
-        self.used, self.idle = nn.Linear(784, 10), nn.Linear(width, 10)
+        self.last, self.idle = nn.Linear(width, 10), nn.Linear(width, 10)
+        self.first = nn.Linear(784, width)
 
     def forward(self, x):
         """Return scores."""
-        return self.used(x.flatten(1))
+        return self.last(self.first(x.flatten(1)))
+
+
+class _NoneRuns(nn.Module):
+    """Uses the weights of a layer that it does not call."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.idle = nn.Linear(784, width)
+
+    def forward(self, x):
+        """Return scores."""
+        return nn.functional.linear(x.flatten(1), self.idle.weight)
+
+
+class _Attends(nn.Module):
+    """A layer of torch's own transformer over the rows of an image."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.rows, self.scores = nn.Linear(28, width), nn.Linear(width, 10)
+        self.block = nn.TransformerEncoderLayer(width, 2, 2 * width, batch_first=True)
+
+    def forward(self, x):
+        """Return scores."""
+        return self.scores(self.block(self.rows(x.flatten(0, 1))).mean(1))
+
+
+@pytest.mark.parametrize(
+    ("model", "layers"),
+    [
+        (_Backwards, ("first", "last")),
+        (_Attends, ("rows", "block.self_attn", "block.linear1", "block.linear2", "scores")),
+    ],
+)
+def test_layers_that_run_in_their_order(small, model, layers):
+    """The order is that of the calls, and what is never called is left out."""
+    ways = {"a": ("default", "adam")}
+    found = coordinate_check(model, small, ways, widths=[8, 16], batch_size=20, seeds=2)
+    assert found.layers == layers
+    assert found.changes["a"].shape == (2, 2, len(layers))
+    assert (found.changes["a"] > 0).all()
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
         ({"ways": {}}, "ways is empty"),
+        ({"ways": ["adam"]}, r"ways is \['adam'\]; give a dictionary such as"),
+        ({"ways": {"a": "adam"}}, r"ways has 'adam' for 'a'; give a pair \(scheme, optimizer\)"),
+        ({"ways": {"a": ("zeros",)}}, r"ways has \('zeros',\) for 'a'; give a pair"),
+        ({"ways": {"a": ("zeros", 0.1)}}, r"ways has \('zeros', 0\.1\) for 'a'; give a pair"),
         ({"widths": [8, 8]}, r"widths gives \[8\]; it must be at least two"),
         ({"widths": [0, 8]}, "widths is 0; it must be a whole number, at least 1"),
         ({"learning_rate": 0}, "learning_rate is 0; it must be finite and above 0"),
@@ -151,15 +203,24 @@ class _Idle(nn.Module):
         ({"predicted": {"a": (1,)}}, "predicted has 1 exponents for 'a'; .* layers fc1, fc2"),
         ({"predicted": {}}, "predicted has 0 exponents for 'a'"),
         (
+            {"predicted": {"a": (0, 1), "b": (0, 1)}},
+            "predicted has the unknown label 'b'; the ways are 'a'",
+        ),
+        ({"seeds": 9}, "seeds up to 8 with 1 x 20 images .* need 180 training images, .* has 160"),
+        ({"seeds": [8]}, "seeds up to 8"),
+        ({"steps": 3, "seeds": 3}, "seeds up to 2 with 3 x 20 images"),
+        (
             {"model": lambda n: initguide.mlp([784] + [8] * n + [10]), "widths": [1, 2]},
             "width 2 has the layers fc1, fc2, fc3, and that of width 1 has fc1, fc2",
         ),
-        ({"model": _Idle}, "layer idle did not run"),
+        ({"model": _NoneRuns}, "no layer .* did run; there are idle, and layers must be called"),
+        ({"model": lambda _: nn.Flatten()}, "no layer .* did run; there are none"),
     ],
 )
 def test_refusals(small, changed, message):
     """Errors say what came and what is allowed."""
-    given = {"model": network, "ways": {"a": ("he_normal", "adam")}, "widths": WIDTHS} | changed
+    usual = {"model": network, "ways": {"a": ("he_normal", "adam")}, "widths": WIDTHS}
+    given = usual | {"batch_size": 20} | changed
     model, ways = given.pop("model"), given.pop("ways")
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         coordinate_check(model, small, ways, **given)
