@@ -39,7 +39,7 @@ def no_file(path: str | os.PathLike[str]) -> str | None:
     'a folder'
     """
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116  a Path would turn b"..." away
+        mode = os.stat(path).st_mode  # noqa: PTH116  a Path would make "" the current folder
     except FileNotFoundError:
         return None
     except OSError as error:

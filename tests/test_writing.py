@@ -135,3 +135,8 @@ def test_a_full_disk(tmp_path, monkeypatch):
         write_whole(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_empty_name_is_nothing():
+    """Not the current folder, which a `Path` would make of it."""
+    assert no_file("") is None

@@ -129,7 +129,8 @@ class Judgement:
 
 def _signed(number: float) -> str:
     """Three significant digits, with a true minus sign."""
-    digits = "#.3g" if abs(number) < 100 else ".0f"
+    # Rounded first: 99.96 has three digits before its point, too.
+    digits = "#.3g" if abs(float(f"{number:.3g}")) < 100 else ".0f"
     return f"{number:{digits}}".replace("-", "−")
 
 
@@ -173,8 +174,8 @@ def judge(
     Raises
     ------
     ValueError
-        If there is no setting, the settings of the two differ, a range's ends are not in order, or
-        the measurements of a setting are not a flat list.
+        If there is no setting, the settings of the two differ, a range is no pair or its ends are
+        not in order, or the measurements of a setting are not a flat list.
 
     Examples
     --------
@@ -196,7 +197,14 @@ def judge(
             "must be the same"
         )
     findings = []
-    for setting, (low, high) in claimed.items():
+    for setting, range_ in claimed.items():
+        try:
+            low, high = range_
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"claimed has {range_!r} for {setting!r}; give the range (low, high), such as "
+                "(0, math.inf) for 'above 0'"
+            ) from None
         if not low <= high:
             raise ValueError(
                 f"claimed gives the range ({low!r}, {high!r}) for {setting!r}; the first must not "

@@ -48,6 +48,8 @@ def plot_claims(
 
     Raises
     ------
+    TypeError
+        If ``judged`` is no dictionary.
     ValueError
         If there is no claim, or not one finite measurement.
 
@@ -61,6 +63,11 @@ def plot_claims(
     Claimed and measured: no difference, depth is 2: 0.067, holds; no difference, depth is 30:
     −30.7, does not hold.
     """
+    if not isinstance(judged, Mapping):
+        raise TypeError(
+            f"judged is of type {type(judged).__name__}; give a dictionary of claims and what "
+            "judge() returned, such as {'no difference': judgement}"
+        )
     rows = [(claim, found) for claim, one in judged.items() for found in one.findings]
     if not rows:
         raise ValueError("judged is empty; give at least one claim with what judge() returned")

@@ -65,13 +65,18 @@ def plot_trainability(result: TrainabilityMap, *, ax: Axes | None = None) -> Axe
     bar.ax.tick_params(labelsize=STYLE["ytick.labelsize"], color=MUTED, labelcolor=INK)
     bar.outline.set_visible(False)
     learnt = result.converged
-    spans = (_distinct(axis[[0, -1]]) for axis in (result.scales, result.learning_rates))
+    # The user's order need not be a rising one.
+    lowest, highest = result.learning_rates.argmin(), result.learning_rates.argmax()
+    spans = (
+        _distinct(np.array([axis.min(), axis.max()]))
+        for axis in (result.scales, result.learning_rates)
+    )
     (left, right), (low, high) = spans
     say_after(
         ax,
         f"Map of {shape} networks over initial scale, {left} to {right}, and learning rate, {low} "
-        f"to {high}. {learnt.mean():.0%} learn: {learnt[:, 0].mean():.0%} of those with the lowest "
-        f"rate, {learnt[:, -1].mean():.0%} of those with the highest.",
+        f"to {high}. {learnt.mean():.0%} learn: {learnt[:, lowest].mean():.0%} of those with the "
+        f"lowest rate, {learnt[:, highest].mean():.0%} of those with the highest.",
         after=before,
     )
     return ax

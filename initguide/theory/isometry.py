@@ -53,8 +53,9 @@ def jacobian_spread(
     Raises
     ------
     ValueError
-        If a number is out of range, ``phi`` is not elementwise, a moment is not finite, or the
-        derivative that autograd gives does not add up to ``phi``, as where it jumps.
+        If a number is out of range or an array, ``phi`` is not elementwise, a moment is not finite,
+        the derivative that autograd gives does not add up to ``phi``, as where it jumps, or ``phi``
+        is constant, so that the Jacobian is 0.
 
     Examples
     --------
@@ -67,12 +68,22 @@ def jacobian_spread(
     activation = Activation(phi)
     activation.check_slope()
     depth = check_whole("depth", depth, 1)
-    length, w, b = (float(a) for a in checked(q=q, sigma_w=sigma_w, sigma_b=sigma_b))
+    numbers = {"q": q, "sigma_w": sigma_w, "sigma_b": sigma_b}
+    arrays = checked(**numbers)
+    for name, array in zip(numbers, arrays, strict=True):
+        if array.ndim:
+            raise ValueError(f"{name} is an array of shape {array.shape}; it must be one number")
+    length, w, b = map(float, arrays)
     length = w**2 * length + b**2
     adds = [0.0]  # in front of the first layer there are no slopes
     while len(adds) < depth:
         near = max(length, TINY)  # the slope at 0 is the limit of those near it
         second = activation.second(near, prime=True)
+        if not second:
+            raise ValueError(
+                f"phi ({activation.name}) has no slope for x ~ N(0, {near:g}), so the Jacobian is "
+                "0 and has no relative spread; give an activation that is not constant"
+            )
         fourth, _ = mean_square(lambda x: activation.slope(x) ** 2, near, activation.tolerance)
         adds.append(max(0.0, fourth / second**2 - 1))  # below 0 by rounding only
         length = w**2 * activation.second(length) + b**2

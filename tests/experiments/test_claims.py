@@ -138,6 +138,8 @@ def test_printed_lines_name_range_and_interval():
     [
         ({}, {}, "claimed is empty; give at least one setting"),
         ({"a": (0, 1)}, {"b": [1]}, r"settings \['a'\] and measured has \['b'\]; they must be the"),
+        ({"a": 5}, {"a": [1]}, r"claimed has 5 for 'a'; give the range \(low, high\)"),
+        ({"a": (1, 2, 3)}, {"a": [1]}, r"claimed has \(1, 2, 3\) for 'a'; give the range"),
         ({"a": (2, 1)}, {"a": [1]}, r"the range \(2, 1\) for 'a'; the first must not be above"),
         ({"a": (math.nan, 1)}, {"a": [1]}, r"the range \(nan, 1\) for 'a'"),
     ],
@@ -146,6 +148,14 @@ def test_judge_says_what_is_wrong(claimed, measured, message):
     """Bad input is named, with what is allowed."""
     with pytest.raises(ValueError, match=message):
         judge(claimed, measured)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(99.94, "99.9"), (99.96, "100"), (-99.96, "−100"), (123.4, "123")]
+)
+def test_printed_digits_are_those_of_the_rounded_number(value, words):
+    """Three digits, and no point behind which nothing stands."""
+    assert f"  {words} (no interval)," in str(judge({"a": (0, 1)}, {"a": [value]}))
 
 
 @pytest.mark.parametrize("sign", [1, -1])

@@ -59,3 +59,10 @@ def test_runs_that_diverged():
         with pytest.raises(ValueError, match=message):
             plots.plot_claims(judged)
     assert not plt.get_fignums()
+
+
+def test_a_judgement_without_its_claim_is_refused():
+    """The claim is what the rows are called."""
+    judgement = judge({"a": (0, 1)}, {"a": [0.5, 0.6]})
+    with pytest.raises(TypeError, match="judged is of type Judgement; give a dictionary of claims"):
+        plots.plot_claims(judgement)

@@ -23,6 +23,14 @@ def test_alt_text_says_how_many_learn(trainability):
     assert "75% learn: 100% of those with the lowest rate, 50%" in text
 
 
+def test_alt_text_of_falling_rates(trainability):
+    """The lowest rate is the lowest number, wherever it stands."""
+    found = trainability([[0, 1], [1, 1]], [10.0, 1.0], [0.1, 0.01])
+    text = plots.alt_text(plots.plot_trainability(found).figure)
+    assert "initial scale, 1 to 10, and learning rate, 0.01 to 0.1" in text
+    assert "100% of those with the lowest rate, 50%" in text
+
+
 def test_ticks_can_be_told_apart(trainability):
     """On a map that was zoomed far into, they have the digits that it takes."""
     scales = np.geomspace(1.23401, 1.23405, 9)

@@ -60,3 +60,17 @@ def test_what_is_refused():
         theory.jacobian_spread("relu", 0.0, 2)
     with pytest.raises(ValueError, match="it jumps"):
         theory.jacobian_spread(lambda x: (x > 0).double() * (1 + 0 * x), 1.0, 2)
+
+
+@pytest.mark.parametrize("name", ["sigma_w", "sigma_b", "q"])
+def test_arrays_are_refused_by_name(name):
+    """It is a curve over the depth of one network."""
+    numbers = {"sigma_w": 1.0, "sigma_b": 0.0, "q": 1.0} | {name: [1.0, 2.0]}
+    with pytest.raises(ValueError, match=rf"{name} is an array of shape \(2,\); it must be one"):
+        theory.jacobian_spread("tanh", depth=3, **numbers)
+
+
+def test_a_constant_activation_has_no_spread():
+    """A Jacobian of 0 has no relative variance."""
+    with pytest.raises(ValueError, match=r"has no slope .* the Jacobian is 0"):
+        theory.jacobian_spread(lambda x: 0 * x, 1.0, 3)
