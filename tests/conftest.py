@@ -15,6 +15,7 @@ from initguide.data import download, places
 from initguide.data import idx as idx_format
 
 NAMES = [file.name for file in idx_format.FULL]
+collect_ignore = ["mutants.py"]  # a program for `nox -s mutants`, which has its own environment
 
 
 def pytest_runtest_setup(item):

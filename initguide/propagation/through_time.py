@@ -1,9 +1,12 @@
 """How much of a gradient is left after it has gone back through the steps of a recurrent layer."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 __all__ = ["gradients_through_time"]
 
@@ -15,12 +18,13 @@ def gradients_through_time(
 
     The gradient in the last state is drawn from N(0, 1), so the first number is about 1, and the
     others are shares of it. Only the states hand it back: no output of an earlier step has a loss.
-    For an LSTM the state is the cell.
+    For an LSTM the state is the cell, and the gradient comes back by every way: from cell to cell,
+    and from the cell to the hidden state and through the weights into the next cell.
 
     Parameters
     ----------
     layer
-        An ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU`` in one direction; used in the mode that it is in.
+        An ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU`` of one layer, in one direction, without projection.
     inputs
         (N, steps, features), or (steps, N, features) if the layer is not ``batch_first``.
     seed
@@ -33,9 +37,11 @@ def gradients_through_time(
 
     Raises
     ------
+    TypeError
+        If ``layer`` is none of the three.
     ValueError
-        If the layer reads in both directions, or ``inputs`` has other than three dimensions or no
-        steps.
+        If the layer has several layers, a projection or two directions, or ``inputs`` has other
+        than three dimensions or no steps.
 
     Examples
     --------
@@ -47,10 +53,14 @@ def gradients_through_time(
     >>> (found / found[0]).tolist()
     [1.0, 0.5, 0.25, 0.125]
     """
-    if layer.bidirectional:
+    if not isinstance(layer, nn.RNN | nn.LSTM | nn.GRU):
+        raise TypeError(
+            f"layer is of type {type(layer).__name__}; it must be an nn.RNN, nn.LSTM or nn.GRU"
+        )
+    if layer.bidirectional or layer.num_layers > 1 or layer.proj_size:
         raise ValueError(
-            f"the {type(layer).__name__} is bidirectional; there is no last state of all, so give "
-            "a layer that reads in one direction"
+            f"layer is {layer}; it must have one layer and one direction, and no projection: only "
+            "then is there one state from which the gradient comes back"
         )
     steps = 1 if layer.batch_first else 0
     if inputs.ndim != 3 or not inputs.shape[steps]:
@@ -58,14 +68,32 @@ def gradients_through_time(
             f"inputs has shape {tuple(inputs.shape)}; it must be (N, steps, features), or (steps, "
             "N, features) if the layer is not batch_first, with at least one step"
         )
-    state, states = None, []
+    states: list[Tensor] = []
     with torch.enable_grad():
-        for now in inputs.split(1, dim=steps):
-            _, state = layer(now, state)
-            # The cell leads to the hidden state as well, but not the other way within a step.
-            kept = state[1] if isinstance(layer, nn.LSTM) else state
+        for kept in _states(layer, inputs.unbind(steps)):
             states.append(kept.requires_grad_())  # also where no weight is trained
         # Drawn on the CPU, so that a seed means the same gradient on every device.
         last = torch.randn(kept.shape, generator=torch.Generator().manual_seed(seed)).to(kept)
         gradients = torch.autograd.grad(kept, states, last)
     return np.array([g.double().square().mean().sqrt().item() for g in reversed(gradients)])
+
+
+def _states(layer: nn.RNN | nn.LSTM | nn.GRU, rows: Sequence[Tensor]) -> Iterator[Tensor]:
+    """The states of a layer, from each of which all that follows is computed."""
+    if not isinstance(layer, nn.LSTM):
+        state = None
+        for row in rows:
+            _, state = layer(row.unsqueeze(1 if layer.batch_first else 0), state)
+            yield state
+        return
+    # The cell that nn.LSTM returns is not the one that its hidden state was computed from, so the
+    # step is written out. The order of the gates is torch's: input, forget, cell, output.
+    hidden = cell = rows[0].new_zeros(len(rows[0]), layer.hidden_size)
+    own = dict(layer.named_parameters())
+    for row in rows:
+        gates = functional.linear(row, own["weight_ih_l0"], own.get("bias_ih_l0"))
+        gates = gates + functional.linear(hidden, own["weight_hh_l0"], own.get("bias_hh_l0"))
+        let_in, kept, new, shown = gates.chunk(4, dim=-1)
+        cell = kept.sigmoid() * cell + let_in.sigmoid() * new.tanh()
+        yield cell
+        hidden = shown.sigmoid() * cell.tanh()

@@ -50,7 +50,7 @@ def test_it_is_the_derivative_by_the_states():
 
 def test_the_layer_stays_as_it_was():
     """No gradient is left, and weights that are not trained do not matter."""
-    layer, x = nn.GRU(3, 4, num_layers=2, batch_first=True), torch.randn(2, STEPS, 3)
+    layer, x = nn.GRU(3, 4, batch_first=True), torch.randn(2, STEPS, 3)
     found = gradients_through_time(layer, x)
     assert found.shape == (STEPS,)
     assert all(p.grad is None for p in layer.parameters())
@@ -59,9 +59,36 @@ def test_the_layer_stays_as_it_was():
 
 
 def test_what_has_no_last_state_is_refused():
-    """Two directions, no batch, no steps."""
-    with pytest.raises(ValueError, match="LSTM is bidirectional"):
-        gradients_through_time(nn.LSTM(3, 4, bidirectional=True), torch.zeros(2, 5, 3))
+    """Several layers, two directions, a projection, no batch, no steps; what is no such layer."""
+    for more in ({"bidirectional": True}, {"num_layers": 2}, {"proj_size": 2}):
+        with pytest.raises(
+            ValueError, match=r"layer is LSTM\(.*\); it must have one layer and one"
+        ):
+            gradients_through_time(nn.LSTM(3, 4, **more), torch.zeros(2, 5, 3))
+    with pytest.raises(TypeError, match=r"layer is of type LSTMCell; it must be an nn\.RNN"):
+        gradients_through_time(nn.LSTMCell(3, 4), torch.zeros(2, 5, 3))
     for shape in ((5, 3), (2, 0, 3)):
         with pytest.raises(ValueError, match=r"inputs has shape .*at least one step"):
             gradients_through_time(nn.RNN(3, 4, batch_first=True), torch.zeros(shape))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_it_is_the_derivative_through_cells(kind, bias):
+    """Against torch's cells with the same random weights, by every way from state to state."""
+    torch.manual_seed(1)
+    layer = getattr(nn, kind)(3, 6, bias=bias, batch_first=True).double()
+    cell = getattr(nn, f"{kind}Cell")(3, 6, bias=bias).double()
+    cell.load_state_dict({k.removesuffix("_l0"): v * 3 for k, v in layer.state_dict().items()})
+    layer.load_state_dict({k: v * 3 for k, v in layer.state_dict().items()})
+    x = torch.randn(5, STEPS, 3, dtype=torch.float64)
+    state, states = None, []
+    for row in x.unbind(1):
+        state = cell(row, state)
+        states.append(state[1] if kind == "LSTM" else state)
+    shape = states[-1].shape
+    last = torch.randn(shape, generator=torch.Generator().manual_seed(2)).double()
+    expected = [
+        g.square().mean().sqrt().item() for g in torch.autograd.grad(states[-1], states, last)
+    ]
+    assert gradients_through_time(layer, x, seed=2) == pytest.approx(expected[::-1])
