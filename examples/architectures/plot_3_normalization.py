@@ -86,7 +86,7 @@ axes[1].set_xscale("log")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center")
 plots.describe(
     fig,
-    "With normalization, the signal is level at 1 from scale 100 to about 0.01 and then falls; the "
+    "With normalization, the signal is level at 1 from scale 100 down and falls at the smallest; the "
     "gradient's mean square goes as 1/s² where the signal is level.",
 )
 

@@ -151,8 +151,8 @@ plots.describe(fig, f"Loss against the learning rate. Lowest, {widths}: {words}.
 #
 # As which power of n does the bottom of the valley move, that of a parabola through the five rates
 # around it? And what does it cost to train the wide network at the narrow one's best rate? A rate
-# that is chosen by the runs that are then reported looks better than it is
-# (:doc:`/auto_examples/practice/plot_9_one_seed`), so for each seed the others choose.
+# that is chosen by the runs that are then reported looks better than it is, so for each seed the
+# others choose.
 
 
 def in_words(values):

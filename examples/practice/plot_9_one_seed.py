@@ -187,8 +187,6 @@ for name, x in {"He normal": he, "He normal − Xavier normal": he - xavier}.ite
 #
 # What we learnt
 # --------------
-# - A single run of a scheme is one draw from a cloud that is wider than most differences between
-#   schemes that work.
 # - One seed names the wrong winner as often as the normal distribution says: never for large
 #   differences, and nearly every other time for small ones.
 # - The weights alone make most of the noise, and so do order and masks alone. None is "the" cause.
