@@ -86,8 +86,8 @@ axes[1].set_xscale("log")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center")
 plots.describe(
     fig,
-    "With normalization, the signal is level at 1 from scale 100 down and falls at the smallest; the "
-    "gradient's mean square goes as 1/s² where the signal is level.",
+    "With normalization, the signal is level at 1 from scale 100 down, and falls at the smallest; "
+    "the gradient's mean square goes as 1/s² where the signal is level.",
 )
 
 # %%

@@ -142,8 +142,8 @@ plots.plot_prediction(
 # linear for the small states that are left, and more where rows come in and push tanh to its flat
 # ends. The prediction assumes fresh matrices. It runs along the orthogonal line all the same, for
 # such a matrix has no errors to repeat. Gaussian matrices and the default do: single draws end
-# more than a factor of ten apart, on both sides of the dashed line, and their mean is that of the
-# largest.
+# more than a factor of ten apart, on both sides of the dashed line, and the largest draw makes
+# up most of their mean.
 #
 # A task that needs memory
 # ------------------------

@@ -175,8 +175,7 @@ result
 # All repairs together pay: compare the first table of this page. The way there is not uphill. With
 # the inputs repaired alone, the network does not learn at all, for bytes had been large enough to
 # wake the units that a bias of −3 kills: who judges each repair by the accuracy just behind it
-# takes the right first step back. (With all else repaired, bytes are the printed line's accuracies,
-# seed by seed: compare them with "all five".)
+# takes the right first step back. (On bytes, with all else repaired: the printed accuracies.)
 #
 # And not every fault costs the same. Dead units and a stack that lets nothing through cost most of
 # what can be learnt. Equal filters and a loud head cost less; where 0 is not ruled out, these seeds

@@ -188,7 +188,8 @@ for name, x in {"He normal": he, "He normal − Xavier normal": he - xavier}.ite
 # What we learnt
 # --------------
 # - One seed names the wrong winner as often as the normal distribution says: never for large
-#   differences, and nearly every other time for small ones.
+#   differences, and nearly every other time for small ones. So a single run of each of two schemes
+#   tells them apart only if they are far apart.
 # - The weights alone make most of the noise, and so do order and masks alone. None is "the" cause.
 # - More seeds do not make up for few images.
 #
