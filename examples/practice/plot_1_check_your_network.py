@@ -174,13 +174,13 @@ result
 # %%
 # All repairs together pay: compare the first table of this page. The way there is not uphill. With
 # the inputs repaired alone, the network does not learn at all, for bytes had been large enough to
-# wake the units that a bias of −3 kills: who judges each repair by the accuracy just behind it
-# takes the right first step back. (On bytes, with all else repaired: the printed accuracies.)
+# wake the units that a bias of −3 kills: who judges each repair by the accuracy behind it turns
+# back here. What bytes cost once all else is right is the printed line, beside "all five".
 #
 # And not every fault costs the same. Dead units and a stack that lets nothing through cost most of
 # what can be learnt. Equal filters and a loud head cost less; where 0 is not ruled out, these seeds
-# cannot tell whether anything. Nor can a report, which looks at weights, one batch and
-# one gradient. It sees neither a learning rate that is too large nor labels of other images:
+# cannot tell whether anything. Nor can a report, which looks at weights, one batch and one gradient.
+# It sees neither a learning rate that is too large nor labels of other images:
 
 shuffled = labels[torch.randperm(200, generator=torch.Generator().manual_seed(0))]
 print("with labels shuffled, ok:", initguide.check_init(model, inputs, shuffled).ok)

@@ -1,6 +1,7 @@
 """How much of a gradient is left after it has gone back through the steps of a recurrent layer."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -89,10 +90,14 @@ def _states(layer: nn.RNN | nn.LSTM | nn.GRU, rows: Sequence[Tensor]) -> Iterato
     # The cell that nn.LSTM returns is not the one that its hidden state was computed from, so the
     # step is written out. The order of the gates is torch's: input, forget, cell, output.
     hidden = cell = rows[0].new_zeros(len(rows[0]), layer.hidden_size)
-    own = dict(layer.named_parameters())
+
+    def own(name: str) -> Any:
+        return getattr(layer, f"{name}_l0")  # as an attribute: it may be parametrized
+
+    biases = (own("bias_ih"), own("bias_hh")) if layer.bias else (None, None)
     for row in rows:
-        gates = functional.linear(row, own["weight_ih_l0"], own.get("bias_ih_l0"))
-        gates = gates + functional.linear(hidden, own["weight_hh_l0"], own.get("bias_hh_l0"))
+        gates = functional.linear(row, own("weight_ih"), biases[0])
+        gates = gates + functional.linear(hidden, own("weight_hh"), biases[1])
         let_in, kept, new, shown = gates.chunk(4, dim=-1)
         cell = kept.sigmoid() * cell + let_in.sigmoid() * new.tanh()
         yield cell

@@ -92,3 +92,11 @@ def test_it_is_the_derivative_through_cells(kind, bias):
         g.square().mean().sqrt().item() for g in torch.autograd.grad(states[-1], states, last)
     ]
     assert gradients_through_time(layer, x, seed=2) == pytest.approx(expected[::-1])
+
+
+def test_parametrized_weights():
+    """A recurrent matrix that torch computes from others is taken as it is computed."""
+    layer, x = nn.LSTM(3, 6, batch_first=True), torch.randn(2, STEPS, 3)
+    plain = gradients_through_time(layer, x)
+    nn.utils.parametrizations.weight_norm(layer, "weight_hh_l0")
+    assert gradients_through_time(layer, x) == pytest.approx(plain, rel=1e-4)
