@@ -179,8 +179,8 @@ result
 #
 # And not every fault costs the same. Dead units and a stack that lets nothing through cost most of
 # what can be learnt. Equal filters and a loud head cost less; where 0 is not ruled out, these seeds
-# cannot tell whether anything. Nor can a report, which looks at weights, one batch and one gradient.
-# It sees neither a learning rate that is too large nor labels of other images:
+# cannot tell whether anything. Nor can a report, which looks at weights, one batch and
+# one gradient. It sees neither a learning rate that is too large nor labels of other images:
 
 shuffled = labels[torch.randperm(200, generator=torch.Generator().manual_seed(0))]
 print("with labels shuffled, ok:", initguide.check_init(model, inputs, shuffled).ok)
