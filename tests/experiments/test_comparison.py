@@ -17,6 +17,7 @@ from torch import nn
 
 import initguide
 from initguide import initializers as init
+from initguide import randomness
 from initguide.experiments import Comparison, compare_init_weights
 from initguide.experiments.jobs import running, work
 from initguide.training import cores, train
@@ -188,7 +189,9 @@ def _most_at_once(compare, workers, change, *, expected):
                         enough.set()
                     if len(active) > expected:
                         too_many.set()
-                if not enough.wait(60):
+                # A trial holds the lock of the global generator, for which the others may wait.
+                in_trial = randomness._GLOBAL_GENERATOR._is_owned()
+                if not in_trial and not enough.wait(60):
                     enough.set()  # it has failed: no other step needs to wait
                 too_many.wait(0.01)
             else:
