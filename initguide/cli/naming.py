@@ -38,3 +38,18 @@ def named(text: str, what: str) -> Any:
     finally:
         if added:
             sys.path.remove(here)
+
+
+def network(text: str) -> Any:
+    """Import the network that a text MODULE:NAME names, or make it by what it names."""
+    import torch  # noqa: PLC0415  slow to import
+
+    model = named(text, "the network")
+    if not isinstance(model, torch.nn.Module):
+        if not callable(model):
+            kind = type(model).__name__
+            raise TypeError(f"it is of type {kind}; name a network, or what makes one")
+        model = model()
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"it made an object of type {type(model).__name__}, not a network")
+    return model

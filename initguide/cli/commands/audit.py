@@ -1,9 +1,8 @@
 """``initguide audit``: what each parameter of a network really got."""
 
 import argparse
-from typing import Any
 
-from initguide.cli.naming import named, one_line
+from initguide.cli.naming import network, one_line
 from initguide.cli.options import Commands
 
 
@@ -45,25 +44,9 @@ def run(options: argparse.Namespace) -> int:
     from initguide.randomness import seeded  # noqa: PLC0415
 
     with seeded(options.seed), one_line(options.model), audit.watch() as writes:
-        model = _made(options.model)
+        model = network(options.model)
     with one_line(options.model):
         intended = dict(options.intended) or None
         report = audit(model, intended, writes=writes, seed=options.seed)
     print(report.to_json() if options.json else report)
     return 0 if report.ok else 1
-
-
-def _made(text: str) -> Any:
-    """Import the network, or make it."""
-    import torch  # noqa: PLC0415  slow to import
-
-    model = named(text, "the network")
-    if not isinstance(model, torch.nn.Module):
-        if not callable(model):
-            raise TypeError(
-                f"it is of type {type(model).__name__}; name a network, or what makes one"
-            )
-        model = model()
-    if not isinstance(model, torch.nn.Module):
-        raise TypeError(f"it made an object of type {type(model).__name__}, not a network")
-    return model

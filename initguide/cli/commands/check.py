@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from initguide.cli.naming import named, one_line
+from initguide.cli.naming import named, network, one_line
 from initguide.cli.options import Commands, check_picture, check_writable, save_figure
 
 
@@ -88,14 +88,7 @@ def _model(options: argparse.Namespace) -> Any:
     from initguide.randomness import seeded  # noqa: PLC0415
 
     with seeded(options.seed), one_line(options.model):
-        model = named(options.model, "the network")
-        if not isinstance(model, torch.nn.Module):
-            if not callable(model):
-                kind = type(model).__name__
-                raise TypeError(f"it is of type {kind}; name a network, or what makes one")
-            model = model()
-        if not isinstance(model, torch.nn.Module):
-            raise TypeError(f"it made an object of type {type(model).__name__}, not a network")
+        model = network(options.model)
     if options.eval:
         model.eval()
     dtype = getattr(torch, options.dtype)

@@ -6,24 +6,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from dozen import SCHEMES, SEEDS
 from scipy import stats
 
 import initguide
-
-SEEDS = 12
-SCHEMES = ("general_rule", "lecun_normal", "he_normal", "he_uniform")
-
-
-@pytest.fixture(scope="module")
-def small(sample):
-    """Return 1,500 training images, and all validation images of the sample."""
-    return sample.subset(train=1500, test=100)
-
-
-@pytest.fixture(scope="module")
-def result(small):
-    """Return a comparison of four schemes over a dozen seeds."""
-    return initguide.compare_init_weights(SCHEMES, small, seeds=SEEDS)
 
 
 def weights_of(other_seed):

@@ -11,21 +11,6 @@ from scipy import stats
 import initguide
 from initguide.experiments import power
 
-SEEDS = 12
-SCHEMES = ("general_rule", "lecun_normal", "he_normal", "he_uniform")
-
-
-@pytest.fixture(scope="module")
-def small(sample):
-    """Return 1,500 training images, and all validation images of the sample."""
-    return sample.subset(train=1500, test=100)
-
-
-@pytest.fixture(scope="module")
-def result(small):
-    """Return a comparison of four schemes over a dozen seeds."""
-    return initguide.compare_init_weights(SCHEMES, small, seeds=SEEDS)
-
 
 def test_normal_schemes_draw_the_same_numbers():
     """With one seed, they differ by a factor; a uniform scheme has other numbers."""
