@@ -22,12 +22,12 @@ from initguide.checkup.checking import check_init
 from initguide.checkup.findings.data import INPUTS
 from initguide.checkup.findings.gradients import FROZEN, SLOW
 from initguide.checkup.findings.losses import CONFIDENT, WRONG
-from initguide.checkup.findings.registry import CODES, finding
+from initguide.checkup.findings.registry import CODES, Draft, finding
 from initguide.checkup.findings.scales import DRIFT
 from initguide.checkup.findings.signal import HUGE, LARGE, QUIET
 from initguide.checkup.findings.symmetry import ALIKE
 from initguide.checkup.findings.units import FLATTENED
-from initguide.checkup.report import Checkup, Finding
+from initguide.checkup.report import Attempt, Checkup, Finding
 
 __all__ = [
     "ALIKE",
@@ -42,7 +42,9 @@ __all__ = [
     "QUIET",
     "SLOW",
     "WRONG",
+    "Attempt",
     "Checkup",
+    "Draft",
     "Finding",
     "check_init",
     "finding",

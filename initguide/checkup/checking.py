@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from initguide.checkup.facts import Facts
-from initguide.checkup.findings.registry import look_for_all
+from initguide.checkup.findings.registry import Draft, look_for_all
 from initguide.checkup.passes import as_in_training, gradients_of_equal, stepped
 from initguide.checkup.remedies import Remedies
 from initguide.checkup.report import ORDER, Checkup, Finding
@@ -88,7 +88,10 @@ def check_init(
             with stepped(model, {name: gradients[name] for name in head}):
                 again = measure(model, inputs, targets, loss, seed=seed, parameters=True)
             facts = Facts(model, again, inputs, targets, found)
-    findings = _sorted(facts)
+    drafts = _sorted(facts, Remedies(facts))
+    findings = [
+        Finding(d.code, d.severity, d.layer, d.evidence, next(iter(d.remedies), "")) for d in drafts
+    ]
     remarks = [f"{found.source}.", f"Loss: {found.loss:.4g} ({found.loss_name})."]
     if not math.isfinite(found.blank_loss):
         why = (
@@ -102,13 +105,12 @@ def check_init(
     return Checkup(tuple(findings), found, tuple(remarks))
 
 
-def _sorted(facts: Facts) -> list[Finding]:
+def _sorted(facts: Facts, advise: Remedies) -> list[Draft]:
     """Everything that is to be said, the worst first."""
-    advise = Remedies(facts)
     whole = advise.fill_all().partition(" ")[0]  # advice for one layer comes before such
 
-    def order(finding: Finding) -> tuple[int, bool, int]:
-        everything = finding.advice.startswith(whole)
-        return ORDER[finding.severity], everything, facts.where(finding.layer) or 0
+    def order(draft: Draft) -> tuple[int, bool, int]:
+        everything = next(iter(draft.remedies), "").startswith(whole)
+        return ORDER[draft.severity], everything, facts.where(draft.layer) or 0
 
     return sorted(look_for_all(facts, advise), key=order)

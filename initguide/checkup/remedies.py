@@ -5,6 +5,7 @@ A finding says what is wrong and where; how it is mended is written here alone.
 
 import math
 import textwrap
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -62,7 +63,9 @@ class Remedies:
         worst = max((sign * s.excess for s in wrong), default=0.0)
         return [s for s in wrong if sign * s.excess >= worst / 2]
 
-    def blame(self, sign: int, otherwise: str, among: range | None = None) -> tuple[str, str, str]:
+    def blame(
+        self, sign: int, otherwise: str, among: range | None = None
+    ) -> tuple[str, str, Sequence[str]]:
         """Name a layer, of some records or of all, say why in words, and write advice."""
         culprits = self.culprits(sign, among)
         if not culprits:

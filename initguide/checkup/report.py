@@ -18,6 +18,25 @@ WIDTH = 100
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """A remedy that was tried on a copy of the model.
+
+    Attributes
+    ----------
+    code
+        Python, executed as it stands here.
+    outcome
+        What it did.
+    kept
+        Whether it is the advice.
+    """
+
+    code: str
+    outcome: str
+    kept: bool
+
+
+@dataclass(frozen=True)
 class Finding:
     """One thing that was found.
 
@@ -36,6 +55,8 @@ class Finding:
     advice
         Python to paste; ``model``, ``inputs``, ``targets``, ``torch`` and ``initguide`` are at
         hand.
+    tried
+        The remedies that were tried, in their order.
     """
 
     code: str
@@ -43,6 +64,7 @@ class Finding:
     layer: str
     evidence: str
     advice: str
+    tried: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)

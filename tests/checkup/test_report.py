@@ -12,7 +12,7 @@ from torch import nn
 
 import initguide
 from initguide import plots
-from initguide.checkup import CODES, check_init
+from initguide.checkup import CODES, Draft, check_init
 
 
 def test_report(capsys):
@@ -100,3 +100,10 @@ def test_figure():
     assert "found: nothing" in plots.alt_text(ax.figure)
     assert not ax.texts
     plt.close(ax.figure)
+
+
+def test_one_remedy_or_several():
+    """A finding's function may give one string or several; what is doubled is there once."""
+    assert Draft("targets", "note", "fc", "...", "a = 1").remedies == ("a = 1",)
+    assert Draft("targets", "note", "fc", "...", ["a", "b", "a"]).remedies == ("a", "b")
+    assert Draft("targets", "note", "fc", "...").remedies == ()

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from initguide.checkup.facts import Facts
-from initguide.checkup.findings.registry import finding
+from initguide.checkup.findings.registry import Draft, finding
 from initguide.checkup.remedies import Remedies
-from initguide.checkup.report import Finding
 
 FAR = 100.0
 """Targets of a regression whose root mean square is above this are a warning.
@@ -21,7 +20,7 @@ where a network starts; and plain gradient descent gets gradients that are as la
 @finding(
     {"targets": "the targets of a regression are far larger than what it starts with"}, order=25
 )
-def targets(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator[Finding]:
+def targets(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[Draft]:
     """Targets of a regression that the outputs need long to get to."""
     wanted = facts.targets
     if not isinstance(wanted, Tensor) or not wanted.is_floating_point() or wanted.numel() < 2:
@@ -29,7 +28,7 @@ def targets(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterato
     size = float(wanted.double().square().mean().sqrt())
     if not size > FAR:
         return
-    yield Finding(
+    yield Draft(
         "targets",
         "warning",
         "targets",

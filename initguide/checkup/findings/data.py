@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 from initguide.checkup.facts import Facts, float_tensors
-from initguide.checkup.findings.registry import finding
+from initguide.checkup.findings.registry import Draft, finding
 from initguide.checkup.remedies import Remedies
-from initguide.checkup.report import Finding, Severity
+from initguide.checkup.report import Severity
 
 INPUTS = (0.1, 10.0)
 """The healthy root mean square of the inputs, at its ends.
@@ -17,7 +17,7 @@ as inputs of mean square 1 would: 0.01 to 100.
 
 
 @finding({"inputs": "the inputs are not scaled, not centred, or all the same"}, order=20)
-def inputs(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator[Finding]:
+def inputs(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[Draft]:
     """Inputs of an odd size, far from 0, or all the same."""
     tensor = next(float_tensors(facts.inputs), None)
     if tensor is None or tensor.numel() < 2:
@@ -27,7 +27,7 @@ def inputs(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator
     size = math.hypot(mean, std)
     advice = "inputs = (inputs - inputs.mean()) / inputs.std()"
     if facts.batch > 1 and bool((values == values[:1]).all()):
-        yield Finding(
+        yield Draft(
             "inputs",
             "warning",
             "inputs",
@@ -40,10 +40,10 @@ def inputs(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator
     if not INPUTS[0] <= size <= INPUTS[1]:
         ends = f"{INPUTS[0]:g} to {INPUTS[1]:g}"
         text = f"the root mean square of the inputs is {size:.3g}; {ends} is healthy."
-        yield Finding("inputs", mild, "inputs", text, advice)
+        yield Draft("inputs", mild, "inputs", text, advice)
     elif abs(mean) > std:  # more than half of the mean square is the same for all inputs,
         far = abs(mean) > 3 * std  # or more than nine tenths
-        yield Finding(
+        yield Draft(
             "inputs",
             mild if far else "note",
             "inputs",

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from initguide.checkup.facts import Facts
-from initguide.checkup.findings.registry import finding
+from initguide.checkup.findings.registry import Draft, finding
 from initguide.checkup.remedies import Remedies
-from initguide.checkup.report import Finding
 
 SLOW, FROZEN = 1e-3, 1e-6
 """Below the first, a part of the network learns too slowly (a warning); below the second, it does
@@ -25,7 +24,7 @@ what float32 (10⁻⁷) can hold. 10⁻³ is a long training instead.
     },
     order=80,
 )
-def gradients(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator[Finding]:
+def gradients(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[Draft]:
     """Layers whose part in learning fades, or grows, on the way back.
 
     Only what reaches no layer at all up to here (or from here on) counts: a residual branch may be
@@ -62,19 +61,19 @@ def gradients(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Itera
         # nothing else is to blame; and if it vanishes, not that layer itself.
         at = effects[peak][0].at
         among = range(edge.at, at) if sign < 0 else range(at, edge.at + 1)
-        layer, blame, advice = advise.blame(sign, jump.parameter.layer, among)
+        layer, blame, remedies = advise.blame(sign, jump.parameter.layer, among)
         for told in dead:
             if facts.where(told.layer) in between:
-                layer, advice = told.layer, told.advice
+                layer, remedies = told.layer, told.remedies
                 blame = f" Units of {layer}, on the way between them, are dead."
                 break
         slow = sum(effect < SLOW * largest for _, effect in side)
-        yield Finding(
+        yield Draft(
             code,
             "error" if ratio < FROZEN else "warning",
             layer,
             f"the {words} layer, {edge.parameter.layer}, changes the loss {ratio:.1e} times as "
             f"much as the layer with the largest effect; {SLOW:g} or more is healthy. "
             f"{slow} of {len(effects)} layers are below that.{blame}",
-            advice,
+            remedies,
         )

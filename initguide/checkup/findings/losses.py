@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from initguide.checkup.facts import Facts
-from initguide.checkup.findings.registry import finding
+from initguide.checkup.findings.registry import Draft, finding
 from initguide.checkup.remedies import Remedies
-from initguide.checkup.report import Finding
 
 WRONG, CONFIDENT = 2.0, 30.0
 """An initial loss this many times that of a network that knows nothing is a warning, or an error.
@@ -17,7 +16,7 @@ is calibrated: ``benchmarks/check_networks.py`` prints how many of its networks 
 
 
 @finding({"initial-loss": "the loss is far above that of a network that knows nothing"}, order=100)
-def initial_loss(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator[Finding]:
+def initial_loss(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[Draft]:
     """A loss far above that of a network that knows nothing."""
     now, blank = facts.before.loss, facts.before.blank_loss
     if not blank > 0 or not now > WRONG * blank:
@@ -26,7 +25,7 @@ def initial_loss(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> It
     layer, words, advice = advise.blame(+1, last)
     if not advise.culprits(+1):
         advice = f"torch.nn.init.zeros_({advise.code(last)}.weight)"
-    yield Finding(
+    yield Draft(
         "initial-loss",
         "error" if now > CONFIDENT * blank else "warning",
         layer,

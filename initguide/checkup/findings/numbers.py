@@ -4,9 +4,8 @@ import math
 from collections.abc import Iterator, Sequence
 
 from initguide.checkup.facts import Facts, float_tensors
-from initguide.checkup.findings.registry import finding
+from initguide.checkup.findings.registry import Draft, finding
 from initguide.checkup.remedies import Remedies
-from initguide.checkup.report import Finding
 
 
 @finding(
@@ -14,7 +13,7 @@ from initguide.checkup.report import Finding
     order=10,
     decides=True,
 )
-def non_finite(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator[Finding]:
+def non_finite(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[Draft]:
     """Weights, inputs, outputs, the loss or gradients: the first of these that is not finite."""
     bad = [
         p
@@ -23,7 +22,7 @@ def non_finite(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iter
     ]
     for layer in dict.fromkeys(p.layer for p in bad):
         names = ", ".join(p.name.rpartition(".")[2] for p in bad if p.layer == layer)
-        yield Finding(
+        yield Draft(
             "non-finite",
             "error",
             layer,
@@ -35,7 +34,7 @@ def non_finite(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iter
     for tensor in float_tensors(facts.inputs):
         if not bool(tensor.isfinite().all()):
             count = int((~tensor.isfinite()).sum())
-            yield Finding(
+            yield Draft(
                 "non-finite",
                 "error",
                 "inputs",
@@ -46,7 +45,7 @@ def non_finite(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iter
     for record in facts.records:
         if not math.isfinite(record.output_second_moment) and 0 not in record.shape:
             layer, words, advice = advise.blame(+1, record.name)
-            yield Finding(
+            yield Draft(
                 "non-finite",
                 "error",
                 layer,
@@ -58,11 +57,11 @@ def non_finite(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iter
     if not math.isfinite(facts.measured.loss):
         layer, words, advice = advise.blame(+1, facts.records[-1].name)
         text = f"the loss is {facts.measured.loss}.{words}"
-        yield Finding("non-finite", "error", layer, text, advice)
+        yield Draft("non-finite", "error", layer, text, advice)
         return
     for w in reached:
         if math.isinf(w.parameter.grad_second_moment) or math.isinf(w.grad):
             layer, words, advice = advise.blame(+1, w.parameter.layer)
             text = f"the gradient of {w.parameter.name} overflows.{words}"
-            yield Finding("non-finite", "error", layer, text, advice)
+            yield Draft("non-finite", "error", layer, text, advice)
             return

@@ -4,14 +4,13 @@ import math
 from collections.abc import Iterator, Sequence
 
 from initguide.checkup.facts import Facts
-from initguide.checkup.findings.registry import finding
+from initguide.checkup.findings.registry import Draft, finding
 from initguide.checkup.remedies import Remedies
-from initguide.checkup.report import Finding
 from initguide.propagation import ParameterRecord
 
 
 @finding({"no-gradient": "parameters that the loss does not reach"}, order=130, always=True)
-def unreached(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator[Finding]:
+def unreached(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[Draft]:
     """Parameters that the loss does not reach, or that never ran."""
     explained = any(f.severity == "error" or f.code == "zero-layer" for f in found)
     layers: dict[str, list[ParameterRecord]] = {}
@@ -30,7 +29,7 @@ def unreached(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Itera
         size = sum(math.prod(p.shape) for p in parameters)
         how = "no gradient" if none else "a gradient of exactly 0"
         code = advise.code(layer)
-        yield Finding(
+        yield Draft(
             "no-gradient",
             "warning" if ran or not none else "note",
             layer,

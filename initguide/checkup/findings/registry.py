@@ -6,21 +6,48 @@ To add a finding, write a function in the file of its family (or a new file in t
     def too_many_units(facts, advise, found):
         for weight in facts.weights:
             if weight.natural**2 > 1000:
-                yield Finding("too-many-units", "note", weight.parameter.layer, "...", "...")
+                yield Draft("too-many-units", "note", weight.parameter.layer, "...", "...")
 
 Nothing else has to be touched: the files of this folder are imported by themselves. A threshold
 stands beside the function that uses it, with its reason.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
 from initguide.checkup.facts import Facts
 from initguide.checkup.remedies import Remedies
-from initguide.checkup.report import Finding
+from initguide.checkup.report import Severity
 
-Look = Callable[[Facts, Remedies, Sequence[Finding]], Iterable[Finding]]
+
+@dataclass(frozen=True)
+class Draft:
+    """What was found, before its remedies are tried.
+
+    Attributes
+    ----------
+    code, severity, layer, evidence
+        As in `Finding`.
+    remedies
+        Code that may mend it, the best first; one string is one remedy, and none is known if it is
+        empty. Written by `Remedies`; the first that mends it becomes the advice.
+    """
+
+    code: str
+    severity: Severity
+    layer: str
+    evidence: str
+    remedies: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.remedies, str):
+            object.__setattr__(self, "remedies", (self.remedies,))
+        object.__setattr__(self, "remedies", tuple(dict.fromkeys(self.remedies)))
+
+
+Look = Callable[[Facts, Remedies, Sequence[Draft]], Iterable[Draft]]
 
 
 class Rule(NamedTuple):
@@ -44,7 +71,7 @@ def finding(
     """Register a function that looks for something.
 
     It is called with the facts, with what writes advice, and with all that was found before, and
-    yields findings.
+    yields drafts of findings.
 
     Parameters
     ----------
@@ -74,9 +101,9 @@ def finding(
     return register
 
 
-def look_for_all(facts: Facts, advise: Remedies) -> list[Finding]:
+def look_for_all(facts: Facts, advise: Remedies) -> list[Draft]:
     """Ask all registered functions, in their order."""
-    found: list[Finding] = []
+    found: list[Draft] = []
     decided = False
     for rule in sorted(_rules, key=lambda rule: rule.order):
         if not decided or rule.always:

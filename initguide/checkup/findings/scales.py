@@ -7,9 +7,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from initguide.checkup.facts import Facts, Scale
 from initguide.checkup.findings.gradients import SLOW
-from initguide.checkup.findings.registry import finding
+from initguide.checkup.findings.registry import Draft, finding
 from initguide.checkup.remedies import Remedies, call, range_text
-from initguide.checkup.report import Finding
 
 DRIFT = (1 / math.sqrt(SLOW), 1 / SLOW)
 """A stack of layers whose gain does not fit is a note, or a warning, if the size of the signal
@@ -23,7 +22,7 @@ descent there, in units of their own size, is off by its square.
 @finding(
     {"wrong-gain": "the scale of the weights does not fit the activation behind them"}, order=110
 )
-def wrong_gain(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator[Finding]:
+def wrong_gain(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[Draft]:
     """A stack of layers whose gain does not fit the activation behind them."""
     stacks: dict[str, list[Scale]] = {}
     for scale in facts.scales:
@@ -46,7 +45,7 @@ def wrong_gain(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iter
         bad = any(f.severity == "error" for f in found) or abs(gone) > math.log(DRIFT[1])
         low, high = stack[0].low, stack[0].high
         first = next(s for s in stack if s.excess / middle >= 0.5)
-        yield Finding(
+        yield Draft(
             "wrong-gain",
             "warning" if bad else "note",
             first.record.name,
@@ -62,7 +61,7 @@ def wrong_gain(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iter
     {"effective-rate": "weights before a normalization, of a size that makes steps odd (a note)"},
     order=120,
 )
-def effective_rate(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator[Finding]:
+def effective_rate(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[Draft]:
     """Weights before a normalization, of a size that makes steps odd."""
     for w in facts.trained:
         name = facts.records[w.at].name
@@ -76,7 +75,7 @@ def effective_rate(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> 
         ratio = w.size / w.natural
         if 1 / DRIFT[0] <= ratio <= DRIFT[0]:
             continue
-        yield Finding(
+        yield Draft(
             "effective-rate",
             "note",
             w.parameter.layer,

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from initguide.checkup.facts import Facts
 from initguide.checkup.findings.gradients import FROZEN, SLOW
 from initguide.checkup.findings.losses import WRONG
-from initguide.checkup.findings.registry import finding
+from initguide.checkup.findings.registry import Draft, finding
 from initguide.checkup.remedies import Remedies
-from initguide.checkup.report import Finding
 
 QUIET = (0.5, SLOW)
 """The signal vanishes, as a warning or an error, if no change of a layer's weights by their usual
@@ -36,14 +35,14 @@ outputs, so weights must be right to a thousandth of their size before it counts
     },
     order=70,
 )
-def signal(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator[Finding]:
+def signal(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[Draft]:
     """Outputs that no weights can move, or that are far larger than what they are compared with."""
     live = [w for w in facts.trained if w.grad > 0]
     if live:
         reach = facts.reach()
         if reach < QUIET[0]:
             layer, words, advice = advise.blame(-1, facts.records[live[0].at].name)
-            yield Finding(
+            yield Draft(
                 "vanishing-signal",
                 "error" if reach < QUIET[1] else "warning",
                 layer,
@@ -56,7 +55,7 @@ def signal(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator
     asleep = [w for w in live if w.size == 0 and w.grad * w.natural > LARGE * others > 0]
     for w in asleep:
         layer, words, advice = advise.blame(+1, w.parameter.layer)
-        yield Finding(
+        yield Draft(
             "exploding-signal",
             "warning",
             layer,
@@ -70,7 +69,7 @@ def signal(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator
     harmless = judged <= WRONG * blank  # such as an offset that all outputs share
     if size > (HUGE if harmless else LARGE):
         layer, words, advice = advise.blame(+1, facts.records[facts.weights[-1].at].name)
-        yield Finding(
+        yield Draft(
             "exploding-signal",
             "error" if size > HUGE else "warning",
             layer,
@@ -81,7 +80,7 @@ def signal(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator
 
 
 @finding({"collapsed-outputs": "different inputs are nearly the same to the last layer"}, order=90)
-def collapse(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator[Finding]:
+def collapse(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[Draft]:
     """Different inputs that are nearly the same to the last layer."""
     if len(facts.spreads) < 2 or facts.spreads[-1][0].name in facts.normalized:
         return
@@ -99,7 +98,7 @@ def collapse(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterat
     # If one of the layers up to there can move the outputs, the first steps undo it.
     at = facts.where(worst.name) or 0
     movable = any(w.grad * w.natural >= QUIET[0] for w in facts.trained if w.at <= at)
-    yield Finding(
+    yield Draft(
         "collapsed-outputs",
         "error" if last < FROZEN * start and not movable else "warning",
         worst.name,

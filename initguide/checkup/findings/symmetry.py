@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 from initguide.checkup.facts import Facts, Weight
-from initguide.checkup.findings.registry import finding
+from initguide.checkup.findings.registry import Draft, finding
 from initguide.checkup.remedies import Remedies
-from initguide.checkup.report import Finding, Severity
+from initguide.checkup.report import Severity
 
 ALIKE = 0.7
 """A warning, if the weights that all units share have this part of the mean square.
@@ -22,7 +22,7 @@ is healthy.
     {"equal-units": "units of a layer are equal, and their gradients keep them so (symmetry)"},
     order=40,
 )
-def equal_units(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator[Finding]:
+def equal_units(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[Draft]:
     """Units with the same weights, which their gradients part or do not."""
     first = {p.name: p for p in facts.before.parameters}
     for w in facts.weights:
@@ -39,7 +39,7 @@ def equal_units(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Ite
         if before.distinct < p.distinct:  # the last layer, which the first step parts
             # Classes that the batch lacks still look alike; they part when they come.
             if before.second_moment > 0:  # zeros are told elsewhere
-                yield Finding(
+                yield Draft(
                     "equal-units",
                     "note",
                     p.layer,
@@ -57,7 +57,7 @@ def equal_units(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Ite
             and facts.records[w.at].name not in facts.centred
             and getattr(facts.named.get(p.layer), "groups", 1) == 1
         ):
-            yield Finding(
+            yield Draft(
                 "equal-units",
                 "warning",
                 p.layer,
@@ -67,7 +67,7 @@ def equal_units(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Ite
                 advice,
             )
         elif here <= few < units and w.at < facts.weights[-1].at:
-            yield Finding(
+            yield Draft(
                 "equal-units",
                 "warning",
                 p.layer,
@@ -77,7 +77,7 @@ def equal_units(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Ite
             )
 
 
-def _copies(facts: Facts, advise: Remedies, w: Weight, kept: int, few: int) -> Finding:
+def _copies(facts: Facts, advise: Remedies, w: Weight, kept: int, few: int) -> Draft:
     """Say that only some units of a layer differ, and that this will stay so."""
     units = w.parameter.units
     severity: Severity = "note"
@@ -95,7 +95,7 @@ def _copies(facts: Facts, advise: Remedies, w: Weight, kept: int, few: int) -> F
             if kept > 1
             else "all gradients here are 0: nothing parts them before one gets here"
         )
-    return Finding(
+    return Draft(
         "equal-units",
         severity,
         w.parameter.layer,

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from initguide.checkup.facts import KINDS, Facts
 from initguide.checkup.findings.data import INPUTS
-from initguide.checkup.findings.registry import finding
+from initguide.checkup.findings.registry import Draft, finding
 from initguide.checkup.remedies import Remedies
-from initguide.checkup.report import Finding
 
 FLATTENED = (0.5, 0.98)
 """Fraction of saturated activations from which on there is a warning, or an error.
@@ -22,7 +21,7 @@ for 98 % at σ = 87, where tanh is little else than the sign.
     {"dead-units": "units whose activation is flat for the whole batch: no gradient passes"},
     order=50,
 )
-def dead_units(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator[Finding]:
+def dead_units(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[Draft]:
     """Units that give nothing for the whole batch."""
     for i, record in enumerate(facts.records):
         dead, units = record.dead_fraction, record.units
@@ -35,7 +34,7 @@ def dead_units(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iter
             continue
         before = [w for w in facts.trained if w.at <= i]
         cut = dead == 1 and bool(before) and all(w.grad == 0 for w in before)
-        yield Finding(
+        yield Draft(
             "dead-units",
             "error" if cut else "warning",
             record.name,
@@ -47,7 +46,7 @@ def dead_units(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iter
 
 
 @finding({"saturated-units": "activations at the flat ends of a bounded function"}, order=60)
-def saturated_units(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator[Finding]:
+def saturated_units(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[Draft]:
     """Activations at the flat ends of a bounded function."""
     for record in facts.records:
         flat = record.saturated_fraction
@@ -62,7 +61,7 @@ def saturated_units(facts: Facts, advise: Remedies, found: Sequence[Finding]) ->
             and facts.where(record.name) == facts.first_layer()
         ):
             advice = "inputs = (inputs - inputs.mean()) / inputs.std()\n" + advice
-        yield Finding(
+        yield Draft(
             "saturated-units",
             "error" if flat >= FLATTENED[1] else "warning",
             record.name,

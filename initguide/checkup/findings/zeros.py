@@ -4,13 +4,12 @@ import math
 from collections.abc import Iterator, Sequence
 
 from initguide.checkup.facts import Facts, is_weight
-from initguide.checkup.findings.registry import finding
+from initguide.checkup.findings.registry import Draft, finding
 from initguide.checkup.remedies import Remedies
-from initguide.checkup.report import Finding
 
 
 @finding({"zero-layer": "a layer's weights are all 0"}, order=30)
-def zero_layers(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Iterator[Finding]:
+def zero_layers(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[Draft]:
     """Weights that are all 0: for good, until the first step, or on purpose."""
     weights = {w.parameter.name: w for w in facts.weights}
     trained = [w for w in facts.trained if w.parameter.name in weights]
@@ -29,7 +28,7 @@ def zero_layers(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Ite
         if len(parameter.shape) < 2 or "Norm" in facts.records[at].kind:
             advice = f"torch.nn.init.ones_({advise.code(layer)}.weight)"
         if before.grad_second_moment == 0:
-            yield Finding(
+            yield Draft(
                 "zero-layer",
                 "error" if stuck_share > 0.5 and not opens else "warning",
                 layer,
@@ -38,7 +37,7 @@ def zero_layers(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Ite
                 advice,
             )
         elif before is not parameter and parameter.second_moment > 0:
-            yield Finding(
+            yield Draft(
                 "zero-layer",
                 "note",
                 layer,
@@ -47,7 +46,7 @@ def zero_layers(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Ite
                 advice,
             )
         elif any(w.at < at for w in nonzero) or not facts.reaches_nothing():
-            yield Finding(
+            yield Draft(
                 "zero-layer",
                 "note",
                 layer,
@@ -57,7 +56,7 @@ def zero_layers(facts: Facts, advise: Remedies, found: Sequence[Finding]) -> Ite
                 advice,
             )
         else:
-            yield Finding(
+            yield Draft(
                 "zero-layer",
                 "warning",
                 layer,
