@@ -11,12 +11,12 @@ from initguide.experiments.comparison import COMMON, Comparison
 from initguide.experiments.grids import Grid, Labels, run_grid
 from initguide.experiments.jobs import ExecutorLike, Keeping, SchemeLike, fingerprint, written
 from initguide.experiments.resuming import COMPARISON_RULES
+from initguide.experiments.seeds import seed_list
 from initguide.experiments.settings import (
     check_data,
     check_model,
     check_workers,
     named_schemes,
-    seed_list,
 )
 from initguide.models import Net
 from initguide.training import Dataset, OptimizerFactory, Run

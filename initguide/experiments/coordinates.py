@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from initguide.arguments import check_number, check_whole
 from initguide.experiments.jobs import SchemeLike
-from initguide.experiments.settings import check_data, seed_list
+from initguide.experiments.seeds import seed_list
+from initguide.experiments.settings import check_data
 from initguide.experiments.statistics import Interval, mean_interval
 from initguide.initializers import initialize
 from initguide.introspection import tensors_in

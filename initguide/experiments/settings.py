@@ -4,8 +4,8 @@ import difflib
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
-from numbers import Integral, Real
-from typing import Any, cast
+from numbers import Real
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -217,24 +217,3 @@ def named_schemes(
     if not named:
         raise ValueError("schemes is empty; give at least one, such as ['he_normal']")
     return named
-
-
-def seed_list(seeds: int | Iterable[int]) -> list[int]:
-    """The seeds, given how many or which."""
-
-    def whole(number: object) -> bool:
-        return isinstance(number, Integral) and not isinstance(number, bool)
-
-    given = list(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, str) else seeds
-    if whole(given):
-        given = list(range(cast(int, given)))
-    if (
-        not isinstance(given, list)
-        or not given
-        or not all(map(whole, given))
-        or len(set(given)) < len(given)
-    ):
-        raise ValueError(
-            f"seeds is {seeds!r}; it must be how many, at least 1, or a list of different numbers"
-        )
-    return [int(seed) for seed in given]

@@ -10,6 +10,7 @@ from torch import nn
 from initguide.experiments.grids import Grid, run_grid
 from initguide.experiments.jobs import ExecutorLike, Failure, Keeping, SchemeLike, fingerprint
 from initguide.experiments.resuming import SWEEP_RULES
+from initguide.experiments.seeds import seed_list
 from initguide.experiments.settings import (
     axes_of,
     check_data,
@@ -18,7 +19,6 @@ from initguide.experiments.settings import (
     named_schemes,
     plain_name,
     point_label,
-    seed_list,
 )
 from initguide.experiments.sweeps import Sweep, swept
 from initguide.models import Net

@@ -9,9 +9,9 @@ from initguide.experiments.jobs.fingerprints import fingerprint
 from initguide.experiments.jobs.job import Failure, Job, SchemeLike
 from initguide.experiments.jobs.ledger import Keeping
 from initguide.experiments.jobs.pools import ExecutorLike
+from initguide.experiments.jobs.requeueing import WorkerWarning
 from initguide.experiments.jobs.rows import run_of
 from initguide.experiments.jobs.running import Outcome, run_jobs
-from initguide.experiments.jobs.work import WorkerWarning
 from initguide.initializers import written
 
 __all__ = [

@@ -1,9 +1,8 @@
-"""The queue of a call: what waits, what is in flight, and what is done when workers die."""
+"""The queue of a call: what waits, what is in flight, and what has ended."""
 
 import contextlib
 import functools
 import sys
-import warnings
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Future
@@ -16,24 +15,20 @@ from initguide.experiments.jobs.batches import Batches
 from initguide.experiments.jobs.job import Failure
 from initguide.experiments.jobs.ledger import HEARTBEAT, Ledger
 from initguide.experiments.jobs.pools import Pool
+from initguide.experiments.jobs.requeueing import Requeueing
 from initguide.experiments.jobs.shipping import Elsewhere, Here
 from initguide.experiments.jobs.worker import run_together
 from initguide.training import Run
 
-BREAKS = 10  # executors in a row that may break before any run ends
 POLL = 1.0  # seconds between two looks for runs that another process has claimed
-
-
-class WorkerWarning(UserWarning):
-    """A worker died, and what it was doing is done again."""
 
 
 class Work:
     """The jobs of one call, on their way through a pool.
 
     A job waits until it is claimed in the store, is then submitted in a group, and is in flight
-    until its future is done. From there it is recorded, or requeued if its worker died. Jobs go by
-    their number in the ledger.
+    until its future is done. From there it is recorded, or requeued if its worker died (see
+    `initguide.experiments.jobs.requeueing`). Jobs go by their number in the ledger.
 
     Parameters
     ----------
@@ -65,16 +60,14 @@ class Work:
         self.source = source
         self.stop = stop
         self.pool = pool
-        self.retries = retries
         self.strict = strict
+        self.requeueing = Requeueing(ledger.jobs, retries=retries, strict=strict)
         self.batches = Batches(ledger.jobs)
         self.waiting: deque[int] = deque()
         self.suspects: deque[int] = deque()  # their last try: submitted with nothing beside them
         self.others: list[int] = []  # claimed by other processes
         self.in_flight: dict[Future[list[Run | Exception]], list[int]] = {}
         self.done: SimpleQueue[Future[list[Run | Exception]]] = SimpleQueue()
-        self.deaths: dict[int, int] = {}
-        self.breaks = 0  # executors that broke since the last run that ended
 
     def run(self, progress: bool | None) -> int:
         """Do what is missing from the ledger; return how many results the store had."""
@@ -143,7 +136,7 @@ class Work:
             for i, result in zip(group, results, strict=True):
                 if isinstance(result, Run):
                     self.ledger.record(i, result)
-                    self.breaks = 0
+                    self.requeueing.one_ended()
                 elif self.pool.is_death(result):
                     dead.append(i)
                     broken = result if isinstance(result, BrokenExecutor) else broken
@@ -163,7 +156,11 @@ class Work:
             dead += [i for group in self.in_flight.values() for i in group]
             self.in_flight.clear()
             self._replace_executor(broken)
-        self._requeue(dead)
+        fates = self.requeueing.fates(dead)
+        self.waiting.extendleft(fates.again)
+        self.suspects.extend(fates.alone)
+        for i, reason in fates.given_up.items():
+            self._give_up(i, reason)
         self.ledger.save()
 
     def _drain(self) -> list[tuple[list[int], Sequence[Run | BaseException]]]:
@@ -188,43 +185,8 @@ class Work:
         return self.done.get(timeout=patience) if patience else self.done.get_nowait()
 
     def _replace_executor(self, error: BaseException) -> None:
-        self.breaks += 1
-        if self.breaks > BREAKS:
-            raise RuntimeError(
-                f"{self.breaks} executors in a row broke before any run ended, so the fault is "
-                "hardly in one of the runs; a script that starts processes must do so under "
-                'if __name__ == "__main__"'
-            ) from error
+        self.requeueing.one_broke(error)
         self.pool.renew(error)
-
-    def _requeue(self, dead: list[int]) -> None:
-        """Put jobs whose worker died back into the queue, or give them up after `retries`."""
-        again = 0
-        for i in sorted(dead):
-            deaths = self.deaths[i] = self.deaths.get(i, 0) + 1
-            if deaths > self.retries:
-                times = f"{deaths} times" if deaths > 1 else "once"
-                reason = f"a worker died {times} while it did this run"
-                if self.strict:
-                    error = RuntimeError(reason)
-                    error.add_note(f"while training {self.ledger.jobs[i].label!r}")
-                    raise error
-                self._give_up(i, reason)
-                continue
-            again += 1
-            # A pool that breaks does not say which of its jobs did it. The last try is made alone,
-            # so that no job is given up for the fault of another.
-            if deaths == self.retries:
-                self.suspects.append(i)
-            else:
-                self.waiting.appendleft(i)
-        if again:
-            warnings.warn(
-                f"a worker died; {again} run{'s' * (again > 1)} in progress with it "
-                f"{'are' if again > 1 else 'is'} done again",
-                WorkerWarning,
-                stacklevel=6,  # _collect, run, run_jobs and the public function that called it
-            )
 
     def _give_up(self, i: int, reason: str) -> None:
         job = self.ledger.jobs[i]
