@@ -100,4 +100,6 @@ def run_from_json(run: dict[str, Any]) -> Run:
         test_accuracy=float(run["test_accuracy"]),
         diverged_at=None if diverged_at is None else int(diverged_at),
         seconds=float(run["seconds"]),
+        trainer=str(run.get("trainer", "")),  # earlier versions did not say
+        rounding=str(run.get("rounding", "")),
     )

@@ -19,6 +19,7 @@ from initguide.experiments.files import (
     to_json,
     write_document,
 )
+from initguide.experiments.jobs import origins_in_words
 from initguide.experiments.metrics import METRICS, metric_named, numbers_of
 from initguide.experiments.settings import is_same_value, setting_text
 from initguide.experiments.statistics import Difference, Row, mean_interval
@@ -301,6 +302,8 @@ class Results(ABC):
         if len(self.settings["seeds"]) > 1:
             words += " ±: half of the 95 % interval of the mean over seeds."
         words += self._notes()
+        if origins := origins_in_words(self.runs):
+            words += f" {origins}"
         return f"Data: {self.data_source}. {words}" + (f" {self.remark}" if self.remark else "")
 
     def __str__(self) -> str:

@@ -35,6 +35,11 @@ them where
 Everything else is trained by PyTorch, as is everything where there is no compiler; `plan` tells
 which it is.
 
+Each run says who trained it (`Run.trainer`) and how the processor rounds (`Run.rounding`), and so
+does every table of runs. The latter is the name of the vector instructions that are used, of
+PyTorch or of compiled steps, and a checksum of a few products and sums that were computed with
+them, such as ``AVX-512 7e7b``: where it differs, the last digits of what is trained differ.
+
 Compiling takes half a second, once. The result, some 40 kB for each compiler and each version of
 the C file, is kept in ``initguide/compiled`` in ``$XDG_CACHE_HOME`` (``~/.cache``), and can be
 deleted at any time. The compiler is still asked in each process what it would compile for. Where

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from initguide.training.optimizers import OptimizerFactory, check_name
 from initguide.training.planning import choose
 from initguide.training.processor import device_of, one_thread
+from initguide.training.rounding import rounding_of
 from initguide.training.run import Dataset, Evaluation, Run, Stop
 from initguide.training.settings import Settings, Task, check_settings
 from initguide.training.stack import warn_split
@@ -275,6 +276,8 @@ def _measured(networks: Way, record: _Record, data: Dataset, start: float) -> li
             test_accuracy=test.get(i, unknown).accuracy,
             diverged_at=None if i in test else len(losses[i]) - (i not in valid),
             seconds=seconds,
+            trainer=networks.trainer,
+            rounding=rounding_of(device_of(task.model), compiled=networks.is_compiled),
         )
         for i, task in enumerate(tasks)
     ]

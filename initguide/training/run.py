@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, cast
 
 import numpy as np
@@ -92,6 +92,13 @@ class Run:
     seconds
         Wall-clock time of training and evaluation; of networks that were trained together, their
         share.
+    trainer
+        Whose steps they were: ``"compiled steps"``, ``"PyTorch's steps"`` or ``"PyTorch's steps on
+        stacks"``. Empty where it is not known, as in files of earlier versions.
+    rounding
+        How the processor rounds, in a word or two, see `initguide.training`. Runs of one trainer
+        and one rounding have the same numbers to the last bit; others differ in the last digits at
+        first, and after hundreds of steps as runs of other seeds do.
     """
 
     label: str
@@ -102,6 +109,14 @@ class Run:
     test_accuracy: float
     diverged_at: int | None
     seconds: float
+    # By keyword only, so that subclasses can add fields without a default.
+    trainer: str = field(default="", kw_only=True)
+    rounding: str = field(default="", kw_only=True)
+
+    @property
+    def trained_by(self) -> str:
+        """Trainer and rounding as tables write them; empty where they are not known."""
+        return f"{self.trainer} ({self.rounding})" if self.trainer and self.rounding else ""
 
     @property
     def diverged(self) -> bool:

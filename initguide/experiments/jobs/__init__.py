@@ -8,6 +8,7 @@ loads them once, by the arguments of `initguide.fashion_mnist`, or from a tempor
 from initguide.experiments.jobs.fingerprints import fingerprint
 from initguide.experiments.jobs.job import Failure, Job, SchemeLike
 from initguide.experiments.jobs.ledger import Keeping
+from initguide.experiments.jobs.origins import origins_in_words
 from initguide.experiments.jobs.pools import ExecutorLike
 from initguide.experiments.jobs.requeueing import WorkerWarning
 from initguide.experiments.jobs.rows import run_of
@@ -23,6 +24,7 @@ __all__ = [
     "SchemeLike",
     "WorkerWarning",
     "fingerprint",
+    "origins_in_words",
     "run_jobs",
     "run_of",
     "written",

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from initguide.experiments.jobs.job import Failure, Job
+from initguide.experiments.jobs.origins import Origins
 from initguide.experiments.jobs.rows import is_called, key_of_copy, row_of, run_of
 from initguide.experiments.store import Store
 from initguide.training import Dataset, Run
@@ -63,6 +64,7 @@ class Ledger:
         for i in range(len(jobs)):
             sharing.setdefault(keys[i] if store else i, []).append(i)
         self.sharing = {members[0]: members for members in sharing.values()}
+        self.origins = Origins("" if store is None else store.path)
         self.unsaved: list[int] = []
         self.last_sign = monotonic()
 
@@ -84,6 +86,7 @@ class Ledger:
             for k in self.sharing[i]:
                 job = self.jobs[k]
                 self.results[k] = run = run_of(row | {"label": job.label})
+                self.origins.add(run, found=True)
                 if not is_called(row, job):
                     copy = row_of(key_of_copy(self.keys[i], job), job, run)
                     copies.append(copy | {"finished": row["finished"]})
@@ -109,6 +112,8 @@ class Ledger:
             else:
                 self.results[k] = result._replace(label=job.label, settings=job.settings)
         self.unsaved.append(i)
+        if isinstance(result, Run):
+            self.origins.add(result, found=False)
 
     def save(self) -> None:
         """Store what has been noted since the last time; if nothing has, give a sign of life."""

@@ -14,13 +14,14 @@ from initguide.experiments.store import SETTINGS
 from initguide.training import Run
 
 _NUMBERS = ("valid_loss", "valid_accuracy", "test_accuracy", "diverged_at", "seconds")
+_ORIGIN = ("trainer", "rounding")
 
 
 def row_of(key: str, job: Job, result: Run | Failure) -> dict[str, Any]:
     """Row of a store for what came of a job."""
-    numbers: dict[str, Any] = dict.fromkeys((*_NUMBERS, "train_losses", "error"))
+    numbers: dict[str, Any] = dict.fromkeys((*_NUMBERS, *_ORIGIN, "train_losses", "error"))
     if isinstance(result, Run):
-        numbers |= {name: getattr(result, name) for name in _NUMBERS}
+        numbers |= {name: getattr(result, name) for name in (*_NUMBERS, *_ORIGIN)}
         # Little-endian on every machine: a store may be read on another one.
         numbers["train_losses"] = result.train_losses.astype("<f4").tobytes()
     else:
@@ -54,6 +55,8 @@ def run_of(row: Mapping[str, Any]) -> Run:
         test_accuracy=number("test_accuracy"),
         diverged_at=None if diverged_at is None else int(diverged_at),
         seconds=number("seconds"),
+        trainer=str(row["trainer"] or ""),
+        rounding=str(row["rounding"] or ""),
     )
 
 

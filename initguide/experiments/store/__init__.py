@@ -21,6 +21,8 @@ seconds                         wall-clock time of the run
 train_losses                    the loss of each mini-batch: a blob of little-endian float32
 error                           why the run failed; empty if it did not
 finished                        when it ended, UTC
+trainer, rounding               who trained it, and how the processor rounds, as in
+                                `initguide.training.Run`
 checksum                        SHA-256 of all other columns
 ==============================  ==================================================================
 

@@ -10,7 +10,7 @@ import sqlite3
 import struct
 from typing import Any
 
-from initguide.experiments.store.schema import COLUMNS
+from initguide.experiments.store.schema import COLUMNS, READABLE
 
 Row = dict[str, Any]
 
@@ -87,12 +87,14 @@ def rows_of(
     """
     intact: dict[int, Row] = {}
     damaged: dict[int, str] = {}
-    names = ", ".join(COLUMNS)
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    columns = READABLE[version]
+    names = ", ".join(columns)
     for order in ("ASC",) if whole else ("ASC", "DESC"):
         query = f"SELECT rowid, checksum, {names} FROM runs ORDER BY rowid {order}"  # noqa: S608  constants
         try:
             for number, found, *values in connection.execute(query):
-                row = dict(zip(COLUMNS, values, strict=True))
+                row = dict.fromkeys(COLUMNS) | dict(zip(columns, values, strict=True))
                 if found == checksum(*values):
                     intact[number] = row
                 else:

@@ -118,7 +118,7 @@ class Store:
                 f"store is {self.path}, but there is no folder {folder}; make it first"
             )
         if self.path.exists():
-            check_is_ours(self.path)
+            check_is_ours(self.path, write=True)
         with transaction(self.path, write=True, damaged_too=True) as connection:
             (pages,) = connection.execute("PRAGMA page_count").fetchone()
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

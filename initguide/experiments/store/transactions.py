@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from initguide.experiments.store.schema import APPLICATION, MAGIC, VERSION
+from initguide.experiments.store.schema import APPLICATION, MAGIC, READABLE, VERSION
 from initguide.writing import no_file
 
 PATIENCE = 60.0  # seconds to wait for another process that is writing
@@ -134,8 +134,14 @@ def _in_words(path: Path) -> Iterator[None]:
         raise StoreError(f"{path} is damaged: {error}; it is left as it is") from error
 
 
-def check_is_ours(path: Path) -> bool:
-    """Refuse a file that is no store, without opening it as one; whether anything is in it."""
+def check_is_ours(path: Path, *, write: bool = False) -> bool:
+    """Refuse a file that is no store, without opening it as one; whether anything is in it.
+
+    Parameters
+    ----------
+    write
+        Whether runs are to be added, which a file of an earlier version does not take.
+    """
     start = _start(path)
     if not start:
         return False
@@ -150,9 +156,15 @@ def check_is_ours(path: Path) -> bool:
             "name of a new file"
         )
     version = int.from_bytes(start[60:64])
-    if version != VERSION:
+    if version not in READABLE:
         raise StoreError(
-            f"{path} has version {version} of the file format; this initguide reads version "
-            f"{VERSION}: install the version that wrote it"
+            f"{path} has version {version} of the file format; this initguide reads versions "
+            f"{' and '.join(map(str, READABLE))}: install the version that wrote it"
+        )
+    if write and version != VERSION:
+        raise StoreError(
+            f"{path} was made by an earlier version of initguide (file format {version}), which "
+            "told runs apart in another way; it is left as it is. It can still be loaded; to add "
+            "runs, give a store the name of a new file"
         )
     return True

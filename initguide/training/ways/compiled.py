@@ -21,6 +21,8 @@ class Compiled(Way):
     """A copy of a model's parameters, in the memory of the C file."""
 
     name = "compiled"
+    trainer = "compiled steps"
+    is_compiled = True
     together = False
     on_copies = True
 

@@ -34,6 +34,7 @@ class Stacked(Way):
     """Copies of the models' parameters, stacked."""
 
     name = "stacked"
+    trainer = "PyTorch's steps on stacks"
     together = True
     on_copies = True
 

@@ -37,6 +37,11 @@ class Way(ABC):
     ----------
     name
         What users call it: ``train_many(way=name)``.
+    trainer
+        Whose steps they are, as tables say it. Ways that give a network the same numbers, to the
+        last bit, share it.
+    is_compiled
+        Whether the steps are those of `engine`, which rounds in its own way.
     together
         Whether all networks are trained at once, rather than one after the other.
     on_copies
@@ -47,6 +52,8 @@ class Way(ABC):
     """
 
     name: ClassVar[str]
+    trainer: ClassVar[str] = "PyTorch's steps"
+    is_compiled: ClassVar[bool] = False
     together: ClassVar[bool]
     on_copies: ClassVar[bool]
     batches: int = 16
