@@ -23,21 +23,29 @@ class Column(NamedTuple):
         The runs of a row, one per seed -> the number; ``None`` or NaN where there is none.
     write
         The number -> the text of the cell.
+    always
+        Whether the column is there even if no row has a number.
     """
 
     of: Callable[[Sequence[Run]], float | None]
     write: Callable[[float], str]
+    always: bool = True
 
 
 COLUMNS: dict[str, Column] = {}
 """Heading -> column, in the order of the table."""
 
 
-def column(heading: str, write: Callable[[float], str]) -> Callable[[OfRuns], OfRuns]:
-    """Register a function of the runs of a row as a column of every table of results."""
+def column(
+    heading: str, write: Callable[[float], str], *, always: bool = True
+) -> Callable[[OfRuns], OfRuns]:
+    """Register a function of the runs of a row as a column of every table of results.
+
+    With ``always=False`` it is a column only where some row has a number.
+    """
 
     def register(of: OfRuns) -> OfRuns:
-        COLUMNS[heading] = Column(of, write)
+        COLUMNS[heading] = Column(of, write, always)
         return of
 
     return register

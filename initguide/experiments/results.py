@@ -262,8 +262,9 @@ class Results(ABC):
         }
         formats: dict[str, Any] = dict.fromkeys(columns, setting_text)
         for heading, column in COLUMNS.items():
-            columns[heading] = [column.of(runs[label]) for label in points]
-            formats[heading] = column.write
+            cells = [column.of(runs[label]) for label in points]
+            if column.always or any(cell is not None for cell in cells):
+                columns[heading], formats[heading] = cells, column.write
         columns["remark"] = [self._remark_on(row, best) for row in self.means()]
         return Table(
             columns,

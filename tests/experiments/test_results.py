@@ -236,6 +236,19 @@ def test_a_column_is_a_registered_function(made, monkeypatch):
     assert str(table).count("1.5 s") == 5
 
 
+@pytest.mark.parametrize("always", [True, False])
+def test_a_column_without_a_number_may_be_left_out(made, monkeypatch, always):
+    """It is there if any row has a number, or if it is asked for in any case."""
+    monkeypatch.setattr(columns, "COLUMNS", columns.COLUMNS.copy())
+    monkeypatch.setattr(results, "COLUMNS", columns.COLUMNS)
+    found = dict(zip(["a", "b"], [None, None], strict=True))
+    write = "{:.0f}".format
+    columns.column("odd", write, always=always)(lambda runs: found[runs[0].label])
+    assert ("odd" in made({"a": [0.5], "b": [0.6]}).table().columns) == always
+    found["b"] = 3.0
+    assert made({"a": [0.5], "b": [0.6]}).table().columns["odd"] == [None, 3.0]
+
+
 def test_a_metric_is_an_entry(made, monkeypatch):
     """It says how it is found in a run; statistics and files of lines know it then."""
     entry = Metric("time", higher_is_better=False, is_fraction=False, of=lambda run: run.seconds)
