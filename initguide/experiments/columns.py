@@ -87,3 +87,10 @@ def _train_loss(runs: Sequence[Run]) -> float:
 @column("validation loss", loss_text)
 def _valid_loss(runs: Sequence[Run]) -> float:
     return mean_interval(numbers_of(runs, "valid_loss"))[0]
+
+
+@column("diverged at", "{:.0f}".format, always=False)
+def _diverged_at(runs: Sequence[Run]) -> float | None:
+    """After how many steps, on average over those that did; the remark says how many those are."""
+    batches = [run.diverged_at for run in runs if run.diverged_at is not None]
+    return float(np.mean(batches)) if batches else None

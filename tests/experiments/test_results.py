@@ -1,5 +1,6 @@
 """Tables of results: text, HTML and what they say."""
 
+import dataclasses
 import html.parser
 import re
 
@@ -41,7 +42,7 @@ def test_table_is_aligned(made):
     result = made({"a": [0.9, 0.95], "a much longer label": [0.1, 0.05], "c": [None, 0.5]})
     header, lines = _table(result)
     ends = [[m.end() for m in re.finditer(r"\d+\.\d+|–", line)] for line in lines]
-    assert len(ends[0]) == 5
+    assert len(ends[0]) == 6
     assert all(set(end) <= set(ends[0]) for end in ends)
     rule = len(str(result).split("\n")[1])
     assert max(map(len, [header, *lines])) == rule <= 110
@@ -111,7 +112,7 @@ def test_diverged_runs_are_counted(made):
     _, lines = _table(result)
     assert lines[0].endswith("best; 1 of 3 diverged")
     assert lines[1].endswith("  1 of 3 diverged")
-    assert lines[2].split() == ["c", "–", "–", "–", "–", "–", "3", "of", "3", "diverged"]
+    assert lines[2].split() == ["c", *"–––––", "2", "3", "of", "3", "diverged"]
     assert "nan" not in str(result).lower()
 
 
@@ -247,6 +248,18 @@ def test_a_column_without_a_number_may_be_left_out(made, monkeypatch, always):
     assert ("odd" in made({"a": [0.5], "b": [0.6]}).table().columns) == always
     found["b"] = 3.0
     assert made({"a": [0.5], "b": [0.6]}).table().columns["odd"] == [None, 3.0]
+
+
+def test_when_runs_diverged_is_a_column_where_some_did(made):
+    """The mean over those that diverged; no column where none did."""
+    whole = made({"a": [0.5, 0.6], "b": [0.6, 0.7]})
+    assert "diverged at" not in whole.table().columns
+    runs = [
+        dataclasses.replace(run, diverged_at=10 * (run.seed + 1)) if run.label == "b" else run
+        for run in whole.runs
+    ]
+    columns = dataclasses.replace(whole, runs=tuple(runs)).table().columns
+    assert columns["diverged at"] == [None, 15.0]
 
 
 def test_a_metric_is_an_entry(made, monkeypatch):
