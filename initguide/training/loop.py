@@ -155,7 +155,7 @@ def train_many(
             f"seeds and {len(labels)} labels; give as many of each"
         )
     if way not in (None, *WAYS):
-        raise ValueError(f"way is {way!r}; it must be {', '.join(map(repr, WAYS))} or None")
+        raise ValueError(f"way is {way!r}; it must be {', '.join(map(repr, sorted(WAYS)))} or None")
     for rate, seed in zip(learning_rates, seeds, strict=True):
         check_settings(epochs=epochs, batch_size=batch_size, learning_rate=rate, seed=seed)
     check_name(optimizer)

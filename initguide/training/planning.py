@@ -116,7 +116,8 @@ def choose(models: Sequence[nn.Module], settings: Settings, way: str | None) -> 
     settings
         What their runs have in common.
     way
-        A name, or ``None`` for what `plan` says.
+        A name, or ``None`` for what `plan` says. Models that are not accepted there go alone, or,
+        as those that are planned to go alone, in a way that is better for them (`Way.prefers`).
     """
 
     def names() -> Iterator[str]:
@@ -128,4 +129,8 @@ def choose(models: Sequence[nn.Module], settings: Settings, way: str | None) -> 
         if planned == "compiled":  # these models, but not on these data
             yield plan(models[0], settings.optimizer, compiling=False).way
 
-    return next((WAYS[n] for n in names() if WAYS[n].accepts(models, settings)), Alone)
+    found = next((WAYS[n] for n in names() if WAYS[n].accepts(models, settings)), Alone)
+    if found is not Alone or way == Alone.name:
+        return found
+    better = (other for other in WAYS.values() if other.prefers(models, settings))
+    return next((other for other in better if other.accepts(models, settings)), Alone)

@@ -1,6 +1,7 @@
 """Which way is planned for which network."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +10,19 @@ from training_networks import assert_same, needs_compiler, several, train_togeth
 
 from initguide.models import Net, mlp
 from initguide.training import Plan, plan
+from initguide.training.planning import choose
+from initguide.training.settings import Settings
 from initguide.training.ways import WAYS, Alone
+from initguide.training.ways.way import offered
+
+
+@pytest.fixture
+def own_ways():
+    """The known ways; those that a test offers go when it ends."""
+    before = dict(WAYS)
+    yield WAYS
+    for name in WAYS.keys() - before.keys():
+        del WAYS[name]
 
 
 def _of_size(count):
@@ -98,9 +111,10 @@ def test_plan_where_there_is_a_compiler(build, optimizer, expected):
     assert without.way != "compiled"
 
 
-def test_a_new_way(data, monkeypatch):
-    """A subclass, listed in one place: that is all, and `train_many` knows it by its name."""
+def test_a_new_way(data, own_ways):
+    """A subclass that is offered: that is all, and `train_many` knows it by its name."""
 
+    @offered
     class Mine(Alone):
         name = "mine"
 
@@ -112,11 +126,53 @@ def test_a_new_way(data, monkeypatch):
             done.append(len(orders))
             return super().steps(orders)
 
+    assert own_ways["mine"] is Mine
     done = []
-    monkeypatch.setitem(WAYS, Mine.name, Mine)
     models, others = several(partial(Net, 8, 8)), several(partial(Net, 8, 8))
     runs = train_together(models, data, way="mine")
     assert done == [3] * 6  # three networks, two epochs of three mini-batches
     assert_same(runs, train_together(others, data, way="alone"))
     train_together(others[:2], data, rates=[0.1] * 2, seeds=[0, 1], way="mine")
     assert len(done) == 6  # it does not accept two
+
+
+@pytest.mark.usefixtures("own_ways", "without_a_compiler")
+@pytest.mark.parametrize(
+    ("build", "way", "accepted", "expected"),
+    [
+        (partial(_of_size, 1_000_000), None, True, "better"),  # alone is planned
+        (partial(_of_size, 1_000_000), None, False, "alone"),
+        (partial(_of_size, 1_000_000), "alone", True, "alone"),  # asked for
+        (partial(_of_size, 1_000_000), "compiled", True, "better"),  # asked for, not accepted
+        (
+            partial(mlp, [784, 256, 10], nn.Tanh),
+            None,
+            True,
+            "side by side",
+        ),  # planned, and accepted
+    ],
+)
+def test_a_way_that_is_better_than_alone(build, way, accepted, expected):
+    """It is taken where the models would go alone, unless that is asked for by name."""
+
+    @offered
+    class Better(Alone):
+        name = "better"
+
+        @classmethod
+        def prefers(cls, models, settings):  # noqa: ARG003
+            return settings.batch_size > 10
+
+        @classmethod
+        def accepts(cls, models, settings):  # noqa: ARG003
+            return accepted
+
+    inputs = next(build().parameters()).shape[1]
+    images = SimpleNamespace(
+        images=torch.rand(40, inputs), labels=torch.zeros(40, dtype=torch.int64)
+    )
+    data = SimpleNamespace(train=images, valid=images, test=images)
+    settings = Settings(data, 1, 20, "adam", None)
+    assert choose(several(build), settings, way).name == expected
+    if expected == "better":
+        assert choose(several(build), settings._replace(batch_size=10), way) is Alone

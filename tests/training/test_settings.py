@@ -82,7 +82,7 @@ def test_numpy_settings(data, rate):
         ({"labels": "a"}, "3 models, 3 learning_rates, 3 seeds and 1 labels; give as many"),
         (
             {"way": "together"},
-            "way is 'together'; it must be 'compiled', 'side by side', 'stacked'",
+            "way is 'together'; it must be 'alone', 'compiled', ",
         ),
         ({"rates": [0.1, 0, 0.1]}, "learning_rate is 0; it must be a finite number above 0"),
         ({"seeds": [0, -1, 0]}, "seed is -1; it must be a whole number, at least 0"),

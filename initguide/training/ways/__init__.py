@@ -1,12 +1,13 @@
-"""The ways of training, each in a file of its own, and what they are called."""
+"""The ways of training, each in a file of its own, which registers itself when it is imported."""
 
-from initguide.training.ways.abreast import Abreast, side_by_side
+import pkgutil
+from importlib import import_module
+
+from initguide.training.ways.abreast import side_by_side
 from initguide.training.ways.alone import Alone
-from initguide.training.ways.compiled import Compiled
-from initguide.training.ways.stacked import Stacked
-from initguide.training.ways.way import Way
+from initguide.training.ways.way import WAYS, Way
 
 __all__ = ["WAYS", "Alone", "Way", "side_by_side"]
 
-# A new way goes in here.
-WAYS: dict[str, type[Way]] = {way.name: way for way in (Compiled, Abreast, Stacked, Alone)}
+for _way in pkgutil.iter_modules(__path__):
+    import_module(f"{__name__}.{_way.name}")

@@ -18,13 +18,14 @@ from initguide.training.settings import Settings, Task
 from initguide.training.steps import steps_of
 from initguide.training.streams import Feed
 from initguide.training.trial import random_copies, shape_of, tried
-from initguide.training.ways.way import Way
+from initguide.training.ways.way import Way, offered
 
 __all__ = ["side_by_side"]
 
 TRIED = 64  # inputs that are tried, or one mini-batch
 
 
+@offered
 class Abreast(Way):
     """Models whose layers take turns, mini-batch by mini-batch."""
 

@@ -8,8 +8,10 @@ from torch import nn
 from initguide.training.generators import own_global_generator
 from initguide.training.settings import Settings
 from initguide.training.ways.abreast import Abreast
+from initguide.training.ways.way import offered
 
 
+@offered
 class Alone(Abreast):
     """Models that have the processor to themselves: the same steps, for one network."""
 

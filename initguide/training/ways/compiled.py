@@ -14,9 +14,10 @@ from initguide.training.optimizers import is_named
 from initguide.training.run import Evaluation, SplitLike
 from initguide.training.settings import Settings, Task
 from initguide.training.streams import Feed
-from initguide.training.ways.way import Way
+from initguide.training.ways.way import Way, offered
 
 
+@offered
 class Compiled(Way):
     """A copy of a model's parameters, in the memory of the C file."""
 

@@ -24,12 +24,13 @@ from initguide.training.stack import Stack
 from initguide.training.steps import StackedSteps
 from initguide.training.streams import Feed
 from initguide.training.trial import gradients, random_copies, shape_of, tried
-from initguide.training.ways.way import Way
+from initguide.training.ways.way import Way, offered
 
 SPARE = 0.75  # the share of networks below which the others are copied into a smaller stack
 EVALUATED = 2**18  # images times networks that are evaluated at once, and at most 2,000 images
 
 
+@offered
 class Stacked(Way):
     """Copies of the models' parameters, stacked."""
 

@@ -4,7 +4,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from torch import Tensor, nn
 
@@ -21,7 +21,7 @@ class Way(ABC):
     lets it do some mini-batches, tells it which networks are left, and so on; then it asks for
     evaluations.
 
-    A new way is a subclass in a file of its own, listed in `initguide.training.ways`. The tests in
+    A new way is a subclass under ``@offered``, in a file of its own in this folder. The tests in
     ``tests/training/test_ways.py`` then hold it to what is written here.
 
     Parameters
@@ -71,6 +71,14 @@ class Way(ABC):
         To the last bit or to rounding, as the way promises.
         """
 
+    @classmethod
+    def prefers(cls, models: Sequence[nn.Module], settings: Settings) -> bool:  # noqa: ARG003
+        """Whether it is better than `Alone`, where models that it accepts would be trained so.
+
+        For a way that depends on more than the network, such as the size of the mini-batches.
+        """
+        return False
+
     def running(self) -> AbstractContextManager[object]:
         """Context in which the networks are trained and evaluated."""
         return contextlib.nullcontext()
@@ -107,3 +115,15 @@ class Way(ABC):
             with quick_layers([self.tasks[i].model], [self.feed.masks[i]]):
                 found.append(evaluate(self.tasks[i].model, split))
         return found
+
+
+WAYS: dict[str, type[Way]] = {}
+"""Name -> way; see `offered`."""
+
+AWay = TypeVar("AWay", bound=type[Way])
+
+
+def offered(way: AWay) -> AWay:
+    """Register a way of training under its name."""
+    WAYS[way.name] = way
+    return way
