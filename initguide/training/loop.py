@@ -135,7 +135,7 @@ def train_many(
     learning_rates, seeds, labels
         S of each.
     way
-        ``"compiled"``, ``"side by side"``, ``"stacked"`` or ``"alone"``; by default, what
+        One of those that `initguide.training` lists, such as ``"stacked"``; by default, what
         `initguide.training.plan` says. Models that cannot be trained in that way are trained alone.
 
     Returns
