@@ -44,6 +44,7 @@ extensions = [
     "crossrefs",
     "descriptions",
     "downloads",
+    "faults",
     "figures",
     "house",
     "mathml",

@@ -60,6 +60,11 @@ def test_download_to_the_variable(serve, tiny, isolated, monkeypatch):
     assert len(leftovers(raw(isolated / "env"))) == 4
 
 
+@pytest.mark.fault(
+    "data",
+    tried="a mirror lacks a file, another sends one with a changed byte",
+    happens="the next mirror is asked",
+)
 def test_next_mirror(serve, tiny):
     """A mirror that lacks a file, or has another one, is passed over."""
     other = {**tiny, IMAGES: tiny[IMAGES][:-1] + b"\0"}
@@ -70,10 +75,41 @@ def test_next_mirror(serve, tiny):
 @pytest.mark.parametrize(
     ("behaviour", "reason"),
     [
-        ("404", "HTTP Error 404: Not Found"),
-        ("die", r"truncated: [\d,]+ bytes of"),
-        ("hang", "nothing arrived from http://127.0.0.1:.* for 0.3 seconds"),
-        ("stall", "nothing arrived from http://127.0.0.1:.* for 0.3 seconds"),
+        pytest.param(
+            "404",
+            "HTTP Error 404: Not Found",
+            marks=pytest.mark.fault(
+                "data", tried="the server has no such file", happens="an error with its answer"
+            ),
+        ),
+        pytest.param(
+            "die",
+            r"truncated: [\d,]+ bytes of",
+            marks=pytest.mark.fault(
+                "data",
+                tried="the server dies in the middle of a file",
+                happens="an error with the bytes that came, and nothing is left behind",
+            ),
+        ),
+        pytest.param(
+            "hang",
+            "nothing arrived from http://127.0.0.1:.* for 0.3 seconds",
+            marks=pytest.mark.fault(
+                "data",
+                tried="the server takes the request and never answers",
+                happens="an error after the limit, and nothing is left behind; without a named "
+                "folder the embedded sample is used, with a warning",
+            ),
+        ),
+        pytest.param(
+            "stall",
+            "nothing arrived from http://127.0.0.1:.* for 0.3 seconds",
+            marks=pytest.mark.fault(
+                "data",
+                tried="the server stops in the middle of a file and stays connected",
+                happens="an error after the limit, and half a file is not kept",
+            ),
+        ),
     ],
 )
 def test_failing_server(serve, tiny, isolated, monkeypatch, *, behaviour, reason):
@@ -92,6 +128,11 @@ def test_failing_server(serve, tiny, isolated, monkeypatch, *, behaviour, reason
     assert leftovers(isolated / "work") == leftovers(isolated / "home") == []
 
 
+@pytest.mark.fault(
+    "data",
+    tried="looking up the server's name hangs",
+    happens="an error after the limit, and nothing is left behind",
+)
 def test_name_lookup_that_hangs(isolated, monkeypatch):
     """The wait is bounded also where a socket's time-out does not apply."""
     released = threading.Event()
@@ -103,6 +144,11 @@ def test_name_lookup_that_hangs(isolated, monkeypatch):
     assert leftovers(isolated / "work") == []
 
 
+@pytest.mark.fault(
+    "data",
+    tried="the server sends another data set",
+    happens="refused on arrival, with the shapes, and nothing is left behind",
+)
 def test_wrong_content(serve, tiny, isolated):
     """What is not Fashion-MNIST is refused on arrival."""
     with (
@@ -124,6 +170,11 @@ def test_slow_is_not_stalled(serve, tiny, monkeypatch):
     assert time.monotonic() - start > 0.4
 
 
+@pytest.mark.fault(
+    "data",
+    tried="the folder to download to cannot be made",
+    happens="an error that names the folder",
+)
 def test_download_without_a_place(isolated):
     """A target that cannot be made is an error that names it."""
     (isolated / "file").write_bytes(b"")
@@ -132,6 +183,11 @@ def test_download_without_a_place(isolated):
 
 
 @pytest.mark.usefixtures("isolated")
+@pytest.mark.fault(
+    "data",
+    tried="torchvision cannot be imported",
+    happens="the embedded sample is used, with a warning",
+)
 def test_broken_torchvision(monkeypatch):
     """A torchvision that cannot be imported stops the download, not the fallback."""
     monkeypatch.setitem(sys.modules, "torchvision", None)
@@ -157,6 +213,11 @@ TWO = """
 
 @pytest.mark.slow
 @pytest.mark.full_data
+@pytest.mark.fault(
+    "data",
+    tried="two processes download into one folder at once",
+    happens="both end with whole files",
+)
 def test_two_processes_at_once(serve, tmp_path, monkeypatch):
     """Two processes that download the full data at once both end with whole files."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")

@@ -27,29 +27,84 @@ def changed(content, at, value):
 SIZE = 16 + 50 * 28 * 28
 
 
-DAMAGES = {
-    "empty": (lambda _: b"", f"truncated: 0 bytes of {SIZE:,}"),
-    "in the magic": (lambda c: c[:3], f"truncated: 3 bytes of {SIZE:,}"),
-    "in the header": (lambda c: c[:9], f"truncated: 9 bytes of {SIZE:,}"),
-    "truncated": (lambda c: c[:1000], f"truncated: 1,000 bytes of {SIZE:,}"),
-    "longer": (lambda c: c + b"1", f"it goes on after the expected {SIZE:,} bytes"),
-    "labels": (
+DAMAGES = [
+    pytest.param(
+        lambda _: b"",
+        f"truncated: 0 bytes of {SIZE:,}",
+        id="empty",
+        marks=pytest.mark.fault(
+            "data",
+            tried="a file of images is empty",
+            happens="named as truncated, with 0 bytes of those expected",
+        ),
+    ),
+    pytest.param(
+        lambda c: c[:3],
+        f"truncated: 3 bytes of {SIZE:,}",
+        id="in the magic",
+        marks=pytest.mark.fault(
+            "data", tried="a file ends within its magic number", happens="named as truncated"
+        ),
+    ),
+    pytest.param(
+        lambda c: c[:9],
+        f"truncated: 9 bytes of {SIZE:,}",
+        id="in the header",
+        marks=pytest.mark.fault(
+            "data", tried="a file ends within its header", happens="named as truncated"
+        ),
+    ),
+    pytest.param(
+        lambda c: c[:1000],
+        f"truncated: 1,000 bytes of {SIZE:,}",
+        id="truncated",
+        marks=pytest.mark.fault(
+            "data",
+            tried="a file of images is cut",
+            happens="named as truncated, with the bytes that are there",
+        ),
+    ),
+    pytest.param(
+        lambda c: c + b"1",
+        f"it goes on after the expected {SIZE:,} bytes",
+        id="longer",
+        marks=pytest.mark.fault(
+            "data", tried="a byte is added to a file", happens="named as longer than expected"
+        ),
+    ),
+    pytest.param(
         lambda c: changed(c, 3, b"\1"),
         "it starts with the magic number 0x00000801; 0x00000803 was expected",
+        id="labels",
+        marks=pytest.mark.fault(
+            "data",
+            tried="a file of images says that it holds labels",
+            happens="named, with both magic numbers",
+        ),
     ),
-    "other count": (
+    pytest.param(
         lambda c: changed(c, 7, b"\7"),
         r"its header gives the shape \(7, 28, 28\); \(50, 28, 28\) was expected",
+        id="other count",
+        marks=pytest.mark.fault(
+            "data",
+            tried="a header promises another number of images",
+            happens="named, with both shapes",
+        ),
     ),
-    "other pixel": (
+    pytest.param(
         lambda c: c[:-1] + bytes([c[-1] ^ 1]),
         "its content has the SHA-256 sum [0-9a-f]{64}; [0-9a-f]{64} was expected",
+        id="other pixel",
+        marks=pytest.mark.fault(
+            "data", tried="one bit of one pixel is flipped", happens="named, with both SHA-256 sums"
+        ),
     ),
-}
+]
 
 
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize(("damage", "message"), DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize(("damage", "message"), DAMAGES)
 def test_damage(fill, isolated, tiny, *, packed, damage, message):
     """Each kind of damage has its own message, with the file and the remedy."""
     folder = fill(isolated / "d", packed=packed)
@@ -60,6 +115,11 @@ def test_damage(fill, isolated, tiny, *, packed, damage, message):
         fashion_mnist(isolated / "d")
 
 
+@pytest.mark.fault(
+    "data",
+    tried="a file of labels is whole, but for fewer images",
+    happens="refused by its header, with both shapes",
+)
 def test_fewer_labels_than_images(fill, isolated):
     """A labels file that does not fit the images is refused by its header."""
     folder = fill(isolated / "d")
@@ -71,17 +131,65 @@ def test_fewer_labels_than_images(fill, isolated):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda _: b"", "truncated: 0 bytes of"),
-        (lambda c: c[: len(c) // 2], r"truncated: [\d,]+ bytes of 39,216"),
-        (lambda c: c[:-4], "truncated: its gzip stream ends before its checksum"),
-        (lambda _: b"<html>", r"it is not a whole gzip file \(Not a gzipped file"),
-        (
+        pytest.param(
+            lambda _: b"",
+            "truncated: 0 bytes of",
+            id="empty",
+            marks=pytest.mark.fault(
+                "data", tried="a gzipped file is empty", happens="named as truncated"
+            ),
+        ),
+        pytest.param(
+            lambda c: c[: len(c) // 2],
+            r"truncated: [\d,]+ bytes of 39,216",
+            id="truncated",
+            marks=pytest.mark.fault(
+                "data",
+                tried="a gzipped file is cut in the middle",
+                happens="named as truncated, with the bytes that could be read",
+            ),
+        ),
+        pytest.param(
+            lambda c: c[:-4],
+            "truncated: its gzip stream ends before its checksum",
+            id="no checksum",
+            marks=pytest.mark.fault(
+                "data",
+                tried="a gzipped file lacks its checksum",
+                happens="named: the stream ends before its checksum",
+            ),
+        ),
+        pytest.param(
+            lambda _: b"<html>",
+            r"it is not a whole gzip file \(Not a gzipped file",
+            id="a web page",
+            marks=pytest.mark.fault(
+                "data",
+                tried="a server's error page was saved as the data",
+                happens="named as no gzip file",
+            ),
+        ),
+        pytest.param(
             lambda c: changed(c, len(c) - 8, b"\0\0\0\0"),
             r"it is not a whole gzip file \(CRC check failed",
+            id="checksum",
+            marks=pytest.mark.fault(
+                "data",
+                tried="the checksum of a gzipped file is changed",
+                happens="named: the check failed",
+            ),
         ),
-        (lambda c: changed(c, 10, b"\xff" * 9), r"it is not a whole gzip file \(Error -3"),
+        pytest.param(
+            lambda c: changed(c, 10, b"\xff" * 9),
+            r"it is not a whole gzip file \(Error -3",
+            id="content",
+            marks=pytest.mark.fault(
+                "data",
+                tried="bytes of a gzipped file are overwritten",
+                happens="named as no whole gzip file",
+            ),
+        ),
     ],
-    ids=["empty", "truncated", "no checksum", "a web page", "checksum", "content"],
 )
 def test_damaged_gzip(fill, isolated, damage, message):
     """A file that is damaged in its compressed form is named with what gzip finds."""
@@ -91,6 +199,11 @@ def test_damaged_gzip(fill, isolated, damage, message):
         fashion_mnist(isolated / "d")
 
 
+@pytest.mark.fault(
+    "data",
+    tried="the package's own sample is missing or damaged",
+    happens="an error that says to install the package again",
+)
 def test_broken_installation(isolated, monkeypatch):
     """Without its sample, the package says that it must be installed again."""
     monkeypatch.setattr(

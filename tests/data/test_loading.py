@@ -79,6 +79,11 @@ def test_bad_roots():
         fashion_mnist(source="root")
 
 
+@pytest.mark.fault(
+    "data",
+    tried="a file of the data is changed after it was loaded",
+    happens="the next call reads it anew, and refuses it if it is damaged",
+)
 def test_second_call_gives_the_same_object(fill, isolated, monkeypatch):
     """The object is shared for as long as arguments and files are the same, and no longer."""
     fill(isolated / "a")

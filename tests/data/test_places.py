@@ -39,6 +39,11 @@ def test_layouts(fill, isolated, monkeypatch, *, packed, folder, root):
     assert f"from INITGUIDE_DATA ({isolated / folder})" in fashion_mnist().source
 
 
+@pytest.mark.fault(
+    "data",
+    tried="rubbish lies beside the data under a name that could be theirs",
+    happens="it is not read",
+)
 def test_plain_files_are_preferred(fill, isolated):
     """A gzipped file beside a plain one is not read."""
     fill(isolated / "d")
@@ -71,6 +76,11 @@ def test_order(fill, isolated, monkeypatch):
 
 
 @pytest.mark.usefixtures("isolated")
+@pytest.mark.fault(
+    "data",
+    tried="no data on the machine and no network",
+    happens="the embedded sample stands in, with a warning that says what to do",
+)
 def test_sample_warns_when_it_stands_in():
     """With nothing else, the sample comes with a warning that points here and says what to do."""
     with pytest.warns(DataWarning, match="embedded sample") as caught:
@@ -105,6 +115,11 @@ def test_failed_download_is_not_tried_again(monkeypatch):
     assert len(tries) == 2
 
 
+@pytest.mark.fault(
+    "data",
+    tried="the folder that was named lacks the data, or one of its files",
+    happens="an error with the file and the remedy; no other data are taken instead",
+)
 def test_named_folder_must_hold_the_data(fill, isolated, monkeypatch):
     """A folder that was named and lacks the data is an error with the remedy, never skipped."""
     fill(isolated / "debian")
@@ -146,6 +161,11 @@ def test_missing_sources_say_what_to_do():
         fashion_mnist(source="debian")
 
 
+@pytest.mark.fault(
+    "data",
+    tried="a file in a cache that nobody named is cut by a byte",
+    happens="a warning that names it, and the next place is used",
+)
 def test_damaged_cache_is_skipped_with_a_warning(fill, isolated):
     """A damaged file in a place that nobody named is reported, and the next place is used."""
     cache = fill(raw(isolated / "home" / ".cache" / "initguide"))
@@ -157,6 +177,9 @@ def test_damaged_cache_is_skipped_with_a_warning(fill, isolated):
     assert caught[0].filename == __file__
 
 
+@pytest.mark.fault(
+    "data", tried="another process is just filling the cache", happens="the next place is used"
+)
 def test_incomplete_cache_is_skipped_in_silence(fill, isolated):
     """A folder that another process is filling right now is no cause for a warning."""
     cache = fill(raw(isolated / "home" / ".cache" / "initguide"))
@@ -178,6 +201,11 @@ def refuse(monkeypatch, method, path):
 
 
 @pytest.mark.parametrize("method", ["open", "stat"])
+@pytest.mark.fault(
+    "data",
+    tried="a file of the named folder cannot be read",
+    happens="an error that names it and says how to make it readable",
+)
 def test_unreadable_file(fill, isolated, monkeypatch, method):
     """A file that may not be opened, or whose folder may not be entered, is named."""
     refuse(monkeypatch, method, fill(isolated / "d") / LABELS)
@@ -187,6 +215,11 @@ def test_unreadable_file(fill, isolated, monkeypatch, method):
         fashion_mnist(isolated / "d")
 
 
+@pytest.mark.fault(
+    "data",
+    tried="a file in the cache cannot be read",
+    happens="a warning that names it, and the next place is used",
+)
 def test_unreadable_cache(fill, isolated, monkeypatch):
     """In an unnamed place, an unreadable file is a warning, and such a folder is passed over."""
     cache = fill(isolated / "work" / "data")

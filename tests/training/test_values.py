@@ -23,14 +23,74 @@ def _changed(data, part, change, split="train"):
 
 
 KINDS = [
-    ("images", torch.Tensor.to_sparse, r"images is a sparse tensor \(sparse_coo\); .*to_dense"),
-    ("images", lambda x: x.to(torch.complex64), r"images is complex64; .*view_as_real"),
-    ("images", lambda x: x.to("meta"), r"images is on the device 'meta'"),
-    ("labels", torch.Tensor.to_sparse, r"labels is a sparse tensor \(sparse_coo\); .*to_dense"),
-    ("labels", torch.Tensor.bfloat16, r"labels is bfloat16; .* int64: give its long\(\)"),
-    ("labels", lambda x: x.to(torch.complex64), r"labels is complex64; .* give its long\(\)"),
-    ("labels", torch.Tensor.int, r"labels is int32; .* give its long\(\)"),
-    ("labels", lambda x: x[1:], r"has \d+ images and \d+ labels; give one label for each"),
+    pytest.param(
+        "images",
+        torch.Tensor.to_sparse,
+        r"images is a sparse tensor \(sparse_coo\); .*to_dense",
+        marks=pytest.mark.fault(
+            "tensors", tried="sparse images", happens="refused, with to_dense as the remedy"
+        ),
+    ),
+    pytest.param(
+        "images",
+        lambda x: x.to(torch.complex64),
+        r"images is complex64; .*view_as_real",
+        marks=pytest.mark.fault(
+            "tensors", tried="complex images", happens="refused, with view_as_real as the remedy"
+        ),
+    ),
+    pytest.param(
+        "images",
+        lambda x: x.to("meta"),
+        r"images is on the device 'meta'",
+        marks=pytest.mark.fault(
+            "tensors", tried="images on the device meta", happens="refused, with the device"
+        ),
+    ),
+    pytest.param(
+        "labels",
+        torch.Tensor.to_sparse,
+        r"labels is a sparse tensor \(sparse_coo\); .*to_dense",
+        marks=pytest.mark.fault(
+            "tensors",
+            tried="sparse labels",
+            happens="refused before the loss is taken of them, with to_dense as the remedy",
+        ),
+    ),
+    pytest.param(
+        "labels",
+        torch.Tensor.bfloat16,
+        r"labels is bfloat16; .* int64: give its long\(\)",
+        marks=pytest.mark.fault(
+            "tensors", tried="labels in bfloat16", happens="refused, with long() as the remedy"
+        ),
+    ),
+    pytest.param(
+        "labels",
+        lambda x: x.to(torch.complex64),
+        r"labels is complex64; .* give its long\(\)",
+        marks=pytest.mark.fault(
+            "tensors", tried="complex labels", happens="refused before their imaginary half is lost"
+        ),
+    ),
+    pytest.param(
+        "labels",
+        torch.Tensor.int,
+        r"labels is int32; .* give its long\(\)",
+        marks=pytest.mark.fault(
+            "tensors",
+            tried="labels in int32",
+            happens="refused, with long() as the remedy, rather than by torch's own error",
+        ),
+    ),
+    pytest.param(
+        "labels",
+        lambda x: x[1:],
+        r"has \d+ images and \d+ labels; give one label for each",
+        marks=pytest.mark.fault(
+            "tensors", tried="a label less than images", happens="refused, with both numbers"
+        ),
+    ),
 ]
 
 
@@ -49,6 +109,11 @@ def test_tensors_of_other_kinds(data, split, part, change, message):
 
 
 @pytest.mark.parametrize("part", ["images", "labels"])
+@pytest.mark.fault(
+    "tensors",
+    tried="NumPy arrays as images or labels",
+    happens="refused, with torch.as_tensor as the remedy",
+)
 def test_what_is_no_tensor(data, part):
     """An array is refused with the way to make a tensor of it."""
     with pytest.raises(TypeError, match=rf"{part} is of type ndarray; .* torch\.as_tensor"):
@@ -56,6 +121,11 @@ def test_what_is_no_tensor(data, part):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64, torch.uint8])
+@pytest.mark.fault(
+    "tensors",
+    tried="images in bfloat16, float64 or uint8 for a float32 model",
+    happens="refused, with both types and the remedy",
+)
 def test_images_of_another_precision(data, dtype):
     """Both types are named."""
     name = str(dtype).removeprefix("torch.")
@@ -86,12 +156,22 @@ def test_a_model_that_converts(data):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.fault(
+    "tensors",
+    tried="sparse targets for the check of a network",
+    happens="refused before the loss is taken of them",
+)
 def test_sparse_targets():
     """They are refused before the loss is taken of them."""
     with pytest.raises(ValueError, match=r"targets is a sparse tensor; .*to_dense"):
         measure(nn.Linear(3, 4), torch.ones(2, 3), targets=torch.tensor([1, 2]).to_sparse())
 
 
+@pytest.mark.fault(
+    "tensors",
+    tried="a histogram of a sparse and of a complex tensor",
+    happens="the sparse one is drawn with its zeros, the complex one refused",
+)
 def test_histograms_of_other_kinds():
     """A sparse tensor is drawn with its zeros, a complex one refused; it lost its other half."""
     texts = [
