@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit status: 0, or 2 where something was wrong with what was asked for (one line on
         standard error says what). 1 if ``check`` found something worse than a note, or if some or
-        all runs of ``sweep`` failed (a run that diverged has not failed). 130 after Ctrl-C.
+        all runs of ``sweep`` failed (a run that diverged has not failed). 130 after Ctrl-C, 143
+        after SIGTERM, 129 after SIGHUP.
     """
     options = _parser().parse_args(arguments)
     with warnings.catch_warnings():
@@ -39,11 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (ValueError, TypeError, OSError) as error:
             print(f"initguide: error: {error}", file=sys.stderr)
             return 2
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as end:
             kept = getattr(options, "store", None)
             more = f"; what was done is in {kept}, and the same command goes on from there"
             print(f"initguide: stopped{more if kept else ''}", file=sys.stderr)
-            return 130
+            return int(getattr(end, "code", 130))  # another signal has a code of its own
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 
 import pytest
 from cli_words import QUICK, _compare, _run, _sweep
@@ -11,6 +12,7 @@ from initguide import cli, writing
 from initguide.cli import options as options_room
 from initguide.cli import running
 from initguide.experiments import grids
+from initguide.experiments.jobs.signals import Ended
 from initguide.initializers import INITIALIZERS
 
 
@@ -174,16 +176,19 @@ def test_a_full_disk(monkeypatch, tmp_path, capfd):
     assert not list(tmp_path.iterdir())
 
 
-def test_ctrl_c(monkeypatch, capsys):
-    """Ctrl-C is one word and status 130, as shells expect."""
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyboardInterrupt(), 130), (Ended(signal.SIGTERM), 143)]
+)
+def test_ctrl_c(monkeypatch, capsys, error, status):
+    """Ctrl-C is one word and status 130, as shells expect; SIGTERM has a status of its own."""
 
     def interrupted(*_, **__):
-        raise KeyboardInterrupt
+        raise error
 
     monkeypatch.setattr(grids, "run_jobs", interrupted)
-    assert _compare("--scheme", "zeros") == 130
+    assert _compare("--scheme", "zeros") == status
     assert capsys.readouterr().err == "initguide: stopped\n"
-    assert _sweep("--grid", "scale=1", "--store", "x.sqlite") == 130
+    assert _sweep("--grid", "scale=1", "--store", "x.sqlite") == status
     assert capsys.readouterr().err == (
         "initguide: stopped; what was done is in x.sqlite, and the same command goes on from "
         "there\n"

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ import functools
 import itertools
 import multiprocessing
 import signal
+import tempfile
 import types
 from concurrent.futures import ProcessPoolExecutor
 import torch
@@ -39,9 +41,12 @@ def main(store=None, executor=None):
     keywords = {"epochs": 2, "batch_size": 4, "seeds": 10, "executor": executor}
     return sweep(grid, noise(), model=Faulty, store=store, **keywords)
 
-def work(store, told, method=None):
-    # Whoever runs the tests behind a shell's "&" has interrupts switched off, and so have children.
+def work(store, told, method=None, temporary=None):
+    # Whoever runs the tests behind a shell's "&" or "nohup" has signals switched off, and so have
+    # children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    tempfile.tempdir = temporary
     if method is not None:
         context = multiprocessing.get_context(method)
         main(store, executor=functools.partial(ProcessPoolExecutor, 2, mp_context=context))
@@ -109,20 +114,67 @@ def _is_alive(process):
     return True
 
 
-def test_killed_with_a_pool(sweeping, tmp_path, until):
-    """When the process that sweeps is killed, its workers end, too."""
-    path = tmp_path / "runs.sqlite"
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        pytest.param(
+            signal.SIGTERM,
+            143,
+            marks=pytest.mark.fault(
+                "stopping",
+                tried="SIGTERM, as a batch system sends it, while worker processes train",
+                happens="it ends like Ctrl-C: runs that ended are stored, the workers end, the "
+                "temporary folder is empty",
+            ),
+        ),
+        pytest.param(
+            signal.SIGHUP,
+            129,
+            marks=pytest.mark.fault(
+                "stopping",
+                tried="SIGHUP, as from a terminal that is closed",
+                happens="it ends like Ctrl-C: runs that ended are stored, the workers end, the "
+                "temporary folder is empty",
+            ),
+        ),
+        pytest.param(
+            signal.SIGKILL,
+            -9,
+            marks=pytest.mark.fault(
+                "stopping",
+                tried="SIGKILL while worker processes train",
+                happens="the workers end by themselves, and the next call removes what was left "
+                "in the temporary folder",
+            ),
+        ),
+    ],
+)
+def test_ended_with_a_pool(sweeping, tmp_path, number, status, request):
+    """When the process that sweeps ends, its workers do, and nothing is left behind."""
+    until, swept = request.getfixturevalue("until"), request.getfixturevalue("swept")
+    path, temporary = tmp_path / "runs.sqlite", tmp_path / "temporary"
+    temporary.mkdir()
     (sweeping.folder / "slow").touch()
-    process, _ = sweeping.start(path, "fork")
+    process, told = sweeping.start(path, "fork", str(temporary))
     until(lambda: _stored(path) >= 3, process)
     marks = [*sweeping.folder.glob("-*"), *sweeping.folder.glob("other-*")]
     workers = {int(mark.name.rpartition("-")[2]) for mark in marks}
     assert len(workers) == 2
     assert all(map(_is_alive, workers))
-    process.kill()
-    process.join()
+    (folder,) = temporary.iterdir()
+    assert (folder / "data.pt").stat().st_size > 3 * 64 * 28 * 28 * 4
+    os.kill(process.pid, number)
+    process.join(240)
+    assert process.exitcode == status
+    assert not told.exists()
     until(lambda: not any(map(_is_alive, workers)))
-    assert _stored(path) >= 3
+    assert 3 <= _stored(path) < 20
+    if number == signal.SIGKILL:
+        assert list(temporary.iterdir()) == [folder]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tempfile, "tempdir", str(temporary))
+            swept({"scale": [1]})  # any call, by threads too
+    assert not list(temporary.iterdir())
 
 
 def test_interrupted(sweeping, tmp_path, until):

@@ -2,9 +2,7 @@
 
 import contextlib
 import pickle
-import tempfile
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple
 
@@ -20,7 +18,9 @@ from initguide.experiments.jobs.pools import (
     open_pool,
     shares_memory,
 )
+from initguide.experiments.jobs.scratch import remove_those_of_the_dead, temporary_folder
 from initguide.experiments.jobs.shipping import Elsewhere, Here, ship
+from initguide.experiments.jobs.signals import ending_like_interrupts
 from initguide.experiments.jobs.stopping import StopFile
 from initguide.experiments.jobs.work import Work
 from initguide.initializers import written
@@ -78,6 +78,8 @@ def run_jobs(
     ------
     TypeError
         If the executor is none, or a job cannot be sent to another process.
+    KeyboardInterrupt
+        If SIGTERM or SIGHUP came (`Ended`, see `initguide.experiments.jobs.signals`) or Ctrl-C.
     """
     check_executor(executor)
     if executor is not None and workers is not None:
@@ -88,14 +90,15 @@ def run_jobs(
     check_whole("retries", retries, 0)
     if executor is None and any(torch.device(job.device).type != "cpu" for job in jobs):
         workers = 1
-    with contextlib.ExitStack() as stack:
+    with ending_like_interrupts(), contextlib.ExitStack() as stack:
+        remove_those_of_the_dead()
         source: Here | Elsewhere
         stop: Any
         if shares_memory(executor):
             source, stop = Here(data), Event()
         else:
             _check_picklable(jobs)
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="initguide-")))
+            folder = stack.enter_context(temporary_folder())
             source, stop = ship(data, folder), StopFile(folder / "go on")
         opened, keys = None, []
         if store is not None:
