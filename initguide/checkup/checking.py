@@ -61,11 +61,23 @@ def check_init(
 
     Notes
     -----
-    A layer's part in learning is told by ‖w‖‖∂L/∂w‖, the change of the loss, to first order, when
-    its weights change by their own size; it is the same for all layers of a network of ReLUs
-    without biases, whatever their scales (Du, Hu & Lee 2018, arXiv:1806.00900), and the same
-    before and after the weights in front of a normalization are scaled. Divided by the change of
-    the loss when every output changes by 1, it is a pure number: see `SLOW`.
+    A layer's part in learning is told by s‖∂L/∂w‖, where s is the root mean square of its n
+    weights w: the root mean square of the change ⟨v, ∂L/∂w⟩ of the loss, to first order, if each
+    weight moves by a draw v from N(0, s²). Divided by the change of the loss when every output
+    changes by 1, it is a pure number: see `SLOW`.
+
+    This suits layers of unequal widths. In a network of ReLUs without biases, the outputs f are
+    homogeneous in each layer's weights, so for a loss ⟨c, f⟩ it is ⟨w, ∂L/∂w⟩ = L that all layers
+    have in common (Euler; Du, Hu & Lee 2018, arXiv:1806.00900); ‖w‖‖∂L/∂w‖ goes like L√n. And if
+    all weights are independent normal draws around 0, and c from N(0, 1), E⟨v, ∂L/∂w⟩² = E L² for
+    each layer and any widths: both are E‖J V h‖² with the layer's input h, the derivative J of what
+    is behind it, and V = v or w. Of the coordinates of V h, whose mean square is ‖h‖²s² for both,
+    the ReLU passes half of the square: for w, those where w's own sign is positive; for v, which
+    does not know that sign, each as often as not. In a later layer, a row u passes
+    E[1(⟨u, a⟩ > 0)⟨u, b⟩²] = ‖b‖²E u₁²/2 for any a and b, as u and -u are equally likely.
+
+    The measure is also the same before and after the weights in front of a normalization are
+    scaled.
 
     Examples
     --------
