@@ -10,8 +10,8 @@ False
 >>> sorted({finding.code for finding in report.findings if finding.severity == "error"})
 ['equal-units', 'exploding-signal']
 
-One forward and one backward pass are run (two if the network ends with a layer of zeros), and the
-model is left as it was.
+One forward and two backward passes are run (twice that if the network ends with a layer of zeros),
+and the model is left as it was.
 """
 
 import pkgutil

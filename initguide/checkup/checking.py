@@ -10,7 +10,7 @@ from initguide.checkup.findings.registry import Draft, look_for_all
 from initguide.checkup.passes import as_in_training, gradients_of_equal, stepped
 from initguide.checkup.remedies import Remedies
 from initguide.checkup.report import ORDER, Checkup, Finding
-from initguide.propagation import Loss, measure
+from initguide.propagation import Loss, Measurement, measure
 
 
 def check_init(
@@ -93,12 +93,12 @@ def check_init(
         raise TypeError(f"model is of type {type(model).__name__}; it must be a torch.nn.Module")
     with as_in_training(model) as switched:
         with gradients_of_equal(model) as gradients:
-            found = measure(model, inputs, targets, loss, seed=seed, parameters=True)
+            found = _measured(model, inputs, targets, loss, seed)
         facts = Facts(model, found, inputs, targets)
         head = [name for name in facts.equal_head() if name in gradients]
         if head:  # gradients cancel behind equal outputs, until the first step parts them
             with stepped(model, {name: gradients[name] for name in head}):
-                again = measure(model, inputs, targets, loss, seed=seed, parameters=True)
+                again = _measured(model, inputs, targets, loss, seed)
             facts = Facts(model, again, inputs, targets, found)
     drafts = _sorted(facts, Remedies(facts))
     findings = [
@@ -115,6 +115,18 @@ def check_init(
     if switched:
         remarks.append("Batch normalization used the batch, as it will in training.")
     return Checkup(tuple(findings), found, tuple(remarks))
+
+
+# So many answers are asked how far weights can move them: a fourth of what one alone says by
+# accident is left, and a backward pass can ask them all if they have so many numbers.
+_ANSWERS = 4
+
+
+def _measured(
+    model: nn.Module, inputs: Any, targets: Any, loss: Loss | None, seed: int
+) -> Measurement:
+    """Run the passes that all findings are drawn from."""
+    return measure(model, inputs, targets, loss, seed=seed, parameters=True, sensitivities=_ANSWERS)
 
 
 def _sorted(facts: Facts, advise: Remedies) -> list[Draft]:

@@ -20,6 +20,7 @@ class Weight(NamedTuple):
     size: float  # ‖w‖
     grad: float  # ‖∂L/∂w‖, in units of the sum of the absolute gradients of the outputs
     natural: float  # ‖w‖ if the variance were 1 / fan-in
+    pull: float = math.nan  # how far one answer moves if the weights do by a length of 1, at most
 
     @property
     def effect(self) -> float:
@@ -28,6 +29,11 @@ class Weight(NamedTuple):
         √number is what a direction drawn at random loses: without it, wide layers have more.
         """
         return self.size * self.grad / math.sqrt(math.prod(self.parameter.shape))
+
+    @property
+    def move(self) -> float:
+        """By how much one answer moves, at most, if the weights change by their usual size."""
+        return self.pull * self.natural
 
 
 class Scale(NamedTuple):
@@ -144,7 +150,7 @@ class Facts:
             if grad != 0:
                 grad = grad / unit if unit else math.nan
             size = math.sqrt(number * parameter.second_moment)
-            yield Weight(parameter, at, size, grad, math.sqrt(units))
+            yield Weight(parameter, at, size, grad, math.sqrt(units), parameter.sensitivity)
 
     def equal_head(self) -> list[str]:
         """Weights of the last layer that are the same for all outputs, but will not stay so."""
@@ -189,21 +195,9 @@ class Facts:
         """Place of the first layer with weights."""
         return self.weights[0].at if self.weights else 0
 
-    def _samples(self) -> float:
-        """Root of the number of answers, by which a loss of random draws adds up less than others.
-
-        No change of the weights moves all answers in directions that have nothing in common.
-        """
-        shape = self.measured.output_shape
-        if self.targets is not None or len(shape) < 2 or self.measured.loss_name[:3] != "sum":
-            return 1.0
-        classes = shape[1] if len(shape) > 3 else shape[-1]
-        return math.sqrt(math.prod(shape) / max(1, classes))
-
     def reach(self) -> float:
-        """By how much the outputs move if a layer's weights change by their usual size, at most."""
-        moves = [w.grad * w.natural for w in self.trained if w.grad > 0]
-        return max(moves, default=0.0) * self._samples()
+        """By how much an answer moves if a layer's weights change by their usual size, at most."""
+        return max((w.move for w in self.trained if w.move > 0), default=math.nan)
 
     def size(self) -> float:
         """Root mean square of the outputs, in units of the targets'."""

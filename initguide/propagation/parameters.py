@@ -41,6 +41,10 @@ class ParameterRecord:
     distinct, grad_distinct
         How many different units there are, and how many different gradients these get, told apart
         as in `SAME`. NaN without units.
+    sensitivity
+        On request: by how much one answer moves if this parameter moves by a length of 1 in the
+        best direction: see `initguide.propagation.measure`. NaN if it was not asked for, or no
+        answer depends on the parameter.
     """
 
     name: str
@@ -53,10 +57,15 @@ class ParameterRecord:
     shared: float
     distinct: float
     grad_distinct: float
+    sensitivity: float = math.nan
 
 
 def parameter_record(
-    model: nn.Module, name: str, tensor: nn.Parameter, gradient: Tensor | None
+    model: nn.Module,
+    name: str,
+    tensor: nn.Parameter,
+    gradient: Tensor | None,
+    sensitivity: float = math.nan,
 ) -> ParameterRecord:
     """Look at one parameter of a model and at its gradient, if it has one."""
     path = name.split(".")
@@ -78,6 +87,7 @@ def parameter_record(
         shared=shared_fraction(tensor, axis) if axis is not None and tensor.numel() else math.nan,
         distinct=distinct,
         grad_distinct=grad_distinct,
+        sensitivity=sensitivity,
     )
 
 

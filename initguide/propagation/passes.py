@@ -13,7 +13,7 @@ One forward and one backward pass are run, and the model is left as it was.
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,7 +25,8 @@ from initguide.propagation.jacobian import singular_values
 from initguide.propagation.looks import Request
 from initguide.propagation.losses import Loss, blank_loss, loss_of, main_tensor
 from initguide.propagation.measurement import Measurement
-from initguide.propagation.parameters import ParameterRecord, parameter_record
+from initguide.propagation.parameters import parameter_record
+from initguide.propagation.probing import directions, sensitivities_of
 from initguide.propagation.running import check_model, check_quantiles, prepared
 from initguide.propagation.watching import Watch
 from initguide.randomness import seeded
@@ -44,6 +45,7 @@ def measure(
     quantiles: Sequence[float] = (),
     jacobian: int = 0,
     parameters: bool = False,
+    sensitivities: int = 0,
 ) -> Measurement:
     """Run a batch forward and back through a model, and record what each layer did with it.
 
@@ -91,6 +93,10 @@ def measure(
         floating-point tensor among the inputs, the output is as above, both with the batch first.
     parameters
         Whether to record each parameter and its gradient, too.
+    sensitivities
+        For how many answers of the batch to record, with the parameters, how far each parameter can
+        move them; not at all if 0. This takes another backward pass, or two if the answers have
+        fewer numbers than that; of answers of one number, at most two are asked.
 
     Returns
     -------
@@ -131,6 +137,7 @@ def measure(
         raise TypeError(f"loss is {loss!r}; it must be a function such as F.cross_entropy, or None")
     bins = check_whole("histograms", histograms, 0)
     request = Request(bins, check_quantiles(quantiles))
+    sensitivities = check_whole("sensitivities", sensitivities, 0)
     seed, jacobian = check_whole("seed", seed, 0), check_whole("jacobian", jacobian, 0)
     name = type(model).__name__
     source = f"{name} in {'training' if model.training else 'evaluation'} mode; inputs: " + (
@@ -156,10 +163,26 @@ def measure(
                 )
             value, loss_name = loss_of(output, targets, loss, seed, name)
             blank = blank_loss(output, targets, loss)
-            watch.watch_output(main_tensor(output))
+            answers = main_tensor(output)
+            watch.watch_output(answers)
+            probes = None if answers is None else directions(answers, sensitivities, seed)
             # The graph holds what the gradients need. All else is freed before they take memory.
             del output, given
-            parameter_records = _backward(model, watch, value, leaves, parameters=parameters)
+            known = dict(model.named_parameters()) if parameters or sensitivities else {}
+            moved: Mapping[str, float] = {}
+            if answers is not None and probes is not None:
+                with watch.looking_away():
+                    moved = sensitivities_of(answers, probes, known)
+            del answers
+            gradients = watch.backward(value, leaves, list(known.values()))
+            with torch.no_grad():
+                parameter_records = tuple(
+                    parameter_record(
+                        model, name, tensor, gradients.get(id(tensor)), moved.get(name, math.nan)
+                    )
+                    for name, tensor in known.items()
+                )
+            del gradients  # before a Jacobian takes its memory
             number = float(value.detach())
             del value, leaves
         if jacobian:
@@ -187,19 +210,3 @@ def _needs_leaves(model: nn.Module) -> bool:
     """
     trained = [p.requires_grad for p in model.parameters()]
     return not trained or not all(trained)
-
-
-def _backward(
-    model: nn.Module, watch: Watch, loss: Tensor, leaves: Sequence[Tensor], *, parameters: bool
-) -> tuple[ParameterRecord, ...]:
-    """Go backward; return the records of the parameters if they are wanted.
-
-    All gradients are gone when this returns, before a Jacobian takes its memory.
-    """
-    known = dict(model.named_parameters()) if parameters else {}
-    gradients = watch.backward(loss, leaves, list(known.values()))
-    with torch.no_grad():
-        return tuple(
-            parameter_record(model, name, tensor, gradients.get(id(tensor)))
-            for name, tensor in known.items()
-        )

@@ -124,6 +124,7 @@ class Watch(TorchFunctionMode):
         self._tensor_hooks: list[Any] = []
         self._stack = contextlib.ExitStack()
         self._busy = False
+        self._probing = False
 
     # Forward
 
@@ -262,8 +263,9 @@ class Watch(TorchFunctionMode):
         """
 
         def hook(gradient: Tensor) -> None:
-            with torch.no_grad():
-                look(gradient)
+            if not self._probing:
+                with torch.no_grad():
+                    look(gradient)
 
         self._tensor_hooks.append(tensor.register_hook(hook))
 
@@ -273,6 +275,15 @@ class Watch(TorchFunctionMode):
 
     def _sum_output_gradient(self, gradient: Tensor) -> None:
         self.output_grad_sum = gradient.abs().sum(dtype=wide_dtype(gradient))
+
+    @contextlib.contextmanager
+    def looking_away(self) -> Iterator[None]:
+        """Go backward without being seen: what comes is no gradient of the loss."""
+        self._probing = True
+        try:
+            yield
+        finally:
+            self._probing = False
 
     def watch_output(self, output: Tensor | None) -> None:
         """Look at what the loss is taken of, now and on the way back."""

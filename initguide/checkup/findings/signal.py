@@ -51,8 +51,8 @@ def signal(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[D
                 advice,
             )
     # What a layer of zeros is applied to counts as soon as it has moved.
-    others = max((w.grad * w.natural for w in live if w.size > 0), default=0.0)
-    asleep = [w for w in live if w.size == 0 and w.grad * w.natural > LARGE * others > 0]
+    others = max((w.move for w in live if w.size > 0), default=0.0)
+    asleep = [w for w in live if w.size == 0 and w.move > LARGE * others > 0]
     for w in asleep:
         layer, words, advice = advise.blame(+1, w.parameter.layer)
         yield Draft(
@@ -60,7 +60,7 @@ def signal(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[D
             "warning",
             layer,
             f"{w.parameter.name} is all 0, but when it has moved by its usual size, the "
-            f"outputs change by {w.grad * w.natural:.3g}; no other layer has more than "
+            f"outputs change by {w.move:.3g}; no other layer has more than "
             f"{others:.3g}.{words}",
             advice,
         )
@@ -97,7 +97,7 @@ def collapse(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator
     factor, worst = min(falls, key=lambda fall: fall[0])
     # If one of the layers up to there can move the outputs, the first steps undo it.
     at = facts.where(worst.name) or 0
-    movable = any(w.grad * w.natural >= QUIET[0] for w in facts.trained if w.at <= at)
+    movable = any(w.move >= QUIET[0] for w in facts.trained if w.at <= at)
     yield Draft(
         "collapsed-outputs",
         "error" if last < FROZEN * start and not movable else "warning",
