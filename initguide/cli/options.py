@@ -34,6 +34,12 @@ def add_run_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--learning-rate", type=float, default=1e-3, metavar="X", help="(0.001)")
     command.add_argument("--optimizer", default="adam", metavar="NAME", help="adam, sgd, momentum")
     command.add_argument(
+        "--time-limit",
+        type=float,
+        metavar="S",
+        help="how many seconds a run may take (as long as it likes)",
+    )
+    command.add_argument(
         "--store",
         type=Path,
         metavar="FILE.sqlite",
@@ -52,6 +58,7 @@ def run_options(options: argparse.Namespace) -> dict[str, Any]:
         "optimizer": options.optimizer,
         "seeds": options.seeds,
         "store": options.store,
+        "time_limit": options.time_limit,
     }
 
 

@@ -4,7 +4,15 @@ from initguide.experiments.claims import JudgedSetting, Judgement, judge
 from initguide.experiments.comparing import compare_init_weights
 from initguide.experiments.comparison import Comparison
 from initguide.experiments.coordinates import CoordinateCheck, coordinate_check
-from initguide.experiments.jobs import Failure, Job, WorkerWarning, fingerprint, run_jobs, written
+from initguide.experiments.jobs import (
+    Failure,
+    Job,
+    WorkerError,
+    WorkerWarning,
+    fingerprint,
+    run_jobs,
+    written,
+)
 from initguide.experiments.metrics import METRICS, Metric
 from initguide.experiments.planning import power, seeds_needed
 from initguide.experiments.results import Results
@@ -35,6 +43,7 @@ __all__ = [
     "Sweep",
     "SweptRun",
     "TrainabilityMap",
+    "WorkerError",
     "WorkerWarning",
     "border",
     "box_count",

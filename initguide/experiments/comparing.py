@@ -37,6 +37,7 @@ def compare_init_weights(
     executor: ExecutorLike | None = None,
     store: str | os.PathLike[str] | None = None,
     retries: int = 2,
+    time_limit: float | None = None,
     progress: bool | None = None,
 ) -> Comparison:
     """Train a model from each scheme and each seed, and compare what comes out.
@@ -89,6 +90,9 @@ def compare_init_weights(
         How often a run is done again if the worker that did it died.
         With 0, a pool of processes that breaks makes all runs in progress fail, for it does not say
         which of them did it.
+    time_limit
+        How many seconds a run may take; as long as it likes if ``None``. One that takes longer ends
+        the comparison with a `TimeoutError`. See `sweep`.
     progress
         Whether to show a progress bar; by default in a terminal or a notebook only.
 
@@ -157,6 +161,7 @@ def compare_init_weights(
         workers=workers,
         executor=executor,
         retries=retries,
+        time_limit=time_limit,
         # Schemes are compared over the same seeds: a run that cannot be done ends the comparison.
         strict=True,
         progress=progress,

@@ -94,6 +94,7 @@ def run_grid(
     workers: int | None,
     executor: ExecutorLike | None,
     retries: int,
+    time_limit: float | None,
     strict: bool,
     progress: bool | None,
 ) -> tuple[list[tuple[Labels, Run | Failure]], str]:
@@ -103,7 +104,7 @@ def run_grid(
     ----------
     say
         The name and the settings of a point, from what its values are called.
-    keeping, workers, executor, retries, strict, progress
+    keeping, workers, executor, retries, time_limit, strict, progress
         As in `run_jobs`, where ``keeping`` is called ``store``.
 
     Returns
@@ -127,6 +128,7 @@ def run_grid(
         executor=executor,
         store=keeping,
         retries=retries,
+        time_limit=time_limit,
         strict=strict,
         progress=progress,
     )

@@ -42,6 +42,7 @@ def sweep(
     executor: ExecutorLike | None = None,
     store: str | os.PathLike[str] | None = None,
     retries: int = 2,
+    time_limit: float | None = None,
     progress: bool | None = None,
 ) -> Sweep:
     """Train a model with every combination of some settings and every seed.
@@ -110,6 +111,13 @@ def sweep(
         recorded as failed.
         With 0, a pool of processes that breaks makes all runs in progress fail, for it does not say
         which of them did it.
+    time_limit
+        How many seconds a run may take; as long as it likes if ``None``. One that takes longer is
+        told to stop, which training looks for every few steps, and is recorded as failed.
+        In another process, a run that goes on all the same hangs: after three times the limit it is
+        recorded too, and its worker ends itself, with a trace of where it hung on its standard
+        error if it did so in foreign code. A thread cannot be ended, so without ``executor=`` such
+        a run is waited for. Runs that are trained together have the limit once for each.
     progress
         Whether to show a progress bar; by default in a terminal or a notebook only.
 
@@ -191,6 +199,7 @@ def sweep(
         workers=workers,
         executor=executor,
         retries=retries,
+        time_limit=time_limit,
         # A grid may well reach settings with which a run cannot be done.
         strict=False,
         progress=progress,

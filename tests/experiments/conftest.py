@@ -118,10 +118,38 @@ def pool(context):
 
 
 FAULTY = """
-    import contextlib, os, signal, time
+    import contextlib, ctypes, os, signal, threading, time
     from pathlib import Path
     import torch
     import initguide
+
+    class Odd(Exception):
+        '''An error that holds what cannot be sent.'''
+
+        def __init__(self, lock):
+            super().__init__("an odd error")
+            self.lock = lock
+
+    class OneWay(Exception):
+        '''An error that can be packed, but not unpacked: it takes more than it hands on.'''
+
+        def __init__(self, what, why):
+            super().__init__(f"{what} {why}")
+
+    def kept_lock():
+        '''Hang in a library that keeps Python's lock.'''
+        ctypes.PyDLL(None).sleep(1000)
+
+    ACTS = {
+        "hangs": lambda: time.sleep(1000),
+        "hangs with the lock": kept_lock,
+        "exits": lambda: exec("raise SystemExit(7)"),
+    }
+    ERRORS = {
+        "odd": lambda: Odd(threading.Lock()),
+        "one-way": lambda: OneWay("one way", "only"),
+        "huge": lambda: ValueError("huge", bytes(10_000_000)),
+    }
 
     class Faulty(initguide.Net):
         '''A network that does something while it is trained.'''
@@ -136,6 +164,9 @@ FAULTY = """
                 (folder / f"{self.fault}-{os.getpid()}").touch()
                 if self.fault == "raises":
                     raise ValueError("no good\\nat all")
+                if self.fault in ERRORS:
+                    raise ERRORS[self.fault]()
+                ACTS.get(self.fault, int)()
                 if self.fault == "dies":
                     os.kill(os.getpid(), signal.SIGKILL)
                 if self.fault == "dies once" and not (folder / "died").exists():

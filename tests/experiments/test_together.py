@@ -8,7 +8,7 @@ import pytest
 
 from initguide.experiments import Job, run_jobs
 from initguide.experiments.jobs import batches, shipping, worker
-from initguide.experiments.jobs.worker import run_together
+from initguide.experiments.jobs.worker import Terms, run_together
 from initguide.models import Net
 from initguide.training import Plan
 from initguide.training.engine import library
@@ -60,7 +60,10 @@ def _raising(module):
 @pytest.fixture
 def expected(data):
     """What comes of five jobs that are done one by one."""
-    return [run_together([_job(k)], shipping.Here(data), Event(), strict=True)[0] for k in range(5)]
+    return [
+        run_together([_job(k)], shipping.Here(data), Event(), Terms(strict=True))[0]
+        for k in range(5)
+    ]
 
 
 def test_jobs_whose_scheme_raises(data, groups, expected):

@@ -5,6 +5,7 @@ about one run and is small enough to be sent anywhere. The data do not travel wi
 loads them once, by the arguments of `initguide.fashion_mnist`, or from a temporary file.
 """
 
+from initguide.experiments.jobs.errors import WorkerError
 from initguide.experiments.jobs.fingerprints import fingerprint
 from initguide.experiments.jobs.job import Failure, Job, SchemeLike
 from initguide.experiments.jobs.ledger import Keeping
@@ -22,6 +23,7 @@ __all__ = [
     "Keeping",
     "Outcome",
     "SchemeLike",
+    "WorkerError",
     "WorkerWarning",
     "fingerprint",
     "origins_in_words",

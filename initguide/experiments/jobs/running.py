@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from initguide.arguments import check_whole
+from initguide.arguments import check_number, check_whole
 from initguide.experiments.jobs.fingerprints import fingerprint_of_data
 from initguide.experiments.jobs.job import Failure, Job
 from initguide.experiments.jobs.ledger import Keeping, Ledger
@@ -23,6 +23,7 @@ from initguide.experiments.jobs.shipping import Elsewhere, Here, ship
 from initguide.experiments.jobs.signals import ending_like_interrupts
 from initguide.experiments.jobs.stopping import StopFile
 from initguide.experiments.jobs.work import Work
+from initguide.experiments.jobs.worker import Terms
 from initguide.initializers import written
 from initguide.training import Dataset, Run, cores, one_thread
 
@@ -42,6 +43,7 @@ def run_jobs(
     executor: ExecutorLike | None = None,
     store: Keeping | None = None,
     retries: int = 2,
+    time_limit: float | None = None,
     strict: bool = False,
     progress: bool | None = None,
 ) -> Outcome:
@@ -64,6 +66,8 @@ def run_jobs(
         How often a run is done again whose worker died.
         With 0, a pool of processes that breaks makes all runs in progress fail, for it does not say
         which of them did it.
+    time_limit
+        How many seconds a run may take, see `initguide.sweep`.
     strict
         Whether to raise what a run raises, and stop the others. Otherwise it is recorded.
     progress
@@ -88,6 +92,8 @@ def run_jobs(
             "instead; give one of the two"
         )
     check_whole("retries", retries, 0)
+    if time_limit is not None:
+        time_limit = check_number("time_limit", time_limit, above=0)
     if executor is None and any(torch.device(job.device).type != "cpu" for job in jobs):
         workers = 1
     with ending_like_interrupts(), contextlib.ExitStack() as stack:
@@ -107,7 +113,8 @@ def run_jobs(
         stack.enter_context(one_thread())  # new threads start with the number that this one has
         ledger = Ledger(jobs, opened, keys)
         pool = open_pool(executor, workers or cores())
-        work = Work(ledger, source, stop, pool, retries=int(retries), strict=strict)
+        terms = Terms(strict, time_limit)
+        work = Work(ledger, source, stop, pool, retries=int(retries), terms=terms)
         found = work.run(progress)
         return Outcome([ledger.results[i] for i in range(len(jobs))], found)
 

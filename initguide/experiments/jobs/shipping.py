@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Lock
 from types import SimpleNamespace
@@ -12,6 +12,7 @@ from typing import NamedTuple, cast
 import torch
 
 from initguide.experiments.jobs.fingerprints import PARTS, fingerprint_of_data
+from initguide.experiments.jobs.software import check_software, software
 from initguide.training import Dataset
 
 
@@ -30,9 +31,19 @@ class Elsewhere(NamedTuple):
 
     mark: str
     make: Callable[[], Dataset]
+    software: Mapping[str, str]
 
     def load(self) -> Dataset:
-        """Make them, unless this process has them, and check that they are those of the call."""
+        """Make them, unless this process has them, and check that they are those of the call.
+
+        Raises
+        ------
+        WorkerError
+            If this process has other versions than the one that made the call.
+        ValueError
+            If the data are others.
+        """
+        check_software(self.software)
         with _loading:
             if self.mark not in _loaded:
                 data = self.make()
@@ -77,7 +88,7 @@ def ship(data: Dataset, folder: Path) -> Elsewhere:
     if recipe is not None:
         with contextlib.suppress(Exception):  # whatever it may be that cannot be pickled
             pickle.dumps(recipe)
-            return Elsewhere(mark, recipe)
+            return Elsewhere(mark, recipe, software())
     path = folder / "data.pt"
     _to_file(data, path)
-    return Elsewhere(mark, functools.partial(_from_file, str(path)))
+    return Elsewhere(mark, functools.partial(_from_file, str(path)), software())

@@ -70,3 +70,17 @@ def end_with_parent() -> None:
         os._exit(1)
 
     Thread(target=watch, name="initguide-parent", daemon=True).start()
+
+
+def is_child_of(home: tuple[str, int]) -> bool:
+    """Whether this process is, or was started by, another one of this machine.
+
+    Parameters
+    ----------
+    home
+        Host and number of the other.
+    """
+    host, process = home
+    parent = multiprocessing.parent_process()
+    near = host == socket.gethostname()
+    return near and process in (os.getpid(), None if parent is None else parent.pid)

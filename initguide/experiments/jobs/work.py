@@ -1,7 +1,6 @@
 """The queue of a call: what waits, what is in flight, and what has ended."""
 
 import contextlib
-import functools
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -12,12 +11,20 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from initguide.experiments.jobs.batches import Batches
+from initguide.experiments.jobs.errors import (
+    HungError,
+    Told,
+    WorkerError,
+    heard,
+    in_a_line,
+)
 from initguide.experiments.jobs.job import Failure
 from initguide.experiments.jobs.ledger import HEARTBEAT, Ledger
 from initguide.experiments.jobs.pools import Pool
 from initguide.experiments.jobs.requeueing import Requeueing
 from initguide.experiments.jobs.shipping import Elsewhere, Here
-from initguide.experiments.jobs.worker import run_together
+from initguide.experiments.jobs.software import codes_of
+from initguide.experiments.jobs.worker import Terms, run_elsewhere, run_together
 from initguide.training import Run
 
 POLL = 1.0  # seconds between two looks for runs that another process has claimed
@@ -42,8 +49,9 @@ class Work:
         Where jobs are submitted.
     retries
         How often a job is done again whose worker died.
-    strict
-        Whether to raise the first error of a run in place of recording it.
+    terms
+        What holds for all runs; if it is ``strict``, the first error of a run is raised in place of
+        recording it.
     """
 
     def __init__(
@@ -54,20 +62,23 @@ class Work:
         pool: Pool,
         *,
         retries: int,
-        strict: bool,
+        terms: Terms,
     ) -> None:
         self.ledger = ledger
         self.source = source
         self.stop = stop
         self.pool = pool
-        self.strict = strict
-        self.requeueing = Requeueing(ledger.jobs, retries=retries, strict=strict)
+        self.terms = terms
+        self.requeueing = Requeueing(ledger.jobs, retries=retries, strict=terms.strict)
         self.batches = Batches(ledger.jobs)
         self.waiting: deque[int] = deque()
         self.suspects: deque[int] = deque()  # their last try: submitted with nothing beside them
         self.others: list[int] = []  # claimed by other processes
-        self.in_flight: dict[Future[list[Run | Exception]], list[int]] = {}
-        self.done: SimpleQueue[Future[list[Run | Exception]]] = SimpleQueue()
+        self.in_flight: dict[Future[Any], list[int]] = {}
+        self.done: SimpleQueue[Future[Any]] = SimpleQueue()
+        self.codes: dict[object, str] = {}
+        self.has_run = False
+        self.is_leaving = False  # a worker in which a run hangs, and which ends itself
 
     def run(self, progress: bool | None) -> int:
         """Do what is missing from the ledger; return how many results the store had."""
@@ -112,10 +123,8 @@ class Work:
 
     def _submit(self, groups: list[list[int]]) -> None:
         for position, group in enumerate(groups):
-            jobs = [self.ledger.jobs[i] for i in group]
-            do = functools.partial(run_together, strict=self.strict)
             try:
-                future = self.pool.submit(do, jobs, self.source, self.stop)
+                future = self._send(group)
             except BrokenExecutor as error:
                 rest = [i for later in groups[position:] for i in later]
                 # Back to the front of the queue, in their order.
@@ -127,9 +136,18 @@ class Work:
             self.in_flight[future] = group
             future.add_done_callback(self.done.put)
 
+    def _send(self, group: list[int]) -> Future[Any]:
+        jobs = [self.ledger.jobs[i] for i in group]
+        if isinstance(self.source, Here):
+            return self.pool.submit(run_together, jobs, self.source, self.stop, self.terms)
+        stored = self.ledger.store is not None  # then a number under a wrong name would last
+        codes = [codes_of(job, self.codes) for job in jobs] if stored else []
+        return self.pool.submit(run_elsewhere, jobs, self.source, self.stop, self.terms, codes)
+
     def _collect(self) -> None:
         """Wait for something to end, and record it and what ended at the same time."""
         dead: list[int] = []
+        lost: list[int] = []
         broken: BaseException | None = None
         fatal: BaseException | None = None
         for group, results in self._drain():
@@ -137,31 +155,48 @@ class Work:
                 if isinstance(result, Run):
                     self.ledger.record(i, result)
                     self.requeueing.one_ended()
+                    self.has_run = True
                 elif self.pool.is_death(result):
                     dead.append(i)
                     broken = result if isinstance(result, BrokenExecutor) else broken
-                elif (
-                    self.strict
-                    or isinstance(result, CancelledError)
-                    or not isinstance(result, Exception)
-                ):
-                    fatal = fatal or result
+                elif self.pool.is_loss(result):
+                    lost.append(i)
+                    broken = result
                 else:
-                    first, *_ = str(result).split("\n", maxsplit=1)
-                    self._give_up(i, f"{type(result).__name__}: {first}")
+                    fatal = fatal or self._record_error(i, result, alone=len(group) == 1)
         if fatal is not None:
             self.ledger.save()
             raise fatal
         if broken is not None:  # everything else in flight is lost with the executor
             dead += [i for group in self.in_flight.values() for i in group]
             self.in_flight.clear()
+            # No run is to blame for what its executor lost, or for a worker that ended itself.
+            if lost or self.is_leaving:
+                dead, lost, self.is_leaving = [], [*lost, *dead], False
             self._replace_executor(broken)
+            self.waiting.extendleft(sorted(lost, reverse=True))
         fates = self.requeueing.fates(dead)
         self.waiting.extendleft(fates.again)
         self.suspects.extend(fates.alone)
         for i, reason in fates.given_up.items():
             self._give_up(i, reason)
         self.ledger.save()
+
+    def _record_error(self, i: int, error: BaseException, *, alone: bool) -> BaseException | None:
+        """Record an error as that of its run, or hand it back if it ends the call."""
+        hangs = isinstance(error, HungError)
+        self.is_leaving = self.is_leaving or hangs
+        if hangs and not alone:  # which of the group it was shows when each is alone
+            self.suspects.append(i)
+            return None
+        if isinstance(error, WorkerError):  # at first nothing is lost, and every run would fail
+            ends = not self.has_run
+        else:
+            ends = isinstance(error, CancelledError) or not isinstance(error, Exception)
+        if ends or self.terms.strict or not isinstance(error, Exception):
+            return error
+        self._give_up(i, in_a_line(error))
+        return None
 
     def _drain(self) -> list[tuple[list[int], Sequence[Run | BaseException]]]:
         """Wait until a future is done, but not past a heartbeat; take all that are done."""
@@ -178,10 +213,29 @@ class Work:
             group = self.in_flight.pop(future, None)
             if group is not None:  # not of an executor that was replaced
                 error = CancelledError() if future.cancelled() else future.exception()
-                ended.append((group, [error] * len(group) if error else future.result()))
+                if error is not None and isinstance(self.source, Elsewhere):
+                    error = self._of_worker(error)
+                results = [error] * len(group) if error else list(map(_arrived, future.result()))
+                ended.append((group, results))
         return ended
 
-    def _next(self, patience: float) -> Future[list[Run | Exception]]:
+    def _of_worker(self, error: BaseException) -> BaseException:
+        """Put into words what a worker elsewhere failed with: errors of runs come another way."""
+        if (
+            isinstance(error, CancelledError)
+            or not isinstance(error, Exception)
+            or self.pool.is_death(error)
+            or self.pool.is_loss(error)
+        ):
+            return error
+        words = WorkerError(
+            f"a worker could not begin a run ({in_a_line(error)}); it needs the same packages and "
+            "modules as the process that made the call"
+        )
+        words.__cause__ = error
+        return words
+
+    def _next(self, patience: float) -> Future[Any]:
         return self.done.get(timeout=patience) if patience else self.done.get_nowait()
 
     def _replace_executor(self, error: BaseException) -> None:
@@ -206,6 +260,10 @@ class Work:
         # meanwhile.
         self.ledger.close()
         self.pool.close()
+
+
+def _arrived(result: Run | Told | Exception) -> Run | Exception:
+    return heard(result) if isinstance(result, Told) else result
 
 
 def somebody_watches() -> bool:

@@ -52,6 +52,10 @@ class Pool:
         """Whether an error says that a worker died, not that a run went wrong."""
         return isinstance(error, BrokenExecutor)
 
+    def is_loss(self, error: BaseException) -> bool:  # noqa: ARG002  subclasses look at it
+        """Whether an error says that the executor lost what it had, through no fault of a run."""
+        return False
+
     def submit(self, do: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Let a worker call a function."""
         return self.executor.submit(do, *arguments)
