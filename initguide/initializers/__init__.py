@@ -29,7 +29,8 @@ from initguide.initializers.constants import constant, ones, zeros
 from initguide.initializers.distributions import normal, truncated_normal, uniform
 from initguide.initializers.fans import Fans, fans
 from initguide.initializers.from_data import lsuv
-from initguide.initializers.registry import from_name, initialize
+from initguide.initializers.planning import Fate, InitializeWarning, Plan
+from initguide.initializers.registry import from_name, initialize, plan_of
 from initguide.initializers.residual import residual_scaled, zero_last
 from initguide.initializers.scaled import (
     default,
@@ -47,6 +48,9 @@ from initguide.initializers.structured import delta_orthogonal, identity, orthog
 __all__ = [
     "INITIALIZERS",
     "Fans",
+    "Fate",
+    "InitializeWarning",
+    "Plan",
     "Scheme",
     "constant",
     "default",
@@ -65,6 +69,7 @@ __all__ = [
     "normal",
     "ones",
     "orthogonal",
+    "plan_of",
     "residual_scaled",
     "sparse",
     "truncated_normal",

@@ -3,8 +3,9 @@
 import math
 from typing import Literal, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.parameter import is_lazy
 
 Mode = Literal["fan_in", "fan_out"]
 
@@ -48,6 +49,11 @@ def fans(layer: nn.Module) -> Fans:
     ordinary convolutions; it multiplies fan-out by the number of groups, swaps the two for
     transposed convolutions, and takes an embedding for a linear layer.
 
+    A module of another library counts as a linear layer if it holds a matrix called ``weight``, no
+    modules, and says which axis of it counts the outputs: by a vector called ``bias`` of that
+    length, or by ``in_features`` and ``out_features`` (``in_channels`` and ``out_channels``, ``nx``
+    and ``nf``). So the ``Conv1D`` of transformers, whose matrix has the inputs first, is one.
+
     Parameters
     ----------
     layer
@@ -81,6 +87,11 @@ def fans(layer: nn.Module) -> Fans:
             stride = math.prod(layer.stride)
             fan_in = fan_in // stride if fan_in % stride == 0 else fan_in / stride
         return Fans(fan_in, layer.out_channels // layer.groups * kernel)
+    if (inputs_first := matrix_order(layer)) is not None:
+        weight = layer.weight
+        assert isinstance(weight, Tensor)  # or it had no order  # noqa: S101
+        ins, outs = weight.shape if inputs_first else reversed(weight.shape)
+        return Fans(ins, outs)
     raise TypeError(
         f"fan-in and fan-out are known for linear layers, convolutions and embeddings, "
         f"not for {type(layer).__name__}"
@@ -90,3 +101,29 @@ def fans(layer: nn.Module) -> Fans:
 def fan_of(layer: nn.Module, mode: str) -> float:
     """One of the two fans of a layer, by the name that torch gives it."""
     return fans(layer).fan_in if mode == "fan_in" else fans(layer).fan_out
+
+
+# What modules of other libraries call the numbers of their inputs and outputs.
+_SIZES = (("in_features", "out_features"), ("in_channels", "out_channels"), ("nx", "nf"))
+
+
+def matrix_order(module: nn.Module) -> bool | None:
+    """Whether the matrix of a linear layer of another library has the inputs first.
+
+    ``None`` for what is none, as far as its attributes tell. Torch's own modules are known by their
+    types, so those that are not linear (`torch.nn.Bilinear`, normalizations) stay unknown.
+    """
+    weight = module._parameters.get("weight")  # noqa: SLF001  a computed one is no parameter
+    if weight is None or is_lazy(weight) or weight.ndim != 2 or not weight.is_floating_point():
+        return None
+    if type(module).__module__.startswith("torch.") or next(module.children(), None) is not None:
+        return None
+    bias = module._parameters.get("bias")  # noqa: SLF001
+    shape = tuple(weight.shape)
+    for ins, outs in _SIZES:
+        sizes = getattr(module, ins, None), getattr(module, outs, None)
+        if sizes in (shape, shape[::-1]):
+            return sizes == shape and shape[0] != shape[1]
+    if bias is None or is_lazy(bias) or bias.ndim != 1 or len(bias) not in shape:
+        return None
+    return len(bias) != shape[0]

@@ -4,12 +4,14 @@ import ast
 import contextlib
 import difflib
 import warnings
-from collections.abc import Callable
-from typing import TypeVar, cast
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from torch import nn
 
 from initguide.arguments import check_whole
+from initguide.initializers.carrying import carry_out
+from initguide.initializers.planning import Bias, InitializeWarning, Plan, make_plan
 from initguide.initializers.scheme import INITIALIZERS, Scheme
 from initguide.randomness import seeded
 
@@ -77,9 +79,20 @@ def from_name(text: str) -> Scheme:
 
 
 def initialize(
-    model: ModelT, scheme: str | Callable[[nn.Module], object], *, seed: int | None = None
+    model: ModelT,
+    scheme: str | Callable[[nn.Module], object],
+    *,
+    seed: int | None = None,
+    bias: Bias = "auto",
+    fans: Mapping[str, tuple[float, float]] | None = None,
 ) -> ModelT:
-    """Initialize a model in place.
+    """Initialize a model in place; what was set on purpose is kept.
+
+    Kept are frozen parameters (``requires_grad`` is False), as those of a pretrained part; weights
+    that are all 0 while others are not, as the last layer of a branch or half of an adapter (to
+    fill such a layer, pass it alone); and biases that no start draws, as a prior or the 1 of a
+    forget gate. Everything else that the scheme knows is filled. `plan_of` says it beforehand, for
+    each parameter.
 
     Parameters
     ----------
@@ -90,6 +103,14 @@ def initialize(
     seed
         At least 0: draws the weights from it, and leaves torch's global generators as they were.
         ``None`` draws from wherever the scheme draws by itself.
+    bias
+        ``"auto"`` lets the scheme fill biases (all but `default` with 0) that were not set on
+        purpose, ``"fill"`` all of them, and ``"keep"`` none.
+    fans
+        Name of a parameter (or a pattern of names, as ``"experts.*.up"``) -> its fan-in and
+        fan-out, for weights that are no layer's: a parameter that the model multiplies by itself,
+        or many matrices in one tensor. Which axes hold these numbers is found from the shape; each
+        matrix along the other axes is filled for itself.
 
     Returns
     -------
@@ -99,15 +120,18 @@ def initialize(
     Raises
     ------
     ValueError
-        If the name is unknown, a layer cannot be filled (see `Scheme`), or the scheme needs the
-        architecture and does not recognise it (see `residual_scaled`).
+        If the name is unknown, no layer can be filled (see `Scheme`), the scheme needs the
+        architecture and does not recognise it (see `residual_scaled`), or ``fans`` fits no
+        parameter or not its shape.
     TypeError
-        If ``model`` is not a module, or ``scheme`` neither a name nor a function.
+        If ``model`` is not a module, ``scheme`` neither a name nor a function, or ``fans`` no such
+        dictionary.
 
     Warns
     -----
-    UserWarning
-        If the model has no layer that the scheme knows, so that nothing was changed.
+    InitializeWarning
+        If nothing was changed; and if weights were left alone, or biases kept, that one would
+        expect to be filled. It names them, and says why.
 
     Examples
     --------
@@ -115,6 +139,75 @@ def initialize(
     >>> net.weight.sum().item()
     6.0
     """
+    scheme = _checked(model, scheme)
+    if seed is not None:
+        check_whole("seed", seed, 0)
+    work = make_plan(model, scheme, bias, fans)
+    with contextlib.nullcontext() if seed is None else seeded(seed):
+        carry_out(model, scheme, work)
+    words = work.plan.words()
+    known = not isinstance(scheme, Scheme) or any(map(scheme.accepts, model.modules()))
+    if not known and not work.extra:
+        said = f"{type(model).__name__} has no layer that {scheme} knows; nothing was changed"
+        warnings.warn(f"{said}: left alone {words}" if words else said, InitializeWarning, 2)
+    elif words:
+        said = "some of it" if work.plan.filled else "all of it, so nothing was changed"
+        warnings.warn(
+            f"{type(model).__name__}: initialize left alone {said}: {words}. "
+            "initguide.initializers.plan_of says what becomes of each parameter",
+            InitializeWarning,
+            stacklevel=2,
+        )
+    return model
+
+
+def plan_of(
+    model: nn.Module,
+    scheme: str | Callable[[nn.Module], object],
+    *,
+    bias: Bias = "auto",
+    fans: Mapping[str, tuple[float, float]] | None = None,
+) -> Plan:
+    """Say what `initialize` would fill in a model, what it would leave alone, and why.
+
+    Parameters
+    ----------
+    model, scheme, bias, fans
+        As for `initialize`. What a function of your own fills is taken to be what schemes fill.
+
+    Returns
+    -------
+    Plan
+        One `Fate` a parameter. ``.filled`` has the names of those that are filled, ``.left`` of the
+        others, with the reason; print it for a table.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `initialize`.
+
+    Examples
+    --------
+    >>> net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    >>> net[0] = net[0].requires_grad_(False)
+    >>> print(plan_of(net, "he_normal"))
+    What he_normal(mode='fan_in', nonlinearity='relu') fills in Sequential
+    ────────────────────────────────
+    parameter  shape  filled  why
+    ────────────────────────────────
+    0.weight   3 × 2  no      frozen
+    0.bias     3      no      frozen
+    1.weight   1 × 3  yes
+    1.bias     1      yes
+    ────────────────────────────────
+    """
+    return make_plan(model, _checked(model, scheme), bias, fans).plan
+
+
+def _checked(
+    model: object, scheme: str | Callable[[nn.Module], object]
+) -> Scheme | Callable[[nn.Module], object]:
+    """Refuse what is no model or no scheme; make the scheme that a text names."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is of type {type(model).__name__}; it must be a torch.nn.Module")
     if isinstance(scheme, str):
@@ -124,21 +217,9 @@ def initialize(
             f"scheme is {scheme!r}; it must be a name such as 'he_normal', "
             "or a function of a module"
         )
-    if seed is not None:
-        check_whole("seed", seed, 0)
     if scheme in INITIALIZERS.values():
         name = next(name for name, factory in INITIALIZERS.items() if factory is scheme)
         raise TypeError(
             f"scheme is the function {name}, which makes a scheme: call it, as {name}()"
         )
-    if isinstance(scheme, Scheme) and not any(map(scheme.accepts, model.modules())):
-        warnings.warn(
-            f"{type(model).__name__} has no layer that {scheme} knows; nothing was changed",
-            stacklevel=2,
-        )
-    with contextlib.nullcontext() if seed is None else seeded(seed):
-        if isinstance(scheme, Scheme):
-            scheme.fill_model(model)
-        else:
-            model.apply(cast(Callable[[nn.Module], None], scheme))
-    return model
+    return scheme

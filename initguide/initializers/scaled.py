@@ -231,7 +231,10 @@ def default() -> Scheme:
     The random numbers come from torch's global generator: nothing else can be handed over.
     """
     return Scheme(
-        "default()", lambda module: _reset_of(module)(), lambda module: callable(_reset_of(module))
+        "default()",
+        lambda module: _reset_of(module)(),
+        lambda module: callable(_reset_of(module)),
+        fills=lambda module: [name for name, _ in module.named_parameters(recurse=False)],
     )
 
 

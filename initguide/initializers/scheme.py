@@ -2,7 +2,8 @@
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, ParamSpec
@@ -11,6 +12,9 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
+
+from initguide.initializers.fans import matrix_order
+from initguide.initializers.matrices import as_linear, packed_matrices
 
 P = ParamSpec("P")
 
@@ -23,6 +27,29 @@ LAYERS = (nn.Linear, _ConvNd, nn.Embedding)  # _ConvNd is the base of the transp
 
 
 PACKED = (nn.MultiheadAttention, nn.RNNBase)  # several matrices in one parameter
+
+
+SKIPPING: ContextVar[bool] = ContextVar("SKIPPING", default=False)
+"""Whether a scheme leaves a parametrized layer alone, where it is refused otherwise."""
+
+
+def is_known(module: nn.Module) -> bool:
+    """Whether a module is a layer that schemes fill."""
+    return isinstance(module, LAYERS + PACKED) or matrix_order(module) is not None
+
+
+def is_computed(module: nn.Module) -> bool:
+    """Whether the weight of a layer is computed from other parameters, as by weight_norm."""
+    return isinstance(module, LAYERS) and "weight" not in module._parameters  # noqa: SLF001
+
+
+def names_filled(module: nn.Module) -> list[str]:
+    """Names of those of a module's own parameters that a scheme fills."""
+    names = [name for name, _ in module.named_parameters(recurse=False)]
+    if isinstance(module, PACKED):
+        packed = ("weight", "bias_ih", "bias_hh", "in_proj", "q_proj", "k_proj", "v_proj")
+        return [name for name in names if name.startswith(packed)]
+    return [name for name in names if name in {"weight", "bias"}] if is_known(module) else []
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -45,13 +72,16 @@ class Scheme:
         The name of the function that made the scheme, and its arguments, by which it is sent to
         other processes. ``None`` if there is none, or if it draws from a generator of its own,
         whose state no other process shares, or is made of a scheme without a recipe.
+    fills
+        Names of those of a module's own parameters that ``fill`` changes.
     """
 
     description: str
     fill: Callable[[Any], object]
-    accepts: Callable[[nn.Module], bool] = lambda module: isinstance(module, LAYERS + PACKED)
+    accepts: Callable[[nn.Module], bool] = is_known
     require: Callable[[nn.Module], object] | None = None
     recipe: tuple[str, tuple[Any, ...], dict[str, Any]] | None = None
+    fills: Callable[[nn.Module], Sequence[str]] = names_filled
 
     def __call__(self, module: nn.Module) -> None:
         """Fill the module's own weights, if the scheme knows it; leave it alone otherwise.
@@ -71,7 +101,7 @@ class Scheme:
             If the module has no weights of its own to fill (a lazy layer before its first batch,
             a parametrized one), or its data type cannot hold them.
         """
-        if not self.accepts(module):
+        if not self.accepts(module) or (SKIPPING.get() and is_computed(module)):
             return
         self.check(module)
         try:
@@ -90,9 +120,7 @@ class Scheme:
                 f"{type(module).__name__} has no weights yet, because its input size is unknown; "
                 "run the model once on a batch before initializing it"
             )
-        if isinstance(module, LAYERS) and "weight" not in dict(
-            module.named_parameters(recurse=False)
-        ):
+        if is_computed(module):
             raise ValueError(
                 f"the weight of {type(module).__name__} is computed from other parameters (a "
                 "parametrization such as weight_norm); initialize the layer before that is added"
@@ -191,14 +219,18 @@ def filling(
 
     def fill(layer: Any) -> None:
         if isinstance(layer, PACKED):
-            for matrix, recurrent in _matrices(layer):
+            for matrix, recurrent in packed_matrices(layer):
                 (fill_recurrent if recurrent and fill_recurrent else fill_weight)(matrix)
             for key, parameter in layer.named_parameters(recurse=False):
                 if key.startswith(("bias_ih", "bias_hh", "in_proj_bias")):
                     nn.init.zeros_(parameter)
             return
         if layer.weight.numel():  # nothing to draw for a layer without units
-            fill_weight(layer)
+            inputs_first = matrix_order(layer)
+            if inputs_first is None:
+                fill_weight(layer)
+            else:  # of another library: as the linear layer that it is
+                fill_weight(as_linear(layer.weight.T if inputs_first else layer.weight))
         if getattr(layer, "bias", None) is not None:
             nn.init.zeros_(layer.bias)
         if getattr(layer, "padding_idx", None) is not None:
@@ -206,16 +238,3 @@ def filling(
 
     arguments = ", ".join(f"{key}={value!r}" for key, value in settings.items())
     return Scheme(f"{name}({arguments})", fill)
-
-
-def _matrices(layer: nn.Module) -> Iterator[tuple[nn.Linear, bool]]:
-    """Yield each matrix of a packed layer as a linear layer; and whether it is between states."""
-    gates = {"LSTM": 4, "GRU": 3}.get(getattr(layer, "mode", ""), 1)  # "RNN_TANH" has none
-    for key, parameter in layer.named_parameters(recurse=False):
-        if parameter.ndim != 2:
-            continue
-        parts = 3 if key == "in_proj_weight" else 1 if key.startswith("weight_hr") else gates
-        for block in parameter.detach().chunk(parts):
-            linear = nn.Linear(block.shape[1], block.shape[0], bias=False, device="meta")
-            linear.weight = nn.Parameter(block, requires_grad=False)  # shares its memory
-            yield linear, key.startswith("weight_hh")
