@@ -11,6 +11,7 @@ from torch import Tensor
 
 from initguide.checkup.facts import Facts, Scale, healthy_gains
 from initguide.checkup.report import WIDTH
+from initguide.initializers import plan_of
 
 # A layer is named as the cause if it is beyond the healthy range by more than the √2 between the
 # usual rules, such as He's and LeCun's.
@@ -32,14 +33,20 @@ class Remedies:
             return f"xavier_normal(gain={high:.3g})"
         return "he_normal"
 
-    def fill(self, layer: str, scheme: str | None = None) -> str:
-        """Code that initializes one layer."""
+    def fill(self, layer: str, scheme: str | None = None, *, biases: bool = False) -> str:
+        """Code that initializes one layer; on request, also biases that were set on purpose."""
         at = self.facts.where(layer)
         if scheme is None:
             scheme = self.scheme(
                 self.facts.activation(self.facts.records[at]) if at is not None else None
             )
-        return call(self.code(layer), scheme)
+        return call(self.code(layer), scheme, biases=biases and self._has_set_bias(layer, scheme))
+
+    def _has_set_bias(self, layer: str, scheme: str) -> bool:
+        """Whether `initialize` would keep a bias of a layer, as set on purpose."""
+        module = self.facts.named.get(layer)
+        kept = plan_of(module, scheme).left if module is not None else {}
+        return any("bias" in name and why != "frozen" for name, why in kept.items())
 
     def fill_all(self) -> str:
         """Code that initializes the model, for the activation that most layers have."""
@@ -84,10 +91,10 @@ class Remedies:
         names = list(dict.fromkeys(s.record.name for s in culprits))
         return first, words + ".", "\n".join(map(self.repair, names))
 
-    def repair(self, layer: str) -> str:
+    def repair(self, layer: str, *, biases: bool = False) -> str:
         """Code that puts a layer right, be it a normalization."""
         if "Norm" not in self.facts.measured[layer].kind:
-            return self.fill(layer)
+            return self.fill(layer, biases=biases)
         code, module = self.code(layer), self.facts.named[layer]
         if callable(getattr(module, "reset_parameters", None)):
             return f"{code}.reset_parameters()"
@@ -102,10 +109,11 @@ def range_text(low: float, high: float) -> str:
     return f"{low:.3g}" if math.isclose(low, high, rel_tol=1e-2) else f"{low:.3g} to {high:.3g}"
 
 
-def call(code: str, scheme: str) -> str:
+def call(code: str, scheme: str, *, biases: bool = False) -> str:
     """Code that initializes what some code gets, in lines that fit the report."""
-    line = f'initguide.initialize({code}, "{scheme}")'
+    more = ', bias="fill"' * biases
+    line = f'initguide.initialize({code}, "{scheme}"{more})'
     if len(line) <= WIDTH - 14:
         return line
     inner = textwrap.indent(code, "    ")
-    return f'initguide.initialize(\n{inner},\n    "{scheme}",\n)'
+    return f'initguide.initialize(\n{inner},\n    "{scheme}"{more},\n)'

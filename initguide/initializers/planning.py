@@ -20,7 +20,7 @@ from initguide.tables import Table
 __all__ = ["BIASES", "Bias", "Fate", "InitializeWarning", "Plan", "make_plan"]
 
 _COMPUTED = "the layer's weight is computed from it (a parametrization)"
-_SMALL, _OWN = "no weights of a layer", "which keeps its own start"
+_OWN = "which keeps its own start"
 _BARE = "a bare parameter: its fan-in is not known; give fans={name: (fan_in, fan_out)}"
 
 Bias = Literal["auto", "fill", "keep"]
@@ -139,10 +139,11 @@ def make_plan(
     known, computed = _known(model, scheme)
     weights = [k for k, (layer, _) in known.items() if _is_weight(layer, tensors[k])]
     zero = {key for key in weights if is_zero(tensors[key])}
-    # A scheme that needs the architecture says itself where zeros are; and where all is 0, none
-    # of it is there for a purpose.
+    # A scheme that needs the architecture says itself where zeros are. Where all is 0, none of it
+    # is there for a purpose; and who passes one layer wants that layer filled.
     if len(zero) == len(weights) or (isinstance(scheme, Scheme) and scheme.require is not None):
         zero = set()
+    zero -= {key for key in zero if known[key][0] is model}
     kept: dict[int, tuple[Tensor, Tensor | None]] = {}
     fates = []
     for key, tensor in tensors.items():
@@ -231,20 +232,20 @@ def _why_unknown(
 ) -> str:
     path, _, key = name.rpartition(".")
     owner = model.get_submodule(path)
-    layer = path.partition(".parametrizations")[0]
-    if layer in computed:
+    if path.partition(".parametrizations")[0] in computed:
         return _COMPUTED
     if not isinstance(scheme, Scheme):
         return ""  # what a function of one's own does is not known
     if is_lazy(getattr(owner, key)):
         return "no shape yet: run the model once on a batch"
+    kind = type(owner).__name__
     if not large:
-        return _SMALL
-    if type(owner).__module__.startswith("torch.nn"):
-        return f"of torch's {type(owner).__name__}, {_OWN}"
-    if is_known(owner):
-        return f"of a {type(owner).__name__}, which {scheme} does not know"
-    return _BARE
+        why = "no weights of a layer"
+    elif type(owner).__module__.startswith("torch.nn"):
+        why = f"of torch's {kind}, {_OWN}"
+    else:
+        why = f"of a {kind}, which {scheme} does not know" if is_known(owner) else _BARE
+    return why
 
 
 def _given(

@@ -41,7 +41,7 @@ def dead_units(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterat
             f"{100 * dead:.3g} % of {units} units give nothing for the whole batch; at most "
             f"{100 * min(bound, 1.0):.0f} % are to be expected."
             + (" No gradient gets past them." if cut else ""),
-            advise.repair(record.name),
+            advise.repair(record.name, biases=True),
         )
 
 
@@ -55,7 +55,7 @@ def saturated_units(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> I
         if record.activation in ("relu6", "hardsigmoid", "hardtanh") and flat < FLATTENED[1]:
             continue
         scheme = "lecun_normal" if record.activation != "sigmoid" else "xavier_normal"
-        advice = advise.fill(record.name, scheme)
+        advice = advise.fill(record.name, scheme, biases=True)
         if (
             record.input_second_moment > INPUTS[1] ** 2
             and facts.where(record.name) == facts.first_layer()
