@@ -25,7 +25,8 @@ from initguide.training import evaluate, train_many
 from initguide.training.ways import WAYS
 
 # Ways whose numbers are those of each network alone to the last bit; those of others, to rounding.
-EXACT = {"alone", "side by side"}
+# (The mini-batches here are no larger than a piece.)
+EXACT = {"alone", "side by side", "in pieces"}
 NETWORKS = {
     "lesson": partial(Net, 16, 8),
     "deep": partial(mlp, [784, 20, 20, 10], dropout=0.5),
@@ -260,14 +261,14 @@ def test_running_statistics(data, way):
 
 @pytest.mark.parametrize("name", APART)
 def test_what_may_not_go_together(data, ways, way, name):
-    """Each is trained alone, whatever is asked for."""
+    """Each is trained alone, or in pieces, whatever is asked for."""
     models, others = (several(APART[name]()) for _ in range(2))
     if way == "compiled" and name in {"shapes", "dropout rates", "cannot be copied"}:
         pytest.skip("a way that trains one after the other can")
     state = torch.get_rng_state()
     runs = train_together(models, data, way=way)
     assert torch.equal(torch.get_rng_state(), state)
-    assert ways == [("alone", 1)] * 3
+    assert ways == [(way if way == "in pieces" else "alone", 1)] * 3
     assert_same(runs, train_together(others, data, way="alone"))
     assert_same_weights(models, others)
 
