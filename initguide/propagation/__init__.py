@@ -1,6 +1,7 @@
 """What a batch does on its way through any module, measured."""
 
 from initguide.propagation.activations import FLAT
+from initguide.propagation.comparing import Comparison
 from initguide.propagation.curvature import sharpness
 from initguide.propagation.histograms import Histogram
 from initguide.propagation.losses import Loss
@@ -15,6 +16,7 @@ __all__ = [
     "FLAT",
     "SAME",
     "VALUES",
+    "Comparison",
     "Histogram",
     "Loss",
     "Measurement",

@@ -8,6 +8,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from initguide.propagation.comparing import Comparison
 from initguide.propagation.parameters import ParameterRecord
 from initguide.propagation.records import NUMBERS, VALUES, Record
 from initguide.tables import Table
@@ -48,6 +49,8 @@ class Measurement(Sequence[Record]):
         Sum of the absolute gradients of the loss with respect to that output: by how much the loss
         falls, to first order, if every output moves by 1 in its best direction. NaN if there are
         none.
+    comparisons
+        What each loss that is a function or a module of torch was given.
     """
 
     layers: tuple[Record, ...]
@@ -60,6 +63,7 @@ class Measurement(Sequence[Record]):
     output_shape: tuple[int, ...] = ()
     output_second_moment: float = math.nan
     output_grad_sum: float = math.nan
+    comparisons: tuple[Comparison, ...] = ()
 
     def __len__(self) -> int:
         return len(self.layers)

@@ -161,7 +161,8 @@ def measure(
                     f"no layer of {name} gave a floating-point tensor, so there is nothing to "
                     "measure; layers must be modules that the forward pass calls"
                 )
-            value, loss_name = loss_of(output, targets, loss, seed, name)
+            with watch.comparing:
+                value, loss_name = loss_of(output, targets, loss, seed, name)
             blank = blank_loss(output, targets, loss)
             answers = main_tensor(output)
             watch.watch_output(answers)
@@ -200,6 +201,7 @@ def measure(
         output_shape=watch.output_shape,
         output_second_moment=watch.output.mean_square() if watch.output else math.nan,
         output_grad_sum=float(watch.output_grad_sum),
+        comparisons=tuple(watch.comparing.found),
     )
 
 

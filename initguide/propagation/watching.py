@@ -25,6 +25,7 @@ from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
 from initguide.propagation.activations import Bounds, recognized
+from initguide.propagation.comparing import LOSSES, Comparing
 from initguide.propagation.layers import default_axis, layers_of, unit_axis, weights_of
 from initguide.propagation.looks import Look, Request, look_at, read
 from initguide.propagation.losses import main_tensor
@@ -102,6 +103,8 @@ class Watch(TorchFunctionMode):
 
     Attributes
     ----------
+    comparing
+        What losses that are taken inside the model are given; to be entered around one outside.
     output, output_shape
         Moments and shape of the tensor that the loss is mainly about.
     output_grad_sum
@@ -110,6 +113,7 @@ class Watch(TorchFunctionMode):
 
     def __init__(self, model: nn.Module, request: Request) -> None:
         super().__init__()
+        self.comparing = Comparing()
         self.output: Moments | None = None
         self.output_shape: tuple[int, ...] = ()
         self.output_grad_sum: Tensor | float = math.nan
@@ -156,6 +160,9 @@ class Watch(TorchFunctionMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if func in LOSSES and not self._busy:  # a model that takes its own loss
+            with self._own_work():
+                self.comparing.note(func, args, kwargs)
         known = None if self._busy else recognized(func, args, kwargs)
         if known is None:
             return func(*args, **kwargs)

@@ -88,6 +88,14 @@ def _normalized():
     return nn.Sequential(*layers, nn.Linear(20, 5))
 
 
+def _probabilities():
+    """Return a network that takes the softmax itself."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(20, 20), nn.ReLU(), nn.Linear(20, 5), nn.Dropout(), nn.Softmax(1)
+    )
+
+
 RELU, TANH = (4, nn.ReLU, "he_normal"), (4, nn.Tanh, "lecun_normal")
 
 
@@ -112,6 +120,7 @@ PLANTED = {  # code -> what makes the network, the layer to blame (None: any)
     "initial-loss": (_on(*RELU, ("fc4", "weight", lambda w: w.mul_(100))), "fc4"),
     "inputs": (_on(*RELU), "inputs"),
     "targets": (_on(*RELU), "targets"),
+    "output-and-loss": (_probabilities, "4"),
     "wrong-gain": (_on(20, nn.ReLU, "xavier_normal"), None),
     "no-gradient": (_unused, "side"),
     "effective-rate": (_normalized, "2"),

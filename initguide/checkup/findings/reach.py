@@ -12,6 +12,8 @@ from initguide.propagation import ParameterRecord
 @finding({"no-gradient": "parameters that the loss does not reach"}, order=130, always=True)
 def unreached(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[Draft]:
     """Parameters that the loss does not reach, or that never ran."""
+    if any(f.code == "non-finite" for f in found):
+        return  # a gradient that is no number does not tell what the loss reaches
     explained = any(f.severity == "error" or f.code == "zero-layer" for f in found)
     layers: dict[str, list[ParameterRecord]] = {}
     for parameter in facts.measured.parameters:
@@ -24,7 +26,7 @@ def unreached(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterato
         if not sum(math.prod(p.shape) for p in parameters):
             continue
         names = ", ".join(p.name.rpartition(".")[2] for p in parameters)
-        ran = facts.where(layer) is not None and not math.isnan(facts.measured.output_grad_sum)
+        ran = facts.where(layer) is not None
         none = all(math.isnan(p.grad_second_moment) for p in parameters)
         size = sum(math.prod(p.shape) for p in parameters)
         how = "no gradient" if none else "a gradient of exactly 0"

@@ -13,13 +13,13 @@ stands beside the function that uses it, with its reason.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
 from initguide.checkup.facts import Facts
 from initguide.checkup.remedies import Remedies
-from initguide.checkup.report import Severity
+from initguide.checkup.report import ORDER, Severity
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,9 @@ class Draft:
     remedies
         Code that may mend it, the best first; one string is one remedy, and none is known if it is
         empty. Written by `Remedies`; the first that mends it becomes the advice.
+    cause
+        Code of a finding that it follows from, if that is found: it is then said under that one,
+        whose severity becomes the worse of the two.
     """
 
     code: str
@@ -40,6 +43,7 @@ class Draft:
     layer: str
     evidence: str
     remedies: Sequence[str] = ()
+    cause: str = ""
 
     def __post_init__(self) -> None:
         if isinstance(self.remedies, str):
@@ -109,5 +113,19 @@ def look_for_all(facts: Facts, advise: Remedies) -> list[Draft]:
         if not decided or rule.always:
             new = list(rule.look(facts, advise, found))
             decided = decided or (rule.decides and bool(new))
-            found += new
+            for draft in new:
+                _add(found, draft)
     return found
+
+
+def _add(found: list[Draft], draft: Draft) -> None:
+    """Add what was found, or say it under its cause."""
+    for i, cause in enumerate(found):
+        if draft.cause and cause.code == draft.cause:
+            found[i] = replace(
+                cause,
+                severity=min(cause.severity, draft.severity, key=list(ORDER).index),
+                evidence=f"{cause.evidence} It follows ({draft.code}): {draft.evidence}",
+            )
+            return
+    found.append(draft)

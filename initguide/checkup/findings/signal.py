@@ -49,6 +49,7 @@ def signal(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[D
                 f"no layer's weights can move the outputs: a change of usual size moves them "
                 f"by {reach:.2g} at most, where {QUIET[0]:g} or more is healthy.{words}",
                 advice,
+                cause="output-and-loss",
             )
     # What a layer of zeros is applied to counts as soon as it has moved.
     others = max((w.move for w in live if w.size > 0), default=0.0)

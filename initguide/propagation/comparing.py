@@ -1,0 +1,165 @@
+"""What is compared with the targets, and by which loss: seen as the loss is taken.
+
+A loss may be a function, a module, a lambda around one, or be taken inside the model. All end in a
+few functions of torch, which a `TorchFunctionMode` sees being called, with what stands before them.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812  torch's own idiom
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+__all__ = ["LOSSES", "Comparing", "Comparison"]
+
+LOSSES: frozenset[Callable[..., Any]] = frozenset(
+    {
+        *(F.cross_entropy, F.nll_loss, F.kl_div, F.binary_cross_entropy),
+        *(F.binary_cross_entropy_with_logits, F.mse_loss, F.l1_loss, F.smooth_l1_loss),
+        F.huber_loss,
+    }
+)
+"""The losses that are known, as functions; torch's modules call these."""
+
+# What a loss that is written by hand begins with; in a model they mean something else.
+_BEGINNINGS = frozenset(
+    {
+        *(F.log_softmax, torch.log_softmax, Tensor.log_softmax, F.logsigmoid),
+        *(F.softmax, torch.softmax, Tensor.softmax, torch.sigmoid, Tensor.sigmoid),
+    }
+)
+
+# What a node of the graph is called -> how an output ends.
+_ENDINGS = {
+    "Softmax": "softmax",
+    "LogSoftmax": "log-softmax",
+    "Sigmoid": "sigmoid",
+    "Hardsigmoid": "sigmoid",
+    "Relu": "ReLU",
+    "Threshold": "ReLU",
+    "ClampMin": "clamp",
+    "Clamp": "clamp",
+    "Tanh": "tanh",
+    "Hardtanh": "tanh",
+}
+# Nodes that hand numbers on as they are.
+_HANDING_ON = re.compile(
+    "(Unsafe|Reshape)?(View|Alias|Transpose|Permute|Squeeze|Unsqueeze|Slice|Select|Clone|ToCopy|T)"
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a loss was given.
+
+    Attributes
+    ----------
+    loss
+        Name of the function, such as ``"cross_entropy"``; of that which a loss written by hand
+        begins with, such as ``"log_softmax"``.
+    ending
+        What the first argument ends with: ``"softmax"``, ``"log-softmax"``, ``"sigmoid"``,
+        ``"ReLU"``, ``"tanh"``; ``None`` if it is none of these.
+    shape, target_shape
+        Of both arguments; empty for targets that are no tensor.
+    low, high
+        Smallest and largest number of the first argument.
+    target_low, target_high
+        Those of the second one; NaN if it is no tensor.
+    """
+
+    loss: str
+    ending: str | None
+    shape: tuple[int, ...]
+    target_shape: tuple[int, ...]
+    low: float
+    high: float
+    target_low: float = math.nan
+    target_high: float = math.nan
+
+
+class Comparing(TorchFunctionMode):
+    """Use it as a context around what takes the loss; ``.found`` has what was compared.
+
+    Examples
+    --------
+    >>> with Comparing() as comparing:
+    ...     loss = torch.nn.CrossEntropyLoss()(torch.rand(5, 3).softmax(1), torch.ones(5).long())
+    >>> comparing.found[0].loss, comparing.found[0].ending
+    ('cross_entropy', 'softmax')
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[Comparison] = []
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in LOSSES or func in _BEGINNINGS:
+            self.note(func, args, kwargs)
+        return func(*args, **kwargs)
+
+    def note(self, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> None:
+        """Note what a loss is given."""
+        given = args[0] if args else kwargs.get("input")
+        if not isinstance(given, Tensor) or not given.is_floating_point() or not given.numel():
+            return
+        wanted = None
+        if func in LOSSES:
+            wanted = args[1] if len(args) > 1 else kwargs.get("target")
+        with torch.no_grad():
+            low, high = (float(x) for x in given.aminmax())
+            ending = _ending(given) or _ending_by_values(given, low, high)
+            if ending == "clamp":  # at 0 it is a ReLU
+                ending = "ReLU" if low == 0 else None
+            known = isinstance(wanted, Tensor) and bool(wanted.numel())
+            ends = (math.nan, math.nan)
+            if isinstance(wanted, Tensor) and known and not wanted.is_complex():
+                ends = float(wanted.min()), float(wanted.max())
+        self.found.append(
+            Comparison(
+                func.__name__,
+                ending,
+                tuple(given.shape),
+                tuple(wanted.shape) if isinstance(wanted, Tensor) else (),
+                low,
+                high,
+                *ends,
+            )
+        )
+
+
+def _ending(tensor: Tensor) -> str | None:
+    """How a tensor was made, as the graph tells it."""
+    node = tensor.grad_fn
+    while node is not None:
+        name = re.sub(r"Backward\d*$", "", node.name())
+        if not _HANDING_ON.fullmatch(name):
+            return _ENDINGS.get(name)
+        node = node.next_functions[0][0] if node.next_functions else None
+    return None
+
+
+# Sums of a few thousand numbers in half precision are off by no more than this.
+_CLOSE = 1e-2
+
+
+def _ending_by_values(values: Tensor, low: float, high: float) -> str | None:
+    """Tell probabilities and their logarithms by what they add up to, one answer at a time."""
+    if values.ndim < 2 or values.shape[1] < 2:
+        return None
+    probabilities = values.exp() if high <= 0 else values
+    if high > 1 + _CLOSE or (low < 0 < high):
+        return None
+    for axis in {1, values.ndim - 1}:
+        sums = probabilities.sum(dim=axis, dtype=torch.float32)
+        if bool(((sums - 1).abs() < _CLOSE).all()):
+            return "log-softmax" if high <= 0 else "softmax"
+    return None
