@@ -45,10 +45,16 @@ does every table of runs. The latter is the name of the vector instructions that
 PyTorch or of compiled steps, and a checksum of a few products and sums that were computed with
 them, such as ``AVX-512 7e7b``: where it differs, the last digits of what is trained differ.
 
-Compiling takes half a second, once. The result, some 40 kB for each compiler and each version of
-the C file, is kept in ``initguide/compiled`` in ``$XDG_CACHE_HOME`` (``~/.cache``), and can be
-deleted at any time. The compiler is still asked in each process what it would compile for. Where
-nothing can be kept, each process compiles.
+Compiling takes half a second, once. The result, some 40 kB for each compiler, each kind of
+processor and each version of the C files, is kept in ``initguide/compiled`` in
+``$XDG_CACHE_HOME`` (``~/.cache``), and can be deleted at any time. The compiler is still asked in
+each process what it would compile for. Where nothing can be kept, each process compiles.
+
+What is kept is code that will run, so it is loaded only if nobody else could have written it: the
+folder and the file belong to the user, nobody else may write to them, neither is a link, and a
+checksum binds the content to the sources, the compiler, its flags and the processor. The bytes that
+were checked are those that are loaded. The library asks the processor that runs it for the vectors
+that it needs before it uses any, so that a home folder may be shared by machines of several kinds.
 """
 
 from initguide.training.fitting import fit

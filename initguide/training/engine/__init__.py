@@ -9,8 +9,8 @@ seed.) What a network gets does not depend on which others there are.
 
 Who may use it, what is kept where, and how to do without are said in `initguide.training`. A change
 here goes through `layers` (which networks), `connected` (their memory, as the C file has it),
-`agreement` (the trial beside PyTorch), `building` (the compiler) and `library` (all of it, once in
-a process).
+`agreement` (the trial beside PyTorch), `building` (the compiler), `keeping` (what is kept for the
+next process, and whether to trust it) and `library` (all of it, once in a process).
 """
 
 from initguide.training.engine.connected import Connected

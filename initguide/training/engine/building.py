@@ -1,108 +1,166 @@
-"""Compile the C file, keep the library for the next process, and load it."""
+"""Compile the C files, keep the library for the next process, and load it."""
 
 import contextlib
 import ctypes
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from initguide.training.engine.keeping import keep, kept
+
 SOURCE = Path(__file__).with_name("connected.c")
+PROCESSOR = Path(__file__).with_name("processor.c")
 FLAGS = (
     # -ffp-contract=fast: a product and a sum in one instruction. The others let vectors be used
     # where C's rules on errno and traps would forbid it; none allows sums in another order.
-    *("-std=gnu11", "-O3", "-march=native", "-shared", "-fPIC"),
+    *("-std=gnu11", "-O3", "-mtune=native", "-shared", "-fPIC"),
     *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
 )
+# For `PROCESSOR`, which is to run everywhere: without optimization, none of the instructions that a
+# processor may lack is used, whatever else the compiler was told.
+ANYWHERE = ("-std=gnu11", "-O0", "-march=x86-64", "-mtune=generic", "-fPIC", "-c")
+# What the vectors need of a processor: the narrow ones, and the wide ones. `-march=native` would
+# let the compiler use more than can be asked for before it is used.
+NARROW = ("avx2", "fma")
+WIDE = (*NARROW, "avx512f", "avx512dq", "avx512bw", "avx512vl")
 SECONDS = 60  # more than a compiler needs on any machine, less than somebody waits
 
 
 def load(compiler: list[str]) -> Any:
-    """Compile the C file, unless that was done before, and load it."""
-    if not compiler or not shutil.which(compiler[0]):
+    """Compile the C files, unless that was done before, and load them."""
+    found = shutil.which(compiler[0]) if compiler else None
+    if found is None:
         raise FileNotFoundError("there is no such command")
-    # What the compiler would make depends on its version and on the processor: both are in here.
-    macros = _run([*compiler, *FLAGS, "-dM", "-E", "-x", "c", os.devnull])
-    if not (b"__AVX512F__" in macros or (b"__AVX2__" in macros and b"__FMA__" in macros)):
-        raise OSError("the processor has no AVX2")
-    words = repr((compiler, FLAGS, sys.platform)).encode()
-    name = f"connected-{digest(SOURCE.read_bytes() + words + macros)}"
+    command = [found, *compiler[1:]]
+    # What would be made depends on the compiler's version and on the processor: both are in here.
+    macros = _run([*command, *FLAGS, "-march=native", "-dM", "-E", "-x", "c", os.devnull])
+    features = features_in(macros)
+    key = _key(command, features, macros)
+    name = f"connected-{key.hex()[:32]}"
+    content = None
     with contextlib.suppress(OSError):  # where nothing can be kept, each process compiles
-        return _load_cached(cache_folder(), name, compiler)
+        content = kept(name, key)
+    if content is None:
+        content = _compile(command, features)
+        with contextlib.suppress(OSError):
+            keep(name, key, content)
+    library = _declare(_mapped(content))
+    if not library.initguide_runs():
+        needed = ", ".join(features)
+        raise OSError(f"this processor, unlike the compiler's, has not all of {needed}")
+    return library
+
+
+def features_in(macros: bytes) -> tuple[str, ...]:
+    """What to compile for, given the macros of the compiler that say what the processor has."""
+    if b"__FAST_MATH__" in macros or b"__FINITE_MATH_ONLY__ 1" in macros:
+        raise OSError("with -ffast-math, sums and NaN are not what they are in PyTorch")
+    for features in (WIDE, NARROW):
+        if all(b"#define __%s__ " % name.upper().encode() in macros for name in features):
+            return features
+    raise OSError("the processor has no AVX2")
+
+
+def _key(command: list[str], features: tuple[str, ...], macros: bytes) -> bytes:
+    """What follows from all that a library is made of: another one has another key."""
+    compiler = os.stat(command[0])  # noqa: PTH116  an update of the same version is another one
+    words = (command, compiler.st_size, compiler.st_mtime_ns, FLAGS, ANYWHERE, features)
+    made_of = (
+        repr((*words, sys.platform)).encode(),
+        macros,
+        *map(Path.read_bytes, (SOURCE, PROCESSOR)),
+    )
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in made_of)).digest()
+
+
+def _compile(command: list[str], features: tuple[str, ...]) -> bytes:
+    """The library's content."""
     with tempfile.TemporaryDirectory(prefix="initguide-") as folder:
-        return _declare(ctypes.CDLL(str(_compile(compiler, Path(folder)))))
-
-
-def _load_cached(folder: Path, name: str, compiler: list[str]) -> Any:
-    """Load what was compiled before, or else compile it, and keep it for the next process.
-
-    The name ends with a digest of what the file holds: half a file is not loaded.
-    """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _check_owner(folder)
-    for path in sorted(folder.glob(f"{name}-*.so")):
-        _check_owner(path)
-        if path.stem == f"{name}-{digest(path.read_bytes())}":
-            return _declare(ctypes.CDLL(str(path)))
-        path.unlink(missing_ok=True)
-    # Moved into place when whole: processes that compile at once replace each other's file.
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        made = _compile(compiler, Path(place))
-        path = made.replace(folder / f"{name}-{digest(made.read_bytes())}.so")
-    return _declare(ctypes.CDLL(str(path)))
-
-
-def _compile(compiler: list[str], folder: Path) -> Path:
-    made = folder / "connected.so"
-    _run([*compiler, *FLAGS, "-o", str(made), str(SOURCE), "-lm"])
-    made.chmod(0o700)
-    return made
+        checked, made = Path(folder, "processor.o"), Path(folder, "connected.so")
+        needs = "-DFEATURES=" + " ".join(f"NEED({name})" for name in features)
+        _run([*command, *ANYWHERE, needs, "-o", str(checked), str(PROCESSOR)])
+        vectors = [f"-m{name}" for name in features]
+        _run([*command, *FLAGS, *vectors, "-o", str(made), str(SOURCE), str(checked), "-lm"])
+        if not made.is_file():
+            raise FileNotFoundError("it makes no file")
+        return made.read_bytes()
 
 
 def _run(command: list[str]) -> bytes:
     """What a command of the compiler prints."""
-    done = subprocess.run(  # noqa: S603  the command is the user's compiler
-        command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False
-    )
-    if done.returncode:
-        *_, line = ["", *done.stderr.decode(errors="replace").strip().splitlines()]
-        raise OSError(f"exit status {done.returncode}{line and f', {line}'}")
-    return done.stdout
+    # In a process group of its own, so that what it started ends with it: a compiler is a command
+    # that calls others, and what they hold open would be waited for.
+    with subprocess.Popen(  # noqa: S603  the command is the user's compiler
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        process_group=0,
+    ) as process:
+        try:
+            out, errors = process.communicate(timeout=SECONDS)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if process.returncode:
+        *_, line = ["", *errors.decode(errors="replace").strip().splitlines()]
+        raise OSError(f"exit status {process.returncode}{line and f', {line}'}")
+    return out
 
 
-def digest(content: bytes) -> str:
-    """Sixteen digits that follow from the content."""
-    return hashlib.sha256(content).hexdigest()[:16]
+def _mapped(content: bytes) -> Any:
+    """Load a library from its content: what was checked is what runs.
+
+    Where the system can, it lies in memory alone, so that no folder needs to allow programs.
+    """
+    flushed = _flushes()
+    try:
+        return _in_memory(content) or _in_a_file(content)
+    finally:
+        # With -ffast-math, some compilers add code that changes how the whole process computes.
+        if _flushes() != flushed:
+            torch.set_flush_denormal(flushed)
 
 
-def cache_folder() -> Path:
-    """Where compiled files are kept: what the XDG specification says."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not cache.is_absolute():
-        # os.path's version leaves "~" in place where nobody has a home folder; Path's raises.
-        home = Path(os.path.expanduser("~"))  # noqa: PTH111
-        # An empty HOME would expand to the root folder.
-        if not os.environ.get("HOME", "unset") or not (home.is_absolute() and home.is_dir()):
-            raise FileNotFoundError("there is no home folder")
-        cache = home / ".cache"
-    return cache / "initguide" / "compiled"
+def _in_memory(content: bytes) -> Any:
+    with contextlib.suppress(AttributeError, OSError):  # Linux alone has it, and needs /proc
+        descriptor = os.memfd_create("initguide")
+        try:
+            with os.fdopen(descriptor, "wb", closefd=False) as file:
+                file.write(content)
+            # It stays open: for the loader, the same path would be the same library.
+            return ctypes.CDLL(f"/proc/self/fd/{descriptor}")
+        except BaseException:
+            os.close(descriptor)
+            raise
+    return None
 
 
-def _check_owner(path: Path) -> None:
-    """Refuse code that somebody else has put there, or could have."""
-    # Loading runs the code: a folder that others can write to would let them run theirs as us.
-    state = path.stat()
-    if state.st_uid != os.geteuid() or state.st_mode & 0o022:
-        raise PermissionError(f"{path} belongs to, or can be changed by, somebody else")
+def _in_a_file(content: bytes) -> Any:
+    with tempfile.TemporaryDirectory(prefix="initguide-") as folder:
+        path = Path(folder, "connected.so")
+        path.write_bytes(content)
+        return ctypes.CDLL(str(path))
+
+
+def _flushes() -> bool:
+    """Whether this thread takes numbers that are nearly 0 for 0."""
+    return sys.float_info.min / 2 == 0
 
 
 def _declare(library: Any) -> Any:
     """Say what the C functions take."""
     address, number = ctypes.c_void_p, ctypes.c_int64
+    library.initguide_runs.restype = ctypes.c_int
     library.initguide_lanes.restype = library.initguide_vectors.restype = number
     library.initguide_seed.argtypes = [address, ctypes.c_uint32]
     library.initguide_draw.argtypes = [address, address, number]

@@ -1,14 +1,15 @@
-"""Compilers that are not there, fail, or are wrong; and what is kept of the others' work."""
+"""Compilers that are not there, fail, hang or are wrong, and processors that lack something."""
 
 import contextlib
-import ctypes
 import os
 import platform
 import re
 import shutil
-import stat
+import signal
 import subprocess
 import sys
+import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,30 +27,6 @@ REAL = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
 NEEDS_X86 = pytest.mark.skipif(
     sys.platform == "win32" or platform.machine() != "x86_64", reason="nothing is compiled here"
 )
-
-
-@pytest.fixture
-def compiler(tmp_path, monkeypatch):
-    """A function that sets up a compiler: a command, or lines of a script around the real one."""
-    library._library.cache_clear()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-    def use(command=REAL, lines=()):
-        if lines:
-            script = tmp_path / "compiler"
-            script.write_text("\n".join(["#!/bin/sh", *lines, f'exec {REAL} "$@"', ""]))
-            script.chmod(script.stat().st_mode | stat.S_IXUSR)
-            command = str(script)
-        monkeypatch.setenv("INITGUIDE_CC", command)
-        library._library.cache_clear()
-
-    yield use
-    library._library.cache_clear()
-
-
-def _kept(tmp_path):
-    """The files that are kept."""
-    return list((tmp_path / "cache/initguide/compiled").iterdir())
 
 
 def test_works_where_it_should():
@@ -85,11 +62,44 @@ def test_no_compiler_at_all(compiler, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("command", "reason"),
     [
-        ("no-such-compiler -O3", "FileNotFoundError: there is no such command"),
+        pytest.param(
+            "no-such-compiler -O3",
+            "FileNotFoundError: there is no such command",
+            marks=pytest.mark.fault(
+                "compiled",
+                tried="INITGUIDE_CC names a compiler that is not there",
+                happens="a warning with the reason, once, and PyTorch's own steps",
+            ),
+        ),
         ("cc 'as you like", "ValueError: No closing quotation"),
-        ("false", "OSError: exit status 1"),
+        pytest.param(
+            "false",
+            "OSError: exit status 1",
+            marks=pytest.mark.fault(
+                "compiled",
+                tried="the compiler fails and says nothing",
+                happens="a warning with its exit status, and PyTorch's own steps",
+            ),
+        ),
         (f"{sys.executable} -c 'raise RuntimeError(1)'", "OSError: exit status 1, RuntimeError: 1"),
-        (f"{sys.executable} -c 1", "OSError: the processor has no AVX2"),
+        pytest.param(
+            f"{sys.executable} -c 1",
+            "OSError: the processor has no AVX2",
+            marks=pytest.mark.fault(
+                "compiled",
+                tried="a command that is no compiler succeeds at everything",
+                happens="a warning, and PyTorch's own steps",
+            ),
+        ),
+        pytest.param(
+            f"{REAL} -ffast-math",
+            "OSError: with -ffast-math, sums and NaN are not what they are in PyTorch",
+            marks=pytest.mark.fault(
+                "compiled",
+                tried="the compiler is told -ffast-math, which reorders sums and assumes no NaN",
+                happens="refused with a sentence",
+            ),
+        ),
     ],
 )
 def test_a_named_compiler_that_cannot_be_used(compiler, command, reason):
@@ -105,13 +115,52 @@ def test_a_named_compiler_that_cannot_be_used(compiler, command, reason):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ('case "$*" in *-dM*) ;; *) echo "no space" >&2; exit 3;; esac', "exit status 3, no space"),
-        (
+        pytest.param(
+            'case "$*" in *-dM*) ;; *) echo "no space" >&2; exit 3;; esac',
+            "exit status 3, no space",
+            marks=pytest.mark.fault(
+                "compiled",
+                tried="the disk is full while the compiler writes",
+                happens="a warning with the compiler's own words, and PyTorch's own steps",
+            ),
+        ),
+        pytest.param(
             'case "$*" in *-dM*) ;; *) while [ "$1" != -o ]; do shift; done; : >"$2"; exit; esac',
             "OSError: .*too short",
+            marks=pytest.mark.fault(
+                "compiled",
+                tried="the compiler makes an empty library and says that all went well",
+                happens="a warning, and PyTorch's own steps",
+            ),
+        ),
+        pytest.param(
+            'case "$*" in *-dM*) ;; *) exit 0;; esac',
+            "FileNotFoundError: it makes no file",
+            marks=pytest.mark.fault(
+                "compiled",
+                tried="the compiler makes nothing and says that all went well",
+                happens="a warning, and PyTorch's own steps",
+            ),
+        ),
+        pytest.param(
+            'case "$*" in *-dM*) ;; *) while [ "$1" != -o ]; do shift; done; mkfifo $2; exit; esac',
+            "FileNotFoundError: it makes no file",
+            marks=pytest.mark.fault(
+                "compiled",
+                tried="the compiler makes a named pipe in place of a library",
+                happens="a warning, and PyTorch's own steps; nobody waits for the pipe",
+            ),
         ),
         ('set -- "$@" -mno-avx2 -mno-avx512f', "the processor has no AVX2"),
-        ('set -- "$@" -fvisibility=hidden', "AttributeError: .*undefined symbol"),
+        pytest.param(
+            'set -- "$@" -fvisibility=hidden',
+            "AttributeError: .*undefined symbol",
+            marks=pytest.mark.fault(
+                "compiled",
+                tried="a wrapper around the compiler hides the library's functions",
+                happens="a warning, and PyTorch's own steps",
+            ),
+        ),
     ],
 )
 def test_a_compiler_that_fails(compiler, line, reason):
@@ -125,12 +174,61 @@ def test_a_compiler_that_fails(compiler, line, reason):
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [
-        ("h[j] <= 0 ?", "h[j] > 0 ?"),  # gradients of the wrong units
-        ("y << 7", "y << 8"),  # other random numbers
-        ("first[i] += b1", "first[i] -= b1"),
-        ("grads[r * l->stride + j]", "grads[j]"),
-        ("tile[i * width + j] * scale", "tile[i * width + j]"),
-        ("to[j * wide + k] = from", "to[j * wide + k] = 2 * from"),
+        pytest.param(
+            "h[j] <= 0 ?",
+            "h[j] > 0 ?",
+            marks=pytest.mark.fault(
+                "compiled",
+                tried="a miscompiled library gives gradients of the wrong units",
+                happens="found by a trial beside PyTorch; a warning, and PyTorch's own steps",
+            ),
+        ),
+        pytest.param(
+            "y << 7",
+            "y << 8",
+            marks=pytest.mark.fault(
+                "compiled",
+                tried="a miscompiled library draws other random numbers",
+                happens="found by a trial beside PyTorch; a warning, and PyTorch's own steps",
+            ),
+        ),
+        pytest.param(
+            "first[i] += b1",
+            "first[i] -= b1",
+            marks=pytest.mark.fault(
+                "compiled",
+                tried="a miscompiled library has a wrong sign in Adam's moments",
+                happens="found by a trial beside PyTorch; a warning, and PyTorch's own steps",
+            ),
+        ),
+        pytest.param(
+            "grads[r * l->stride + j]",
+            "grads[j]",
+            marks=pytest.mark.fault(
+                "compiled",
+                tried="a miscompiled library sums one image's gradients for a bias",
+                happens="found by a trial beside PyTorch; a warning, and PyTorch's own steps",
+            ),
+        ),
+        pytest.param(
+            "tile[i * width + j] * scale",
+            "tile[i * width + j]",
+            marks=pytest.mark.fault(
+                "compiled",
+                tried="a miscompiled library forgets the scale of dropout",
+                happens="found by a trial beside PyTorch; a warning, and PyTorch's own steps",
+            ),
+        ),
+        pytest.param(
+            "to[j * wide + k] = from",
+            "to[j * wide + k] = 2 * from",
+            marks=pytest.mark.fault(
+                "compiled",
+                tried="a miscompiled library doubles weights on the way back",
+                happens="found by a trial beside PyTorch; a warning, and PyTorch's own steps",
+            ),
+        ),
+        ("<= 0 ? 0 : z[j] + bias[j];", "> 0 ? z[j] + bias[j] : 0;"),  # NaN becomes 0
     ],
 )
 def test_a_compiler_that_is_wrong(compiler, tmp_path, monkeypatch, right, wrong):
@@ -138,14 +236,21 @@ def test_a_compiler_that_is_wrong(compiler, tmp_path, monkeypatch, right, wrong)
     source = building.SOURCE.read_text(encoding="utf-8")
     assert source.count(right) == 1
     copied = tmp_path / "connected.c"
-    copied.write_text(source, encoding="utf-8")
-    monkeypatch.setattr(building, "SOURCE", copied)
-    compiler()
-    assert engine.works()
     copied.write_text(source.replace(right, wrong), encoding="utf-8")
+    monkeypatch.setattr(building, "SOURCE", copied)
     compiler()
     with pytest.warns(UserWarning, match="what it makes gives other numbers than PyTorch"):
         assert not engine.works()
+
+
+@needs_compiler
+def test_a_copy_that_is_right(compiler, tmp_path, monkeypatch):
+    """It is not for being a copy that those above are refused."""
+    copied = tmp_path / "connected.c"
+    copied.write_bytes(building.SOURCE.read_bytes())
+    monkeypatch.setattr(building, "SOURCE", copied)
+    compiler()
+    assert engine.works()
 
 
 @needs_compiler
@@ -185,90 +290,156 @@ def test_the_global_generator_is_left_alone(compiler):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-# What is kept
+# What must not happen to the process
 
 
 @needs_compiler
-def test_compiled_once(compiler, tmp_path):
-    """What was compiled is kept, and found by the next process."""
-    log = tmp_path / "log"
-    compiler(lines=[f'echo "$*" >> {log}'])
-    for _ in range(3):
-        library._library.cache_clear()
+@pytest.mark.fault(
+    "compiled",
+    tried="the compiler hangs, and so does what it has started",
+    happens="all of them are ended after the limit; a warning, and PyTorch's own steps",
+)
+def test_a_compiler_that_hangs(compiler, tmp_path, monkeypatch):
+    """A process that the compiler started holds its output open, which would be waited for."""
+    started = tmp_path / "started"
+    compiler(lines=[f"sleep 600 & echo $! > {started}; wait"])
+    monkeypatch.setattr(building, "SECONDS", 1)
+    with pytest.warns(UserWarning, match="TimeoutExpired: .*timed out after 1 seconds"):
+        assert not engine.works()
+    with pytest.raises(ProcessLookupError):
+        _wait_for_the_end_of(int(started.read_text()))
+
+
+def _wait_for_the_end_of(process):
+    """Until the system has put away what was killed."""
+    state = Path(f"/proc/{process}/stat")
+    for _ in range(600):
+        os.kill(process, 0)
+        if state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z":
+            raise ProcessLookupError  # killed; nobody has asked for it yet
+        time.sleep(0.05)
+
+
+@needs_compiler
+@pytest.mark.fault(
+    "compiled",
+    tried="a wrapper adds -ffast-math in secret, with code that flushes small numbers to 0",
+    happens="small numbers (denormals) of the process stay what they were",
+)
+def test_the_process_computes_as_before(compiler):
+    """Loading a library can change how the whole process rounds."""
+    compiler(lines=['case "$*" in *-dM*) ;; *) set -- "$@" -ffast-math;; esac'])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # whether it passes the trial is the compiler's business
+        engine.works()
+    assert sys.float_info.min / 2 > 0
+    assert torch.tensor(1e-40).mul(1).item() > 0
+
+
+@needs_compiler
+def test_small_numbers_stay_as_somebody_set_them(compiler):
+    """Who wants them to be 0 keeps that, too."""
+    compiler()
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor cannot")
+    try:
         assert engine.works()
-    calls = log.read_text().splitlines()
-    assert sum("-dM" not in call for call in calls) == 1
-    [kept] = _kept(tmp_path)
-    assert kept.suffix == ".so"
+        assert sys.float_info.min / 2 == 0
+    finally:
+        torch.set_flush_denormal(False)
+
+
+# Processors
+
+
+MACROS = {
+    "narrow": ["AVX2", "FMA"],
+    "wide": ["AVX2", "FMA", "AVX512F", "AVX512DQ", "AVX512BW", "AVX512VL"],
+    "Xeon Phi": ["AVX2", "FMA", "AVX512F", "AVX512CD", "AVX512ER"],
+}
+
+
+@pytest.mark.parametrize(("name", "features"), [
+    ("narrow", building.NARROW), ("wide", building.WIDE), ("Xeon Phi", building.NARROW),
+])  # fmt: skip
+def test_what_is_compiled_for(name, features):
+    """The widest vectors of which the processor has all that they need."""
+    macros = "".join(f"#define __{macro}__ 1\n" for macro in MACROS[name])
+    assert building.features_in(macros.encode()) == features
+
+
+def test_processors_that_are_not_compiled_for():
+    """Without AVX2 or without FMA."""
+    for macros in (b"", b"#define __AVX2__ 1\n", b"#define __FMA__ 1\n#define __AVX__ 1\n"):
+        with pytest.raises(OSError, match="the processor has no AVX2"):
+            building.features_in(macros)
+
+
+def test_the_key_follows_from_all_that_a_library_is_made_of(tmp_path, monkeypatch):
+    """Sources, compiler, its arguments, our flags, and what the processor has."""
+    compiler = tmp_path / "cc"
+    compiler.write_text("1")
+    command = [str(compiler), "-g"]
+
+    def key(command=command, features=building.NARROW, macros=b"#define __AVX2__ 1\n"):
+        return building._key(command, features, macros)
+
+    keys = {key(), key(), key([*command, "-O1"]), key(features=building.WIDE), key(macros=b"")}
+    with monkeypatch.context() as patch:
+        patch.setattr(building, "FLAGS", (*building.FLAGS, "-g"))
+        keys.add(key())
+    for name in ("SOURCE", "PROCESSOR"):
+        (tmp_path / name).write_bytes(getattr(building, name).read_bytes() + b" ")
+        with monkeypatch.context() as patch:
+            patch.setattr(building, name, tmp_path / name)
+            keys.add(key())
+    compiler.write_text("22")
+    keys.add(key())
+    assert len(keys) == 8
 
 
 @needs_compiler
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
-def test_a_kept_file_that_is_damaged(compiler, tmp_path, share):
-    """It is made again."""
+@pytest.mark.fault(
+    "compiled",
+    tried="a library of AVX2 or AVX-512 is loaded where the processor has none",
+    happens="refused before any of its vector code runs; PyTorch's own steps",
+)
+def test_a_processor_that_lacks_something(compiler, tmp_path, monkeypatch):
+    """As a machine that shares the home folder of a newer one."""
+    text = building.PROCESSOR.read_text(encoding="utf-8")
+    lacking = text.replace("&&__builtin_cpu_supports(#feature)", "&& 0")
+    assert lacking != text
+    (tmp_path / "processor.c").write_text(lacking, encoding="utf-8")
+    monkeypatch.setattr(building, "PROCESSOR", tmp_path / "processor.c")
+    monkeypatch.setattr(library, "agrees", lambda _: pytest.fail("it was called"))
     compiler()
-    assert engine.works()
-    [kept] = _kept(tmp_path)
-    content = kept.read_bytes()
-    kept.unlink()  # this process has it loaded
-    kept.write_bytes(content[: int(share * len(content))])
-    kept.chmod(0o700)
-    library._library.cache_clear()
-    assert engine.works()
-    [made] = _kept(tmp_path)
-    assert made.stem.rpartition("-")[2] == building.digest(made.read_bytes())
+    with pytest.warns(UserWarning, match=r"this processor, unlike the compiler's, .*avx2, fma"):
+        assert not engine.works()
+
+
+ASK = "import ctypes, sys; print(*(ctypes.CDLL(p).initguide_runs() for p in sys.argv[1:]))"
 
 
 @needs_compiler
-@pytest.mark.parametrize("what", ["folder", "file"])
-def test_a_place_that_others_can_write_to(compiler, tmp_path, what):
-    """Nothing is loaded from there: it would be somebody else's code."""
-    compiler()
-    assert engine.works()
-    [kept] = _kept(tmp_path)
-    (kept if what == "file" else kept.parent).chmod(0o777)
-    inside = kept.read_bytes()
-    loaded = []
-    real = ctypes.CDLL
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ctypes, "CDLL", lambda path: loaded.append(path) or real(path))
-        library._library.cache_clear()
-        assert engine.works()
-    assert loaded
-    assert not any(path.startswith(str(tmp_path / "cache")) for path in loaded)
-    assert kept.read_bytes() == inside
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("qemu-x86_64"), reason="needs qemu-user")
+@pytest.mark.fault(
+    "compiled",
+    tried="the library is loaded on emulated processors without AVX-512, and without AVX2",
+    happens="it answers that it cannot run there; where it can, that it can",
+)
+def test_on_emulated_processors(tmp_path):
+    """What it asks the processor is what runs, not what the compiler saw."""
+    paths = [tmp_path / "narrow.so", tmp_path / "wide.so"]
+    for path, features in zip(paths, (building.NARROW, building.WIDE), strict=True):
+        path.write_bytes(building._compile([shutil.which(REAL)], features))
+    for processor, expected in (("Haswell", "1 0"), ("Nehalem", "0 0")):
+        emulated = ["qemu-x86_64", "-cpu", processor, sys.executable, "-S", "-c", ASK]
+        done = subprocess.run([*emulated, *paths], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == expected
 
 
-@needs_compiler
-@pytest.mark.parametrize("home", ["a file", "none", "empty", "missing"])
-def test_no_place_to_keep_it(compiler, tmp_path, monkeypatch, home):
-    """It works all the same, each process compiles, and nobody's home is made."""
-    compiler()
-    monkeypatch.chdir(tmp_path)
-    if home == "a file":
-        (tmp_path / "cache").write_text("no folder")
-    else:
-        monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # which the specification says to ignore
-        monkeypatch.setenv("HOME", {"missing": str(tmp_path / "home")}.get(home, ""))
-        if home == "none":
-            monkeypatch.setattr(os.path, "expanduser", str)
-        with pytest.raises(FileNotFoundError, match="there is no home folder"):
-            building.cache_folder()
-    before = sorted(tmp_path.iterdir())
-    assert engine.works()
-    assert sorted(tmp_path.iterdir()) == before
-
-
-@needs_compiler
-def test_several_processes_at_once(compiler, tmp_path):
-    """All of them end with a whole file."""
-    compiler()
-    program = "from initguide.training import engine; print(engine.works())"
-    command = [sys.executable, "-c", program]
-    with ThreadPoolExecutor(3) as pool:
-        done = list(pool.map(lambda _: subprocess.check_output(command, text=True), range(3)))
-    assert [words.strip() for words in done] == ["True"] * 3
-    assert {path.suffix for path in _kept(tmp_path)} == {".so"}
+# Together
 
 
 @needs_compiler
@@ -281,15 +452,52 @@ def test_several_threads_at_once(compiler):
 
 
 @needs_compiler
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+@pytest.mark.fault(
+    "compiled",
+    tried="the process forks while another thread of it compiles",
+    happens="parent and child both compile, and neither waits for the other",
+)
+def test_fork_while_compiling(compiler, tmp_path):
+    """The child has no thread that would let go of the lock."""
+    begun = tmp_path / "begun"
+    compiler(lines=[f": > {begun}; sleep 0.5"])
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(engine.works)
+        while not begun.exists():
+            time.sleep(0.01)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # that is what is tried
+            child = os.fork()
+        if not child:
+            os._exit(0 if engine.works() else 3)
+        for _ in range(1200):
+            process, status = os.waitpid(child, os.WNOHANG)
+            if process:
+                break
+            time.sleep(0.05)
+        else:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            pytest.fail("the child waits for ever")
+        assert answer.result()
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+@needs_compiler
 def test_compiled_without_warnings(tmp_path):
     """By the strictest of the compilers at hand."""
     for compiler in filter(shutil.which, ("gcc", "clang")):
         made = tmp_path / "connected.so"
-        words = ["-Wall", "-Wextra", "-Werror", "-o", str(made), str(building.SOURCE), "-lm"]
-        subprocess.run([compiler, *building.FLAGS, *words], check=True)
+        strict = [compiler, "-Wall", "-Wextra", "-Werror", "-o", str(made)]
+        words = [*building.FLAGS, "-mavx2", "-mfma", str(building.SOURCE), "-lm"]
+        subprocess.run([*strict, *words], check=True)
+        words = [*building.ANYWHERE, "-DFEATURES=NEED(avx2)", str(building.PROCESSOR)]
+        subprocess.run([*strict, *words], check=True)
 
 
-def test_the_c_file_is_part_of_the_package():
-    """Beside the module that compiles it."""
-    assert building.SOURCE.parent == Path(building.__file__).parent
-    assert building.SOURCE.is_file()
+def test_the_c_files_are_part_of_the_package():
+    """Beside the module that compiles them."""
+    for path in (building.SOURCE, building.PROCESSOR):
+        assert path.parent == Path(building.__file__).parent
+        assert path.is_file()
