@@ -137,6 +137,8 @@ class Facts:
 
     def _weights(self) -> Iterator[Weight]:
         unit = self.measured.output_grad_sum
+        if math.isnan(unit):  # the loss is not taken of an output that is seen
+            unit = 1.0
         for parameter in self.measured.parameters:
             at = self.where(parameter.layer)
             if len(parameter.shape) < 2 or at is None or not is_weight(parameter):

@@ -161,8 +161,10 @@ class Watch(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if func in LOSSES and not self._busy:  # a model that takes its own loss
+            result = func(*args, **kwargs)
             with self._own_work():
-                self.comparing.note(func, args, kwargs)
+                self.comparing.note(func, args, kwargs, result)
+            return result
         known = None if self._busy else recognized(func, args, kwargs)
         if known is None:
             return func(*args, **kwargs)
