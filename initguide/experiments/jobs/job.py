@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from initguide.training import OptimizerFactory
 
 SchemeLike = str | Callable[[nn.Module], object]
 
-RULES = 4  # to be raised when the same job gives other numbers than before, or keys change
+RULES = 5  # to be raised when the same job gives other numbers than before, or keys change
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,17 +89,39 @@ class Job:
             error.add_note(f"while training {self.label!r} with seed {self.seed}")
             raise
 
-    def key(self, data: str) -> str:
-        """SHA-256 of all that determines the run, given the fingerprint of the data."""
+    def key(self, data: str, known: dict[int, str] | None = None) -> str:
+        """SHA-256 of all that determines the run.
+
+        Parameters
+        ----------
+        data
+            The fingerprint of the data.
+        known
+            Fingerprints by the ids of things, to which those of this job are added. Jobs of one
+            call share their schemes and models, and nothing changes these while keys are made.
+
+        Raises
+        ------
+        TypeError
+            If the run depends on something that cannot be told from another, see `fingerprint`.
+        """
+        known = {} if known is None else known
+
+        def print_of(what: str, thing: Any) -> str:
+            if id(thing) not in known:
+                known[id(thing)] = fingerprint(thing, what)
+            return known[id(thing)]
+
         # Not what the run is called: a scheme that gets another name keeps its runs.
         parts = {
             "rules": RULES,
+            "initguide": str(sys.modules["initguide"].__version__),
             "torch": str(torch.__version__),
             "data": data,
-            "scheme": fingerprint(self.scheme),
-            "model": fingerprint(self.model),
-            "keywords": fingerprint(dict(self.keywords)),
-            "optimizer": fingerprint(self.optimizer),
+            "scheme": print_of("the scheme", self.scheme),
+            "model": print_of("model", self.model),
+            "keywords": {k: print_of(f"the value of {k}", v) for k, v in self.keywords.items()},
+            "optimizer": print_of("optimizer", self.optimizer),
             "scale": float(self.scale),
             "learning_rate": float(self.learning_rate),
             "epochs": int(self.epochs),

@@ -109,7 +109,9 @@ def run_jobs(
         opened, keys = None, []
         if store is not None:
             mark = source.mark if isinstance(source, Elsewhere) else fingerprint_of_data(data)
-            opened, keys = store.open(data, mark), [job.key(mark) for job in jobs]
+            known: dict[int, str] = {}  # one walk for each scheme and model, not for each job
+            keys = [job.key(mark, known) for job in jobs]
+            opened = store.open(data, mark)
         stack.enter_context(one_thread())  # new threads start with the number that this one has
         ledger = Ledger(jobs, opened, keys)
         pool = open_pool(executor, workers or cores())
