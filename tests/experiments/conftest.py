@@ -140,10 +140,13 @@ FAULTY = """
         '''Hang in a library that keeps Python's lock.'''
         ctypes.PyDLL(None).sleep(1000)
 
+    def ended():
+        raise SystemExit(7)
+
     ACTS = {
         "hangs": lambda: time.sleep(1000),
         "hangs with the lock": kept_lock,
-        "exits": lambda: exec("raise SystemExit(7)"),
+        "exits": ended,
     }
     ERRORS = {
         "odd": lambda: Odd(threading.Lock()),

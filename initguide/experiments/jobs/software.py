@@ -103,8 +103,9 @@ def check_code(job: Job, there: tuple[str, ...]) -> None:
         if _code(thing, sent, _here) != code:
             raise WorkerError(
                 f"the {part} {written(thing)} on {socket.gethostname()} is of another version than "
-                "that of the process that made the call: its numbers would be others. Install the "
-                "same version on all machines, and start the workers anew"
+                "that of the process that made the call, or reads other global variables: its "
+                "numbers would be others. Install the same version on all machines, start the "
+                "workers anew, and set variables where they are defined"
             )
 
 
