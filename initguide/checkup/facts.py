@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from initguide import theory
-from initguide.checkup.batches import batch_size
 from initguide.propagation import Measurement, ParameterRecord, Record
 
 
@@ -111,7 +110,8 @@ class Facts:
             record.given_by for record in self.records if "Norm" in record.kind and record.given_by
         }
         self.centred = {r.given_by for r in self.records if r.given_by and self._centres(r)}
-        self.batch = batch_size(inputs)
+        tensor = next(float_tensors(inputs), None)
+        self.batch = tensor.shape[0] if tensor is not None and tensor.ndim else 0
 
     def _centres(self, norm: Record) -> bool:
         """Whether a normalization takes away what all units before it have in common.
@@ -137,8 +137,6 @@ class Facts:
 
     def _weights(self) -> Iterator[Weight]:
         unit = self.measured.output_grad_sum
-        if math.isnan(unit):  # the loss is not taken of an output that is seen
-            unit = 1.0
         for parameter in self.measured.parameters:
             at = self.where(parameter.layer)
             if len(parameter.shape) < 2 or at is None or not is_weight(parameter):
@@ -208,11 +206,6 @@ class Facts:
             unit = max(unit, float(self.targets.double().square().mean().sqrt()))
         return math.sqrt(self.before.output_second_moment) / unit
 
-    def input_size(self) -> float:
-        """Root mean square of the inputs: of the largest tensor among them."""
-        sizes = [t.detach().float().square().mean().sqrt() for t in float_tensors(self.inputs)]
-        return max(map(float, sizes), default=math.nan)
-
     @functools.cached_property
     def spreads(self) -> list[tuple[Record, float]]:
         """What is left of the differences between inputs, before each layer."""
@@ -228,9 +221,9 @@ class Facts:
 
 
 def is_weight(parameter: ParameterRecord) -> bool:
-    """Whether a parameter is a weight by its name, also of a parametrized layer."""
+    """Whether a parameter is a weight: by its use, or its name, also of a parametrized layer."""
     name = parameter.name.rpartition(".")[2]
-    return "weight" in name or name.startswith("original")
+    return parameter.fan_in > 0 or "weight" in name or name.startswith("original")
 
 
 def float_tensors(value: Any) -> Iterator[Tensor]:

@@ -40,7 +40,22 @@ class Remedies:
             scheme = self.scheme(
                 self.facts.activation(self.facts.records[at]) if at is not None else None
             )
+        used = [p for p in self.facts.measured.parameters if p.layer == layer and p.fan_in > 0]
+        if layer not in self.facts.named and used:
+            return self.fill_parameter(layer, scheme)
+        module = self.facts.named.get(layer)
+        if module is not None and used and not plan_of(module, scheme).filled:
+            return "\n".join(self.fill_parameter(p.name, scheme) for p in used)
         return call(self.code(layer), scheme, biases=biases and self._has_set_bias(layer, scheme))
+
+    def fill_parameter(self, name: str, scheme: str) -> str:
+        """Code that fills a parameter that no layer of torch's multiplies by."""
+        (found,) = (p for p in self.facts.measured.parameters if p.name == name)
+        fans = f"({found.fan_in:.0f}, {found.fan_out:.0f})"
+        return (
+            f'initguide.initialize(\n    model,\n    "{scheme}",\n    only="{name}",\n'
+            f'    fans={{"{name}": {fans}}},\n)'
+        )
 
     def _has_set_bias(self, layer: str, scheme: str) -> bool:
         """Whether `initialize` would keep a bias of a layer, as set on purpose."""

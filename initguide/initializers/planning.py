@@ -127,6 +127,7 @@ def make_plan(
     scheme: Scheme | Callable[[nn.Module], object],
     bias: Bias = "auto",
     fans: Mapping[str, tuple[float, float]] | None = None,
+    only: str | Sequence[str] | None = None,
 ) -> Work:
     """Look at every parameter of a model, and decide."""
     check_choice("bias", bias, BIASES)
@@ -136,6 +137,7 @@ def make_plan(
         names.setdefault(id(parameter), []).append(name)
         tensors[id(parameter)] = parameter
     given = _given(model, names, tensors, fans or {})
+    asked = _asked(model, names, only)
     known, computed = _known(model, scheme)
     weights = [k for k, (layer, _) in known.items() if _is_weight(layer, tensors[k])]
     zero = {key for key in weights if is_zero(tensors[key])}
@@ -143,13 +145,16 @@ def make_plan(
     # is there for a purpose; and who passes one layer wants that layer filled.
     if len(zero) == len(weights) or (isinstance(scheme, Scheme) and scheme.require is not None):
         zero = set()
-    zero -= {key for key in zero if known[key][0] is model}
+    zero -= {key for key in zero if known[key][0] is model or (only is not None and key in asked)}
     kept: dict[int, tuple[Tensor, Tensor | None]] = {}
     fates = []
     for key, tensor in tensors.items():
         name, shape = names[key][0], () if is_lazy(tensor) else tuple(tensor.shape)
         large = sum(size > 1 for size in shape) > 1
-        if why := _why_kept(tensor, known.get(key), bias, zero=key in zero):
+        if key not in asked:
+            kept[key] = (tensor, None)
+            fates.append(Fate(name, shape, filled=False, why="not asked for"))
+        elif why := _why_kept(tensor, known.get(key), bias, zero=key in zero):
             kept[key] = (tensor, None)
             fates.append(Fate(name, shape, filled=False, why=why, expected=large))
         elif key in given:
@@ -281,6 +286,42 @@ def _given(
                 )
             found[key] = (tensors[key], roles, pair)
     return found
+
+
+def _asked(
+    model: nn.Module, names: Mapping[int, list[str]], only: str | Sequence[str] | None
+) -> set[int]:
+    """Read `only`: ids of the parameters that may be filled."""
+    if only is None:
+        return set(names)
+    patterns = [only] if isinstance(only, str) else only
+    if not isinstance(patterns, Sequence) or not all(isinstance(p, str) for p in patterns):
+        raise TypeError(
+            f"only is {only!r}; it must be a pattern of names of parameters or modules such as "
+            "'blocks.*.mlp', or a list of them"
+        )
+    found: set[int] = set()
+    for pattern in patterns:
+        fitting = {
+            key
+            for key, group in names.items()
+            if any(fnmatch.fnmatchcase(part, pattern) for name in group for part in _parts(name))
+        }
+        if not fitting:
+            every = {part for group in names.values() for name in group for part in _parts(name)}
+            nearest = difflib.get_close_matches(pattern, every, n=3, cutoff=0.0)
+            hint = f"; the nearest are {', '.join(map(repr, nearest))}" if nearest else ""
+            raise ValueError(
+                f"only={pattern!r} fits no parameter or module of {type(model).__name__}{hint}"
+            )
+        found |= fitting
+    return found
+
+
+def _parts(name: str) -> list[str]:
+    """A parameter's name, and those of the modules that it is in."""
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
 
 
 def _pair(pattern: str, value: Any) -> Fans:

@@ -4,7 +4,7 @@ import ast
 import contextlib
 import difflib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from torch import nn
@@ -85,6 +85,7 @@ def initialize(
     seed: int | None = None,
     bias: Bias = "auto",
     fans: Mapping[str, tuple[float, float]] | None = None,
+    only: str | Sequence[str] | None = None,
 ) -> ModelT:
     """Initialize a model in place; what was set on purpose is kept.
 
@@ -111,6 +112,9 @@ def initialize(
         fan-out, for weights that are no layer's: a parameter that the model multiplies by itself,
         or many matrices in one tensor. Which axes hold these numbers is found from the shape; each
         matrix along the other axes is filled for itself.
+    only
+        A pattern of names of parameters or modules, as ``"blocks.*.mlp"``, or several: nothing else
+        is filled.
 
     Returns
     -------
@@ -121,11 +125,11 @@ def initialize(
     ------
     ValueError
         If the name is unknown, no layer can be filled (see `Scheme`), the scheme needs the
-        architecture and does not recognise it (see `residual_scaled`), or ``fans`` fits no
-        parameter or not its shape.
+        architecture and does not recognise it (see `residual_scaled`), or ``fans`` or ``only``
+        fit no parameter, or not its shape.
     TypeError
-        If ``model`` is not a module, ``scheme`` neither a name nor a function, or ``fans`` no such
-        dictionary.
+        If ``model`` is not a module, ``scheme`` neither a name nor a function, ``fans`` no such
+        dictionary, or ``only`` no pattern.
 
     Warns
     -----
@@ -138,11 +142,15 @@ def initialize(
     >>> net = initialize(nn.Linear(2, 3), "ones")
     >>> net.weight.sum().item()
     6.0
+    >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    >>> net = initialize(net, "ones", only="2")
+    >>> net[2].weight.sum().item(), net[0].weight.sum().item() == 6
+    (3.0, False)
     """
     scheme = _checked(model, scheme)
     if seed is not None:
         check_whole("seed", seed, 0)
-    work = make_plan(model, scheme, bias, fans)
+    work = make_plan(model, scheme, bias, fans, only)
     with contextlib.nullcontext() if seed is None else seeded(seed):
         carry_out(model, scheme, work)
     words = work.plan.words()
@@ -167,12 +175,13 @@ def plan_of(
     *,
     bias: Bias = "auto",
     fans: Mapping[str, tuple[float, float]] | None = None,
+    only: str | Sequence[str] | None = None,
 ) -> Plan:
     """Say what `initialize` would fill in a model, what it would leave alone, and why.
 
     Parameters
     ----------
-    model, scheme, bias, fans
+    model, scheme, bias, fans, only
         As for `initialize`. What a function of your own fills is taken to be what schemes fill.
 
     Returns
@@ -201,7 +210,7 @@ def plan_of(
     1.bias     1      yes
     ────────────────────────────────
     """
-    return make_plan(model, _checked(model, scheme), bias, fans).plan
+    return make_plan(model, _checked(model, scheme), bias, fans, only).plan
 
 
 def _checked(

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils import parametrize
 
-__all__ = ["default_axis", "layers_of", "unit_axis", "weights_of"]
+__all__ = ["default_axis", "layers_of", "parameters_used_bare", "unit_axis", "weights_of"]
 
 
 def layers_of(model: nn.Module) -> dict[str, nn.Module]:
@@ -22,6 +22,44 @@ def layers_of(model: nn.Module) -> dict[str, nn.Module]:
         if not inside or own or parametrize.is_parametrized(module):
             layers[name or type(model).__name__] = module
     return layers
+
+
+_OF_TORCH = ("weight", "bias", "in_proj_", "q_proj_", "k_proj_", "v_proj_")
+
+
+def parameters_used_bare(model: nn.Module) -> tuple[dict[int, str], dict[int, nn.Module]]:
+    """Parameters that no layer of torch's multiplies by, so that the model must do it by itself.
+
+    Returns
+    -------
+    dict, dict
+        The names of all of them, by id; and the modules that are one layer with one matrix, by the
+        id of that: such a layer has the record, where other such parameters have their own.
+    """
+    names: dict[int, str] = {}
+    alone: dict[int, nn.Module] = {}
+    for name, module in model.named_modules():
+        if "parametrizations" in name.split("."):
+            continue
+        torchs = any(
+            base.__module__.startswith("torch.nn.modules") and base not in _PLAIN
+            for base in type(module).__mro__
+        )
+        own = [
+            (key, parameter)
+            for key, parameter in module.named_parameters(recurse=False)
+            if parameter.is_floating_point()
+            and parameter.numel() > 1
+            and not (torchs and key.startswith(_OF_TORCH))
+        ]
+        names |= {id(p): f"{name}.{key}" if name else key for key, p in own}
+        matrices = [p for _, p in own if sum(size > 1 for size in p.shape) > 1]
+        if not torchs and len(matrices) == 1 and next(module.children(), None) is None:
+            alone[id(matrices[0])] = module
+    return names, alone
+
+
+_PLAIN = (nn.Module, nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 def weights_of(module: nn.Module) -> tuple[Tensor, ...]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 
+from initguide.products import Product
 from initguide.propagation.moments import moments_of
 from initguide.propagation.units import shared_fraction, unit_sums
 
@@ -22,7 +23,8 @@ class ParameterRecord:
     name
         As in ``model.named_parameters()``; the first one of a tensor with several names.
     layer
-        The module that it belongs to, named as in a `Record`.
+        The layer that it belongs to, named as in a `Record`: a module, or the parameter itself if
+        the model multiplies by it without one.
     shape
         Of the parameter.
     trained
@@ -33,7 +35,8 @@ class ParameterRecord:
         Mean square of the gradient of the loss; NaN if it is not trained or took no part.
     units
         How many units it gives weights to: rows of a matrix or of convolution kernels, columns of
-        an embedding. 0 for biases and the like, and where the shape does not tell.
+        an embedding. 0 for biases and the like, and where the shape does not tell. Of a parameter
+        that the model multiplies by itself, each index along the axes that are not summed over.
     shared
         In [0, 1]: how much of the mean square is the mean over the units, which all of them share:
         1 if all units have the same weights, 1 / units for independent ones around 0. NaN without
@@ -45,6 +48,10 @@ class ParameterRecord:
         On request: by how much one answer moves if this parameter moves by a length of 1 in the
         best direction: see `initguide.propagation.measure`. NaN if it was not asked for, or no
         answer depends on the parameter.
+    fan_in, fan_out
+        How many terms were summed where the model multiplied by this parameter itself, or by that
+        of a layer of another library, and how many results each input reaches; NaN for all others,
+        whose `Record` says it.
     """
 
     name: str
@@ -58,6 +65,8 @@ class ParameterRecord:
     distinct: float
     grad_distinct: float
     sensitivity: float = math.nan
+    fan_in: float = math.nan
+    fan_out: float = math.nan
 
 
 def parameter_record(
@@ -65,30 +74,51 @@ def parameter_record(
     name: str,
     tensor: nn.Parameter,
     gradient: Tensor | None,
+    *,
     sensitivity: float = math.nan,
+    product: Product | None = None,
+    itself: bool = False,
 ) -> ParameterRecord:
-    """Look at one parameter of a model and at its gradient, if it has one."""
+    """Look at one parameter of a model and at its gradient, if it has one.
+
+    ``product`` is how the model multiplied by it, if it did so itself, and ``itself`` whether it
+    has a record of its own.
+    """
     path = name.split(".")
     # What torch.nn.utils.parametrize computes a weight from belongs to the layer that uses it:
     # "fc.parametrizations.weight.original0" is a parameter of "fc".
     last = path.index("parametrizations") if "parametrizations" in path else -1
     owner = ".".join(path[:last])
     axis = _unit_axis(model.get_submodule(owner), tensor)
-    second, distinct = _size_and_units(tensor, axis)
+    values: Tensor = tensor
+    if product is not None and product.inputs:
+        axis, values = 0, _units_first(tensor.detach(), product)
+        gradient = None if gradient is None else _units_first(gradient, product)
+    second, distinct = _size_and_units(values, axis)
     grad_second, grad_distinct = _size_and_units(gradient, axis)
     return ParameterRecord(
         name=name,
-        layer=owner or type(model).__name__,
+        layer=name if itself else owner or type(model).__name__,
         shape=tuple(tensor.shape),
         trained=tensor.requires_grad,
         second_moment=second,
         grad_second_moment=grad_second,
-        units=tensor.shape[axis] if axis is not None else 0,
-        shared=shared_fraction(tensor, axis) if axis is not None and tensor.numel() else math.nan,
+        units=values.shape[axis] if axis is not None else 0,
+        shared=shared_fraction(values, axis) if axis is not None and values.numel() else math.nan,
         distinct=distinct,
         grad_distinct=grad_distinct,
         sensitivity=sensitivity,
+        fan_in=math.nan if product is None else product.fan_in,
+        fan_out=math.nan if product is None else product.fan_out,
     )
+
+
+def _units_first(values: Tensor, product: Product) -> Tensor:
+    """View as (units, inputs): all axes that are not summed over count units."""
+    dense = values if values.layout == torch.strided else values.to_dense()
+    others = [axis for axis in range(dense.ndim) if axis not in product.inputs]
+    units = math.prod(dense.shape[axis] for axis in others)
+    return dense.permute([*others, *product.inputs]).reshape(units, -1)
 
 
 def _unit_axis(module: nn.Module, parameter: nn.Parameter) -> int | None:

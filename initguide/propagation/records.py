@@ -22,9 +22,11 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g}%"
 
 
-def _fan(module: nn.Module | None, which: int) -> float:
+def _fan(module: nn.Module | None, found: tuple[float, float] | None, which: int) -> float:
     """Fan-in or fan-out; NaN for layers that have none."""
-    assert module is not None  # a look at a "layer" has it  # noqa: S101
+    if found is not None:
+        return found[which]
+    assert module is not None  # a look at a "layer" has one of them  # noqa: S101
     try:
         return fans(module)[which]
     except TypeError:
@@ -43,6 +45,8 @@ class Record:
     ----------
     name, kind
         As in ``model.named_modules()`` (the model's class if it is itself a layer), and the class.
+        A parameter that the model multiplies by itself has a record of its own: its name, as in
+        ``model.named_parameters()``, and "Parameter".
     call
         0 for the first use of the layer in the pass, 1 for the second, and so on.
     shape
@@ -50,7 +54,8 @@ class Record:
     units
         How many units (channels, features) the output has.
     fan_in, fan_out
-        As in `initguide.initializers.fans`; NaN for a layer that it does not know.
+        As in `initguide.initializers.fans`, or as the layer's weights were multiplied; NaN for a
+        layer that has none.
     weight_std
         Standard deviation of the weights that the layer computed with (not of the biases).
     output_mean, output_var, output_second_moment
@@ -96,10 +101,10 @@ class Record:
     shape: tuple[int, ...]
     units: int
     fan_in: float = number(
-        "fan-in", of="layer", by=lambda seen: functools.partial(_fan, seen.module, 0)
+        "fan-in", of="layer", by=lambda seen: functools.partial(_fan, seen.module, seen.fans, 0)
     )
     fan_out: float = number(
-        "fan-out", of="layer", by=lambda seen: functools.partial(_fan, seen.module, 1)
+        "fan-out", of="layer", by=lambda seen: functools.partial(_fan, seen.module, seen.fans, 1)
     )
     weight_std: float = number(
         "standard deviation of the weights",

@@ -57,12 +57,15 @@ class Seen:
         Along which the units lie; ``None`` if no units are counted.
     bounds
         Of an activation.
+    fans
+        Fan-in and fan-out, where they were found from what the layer did.
     """
 
     module: nn.Module | None = None
     tensors: Sequence[Tensor] = ()
     axis: int | None = None
     bounds: Bounds | None = None
+    fans: tuple[float, float] | None = None
 
     @functools.cached_property
     def units(self) -> UnitSums:

@@ -16,79 +16,31 @@ import contextlib
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
+from initguide.products import Product, TensorNotes, Uses
 from initguide.propagation.activations import Bounds, recognized
 from initguide.propagation.comparing import LOSSES, Comparing
-from initguide.propagation.layers import default_axis, layers_of, unit_axis, weights_of
-from initguide.propagation.looks import Look, Request, look_at, read
+from initguide.propagation.drafts import Active, Draft, Origin, Weights
+from initguide.propagation.layers import (
+    default_axis,
+    layers_of,
+    parameters_used_bare,
+    unit_axis,
+    weights_of,
+)
+from initguide.propagation.looks import Request, look_at
 from initguide.propagation.losses import main_tensor
 from initguide.propagation.moments import Moments, moments_of, wide_dtype
 from initguide.propagation.records import Record
 from initguide.propagation.statistics import Seen
-from initguide.propagation.tensors import TensorNotes
 
 __all__ = ["Watch"]
-
-
-@dataclass
-class _Weights:
-    """The weights of one layer, looked at once however often the layer is used."""
-
-    tensors: tuple[Tensor, ...]
-    looks: list[Look]
-
-
-class _Active(NamedTuple):
-    """An activation that was applied."""
-
-    name: str
-    look: Look
-
-
-@dataclass
-class _Draft:
-    """A record in the making; its numbers stay on their device until the pass is over."""
-
-    name: str
-    module: nn.Module
-    call: int
-    shape: tuple[int, ...]
-    axis: int
-    weights: _Weights
-    given_by: str | None
-    active: _Active | None
-    looks: list[Look] = field(default_factory=list)
-
-    def record(self) -> Record:
-        """Read the numbers."""
-        looks = [*self.weights.looks, *self.looks]
-        if self.active is not None:
-            looks.append(self.active.look)
-        return Record(
-            name=self.name,
-            kind=parametrize.type_before_parametrizations(self.module).__name__,
-            call=self.call,
-            shape=self.shape,
-            units=self.shape[self.axis] if self.shape else 1,
-            activation=self.active.name if self.active else None,
-            given_by=self.given_by,
-            **read(looks),
-        )
-
-
-class _Origin(NamedTuple):
-    """Where a tensor comes from."""
-
-    draft: _Draft | None  # of the layer that it comes from
-    active: _Active | None = None  # what made it, if that was an activation
-    number: int = 0  # of that activation, counted over the pass
 
 
 class Watch(TorchFunctionMode):
@@ -109,6 +61,8 @@ class Watch(TorchFunctionMode):
         Moments and shape of the tensor that the loss is mainly about.
     output_grad_sum
         Sum of the absolute gradients of the loss with respect to it.
+    products
+        How the model multiplied by a parameter itself: its id -> the first such product.
     """
 
     def __init__(self, model: nn.Module, request: Request) -> None:
@@ -117,11 +71,18 @@ class Watch(TorchFunctionMode):
         self.output: Moments | None = None
         self.output_shape: tuple[int, ...] = ()
         self.output_grad_sum: Tensor | float = math.nan
+        self.products: dict[int, Product] = {}
+        self._bare, self._alone = parameters_used_bare(model)
+        known = {id(p): p for p in model.parameters()}
+        self._uses = Uses([known[key] for key in self._bare], model.buffers())
+        self._running: list[nn.Module] = []
+        self._found: dict[nn.Module, Product] = {}  # of layers that run, by what they compute
+        self._uses_of: dict[str, int] = {}  # of parameters with a record of their own
         self._layers = layers_of(model)
         self._request = request
-        self._drafts: list[_Draft] = []
-        self._weights: dict[tuple[int, ...], _Weights] = {}  # by the tensors' ids
-        self._origins: TensorNotes[_Origin] = TensorNotes()
+        self._drafts: list[Draft] = []
+        self._weights: dict[tuple[int, ...], Weights] = {}  # by the tensors' ids
+        self._origins: TensorNotes[Origin] = TensorNotes()
         self._activations = 0  # how many there were in this pass
         self._started: dict[nn.Module, int] = {}  # how many there were when the layer started
         self._calls: dict[nn.Module, int] = {}
@@ -150,6 +111,7 @@ class Watch(TorchFunctionMode):
         super().__exit__(*error)  # type: ignore[no-untyped-call]
         self._stack.close()
         self._origins.clear()
+        self._uses.clear()
 
     def close(self) -> None:
         """Remove the hooks on tensors: a layer may return a parameter, which outlives the pass."""
@@ -160,14 +122,20 @@ class Watch(TorchFunctionMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func in LOSSES and not self._busy:  # a model that takes its own loss
-            result = func(*args, **kwargs)
-            with self._own_work():
-                self.comparing.note(func, args, kwargs, result)
-            return result
-        known = None if self._busy else recognized(func, args, kwargs)
-        if known is None:
+        if self._busy:
             return func(*args, **kwargs)
+        if func in LOSSES:  # a model that takes its own loss
+            with self._own_work():
+                self.comparing.note(func, args, kwargs)
+        known = recognized(func, args, kwargs)
+        if known is None:
+            result = func(*args, **kwargs)
+            if self._uses:
+                with self._own_work():
+                    product = self._uses.seen(func, args, kwargs, result)
+                    if product is not None:
+                        self._note_product(product, result)
+            return result
         # Asked before the call: an in-place activation puts the note on the tensor out of date.
         source = self._origins.read(args[0] if args else kwargs.get("input"))
         result = func(*args, **kwargs)
@@ -191,7 +159,7 @@ class Watch(TorchFunctionMode):
             self._busy = False
 
     def _note_activation(
-        self, name: str, bounds: Bounds, draft: _Draft | None, result: Tensor
+        self, name: str, bounds: Bounds, draft: Draft | None, result: Tensor
     ) -> None:
         """Look at what an activation gave, for the layer that it was applied to, if any.
 
@@ -200,30 +168,56 @@ class Watch(TorchFunctionMode):
         """
         axis = draft.axis if draft else default_axis(result)
         seen = Seen(tensors=[result], axis=axis, bounds=bounds)
-        active = _Active(name, look_at("activations", seen, self._request))
+        active = Active(name, look_at("activations", seen, self._request))
         if draft is not None and draft.active is None:  # the first one counts
             draft.active = active
         self._activations += 1
-        self._origins.write(result, _Origin(draft, active, self._activations))
+        self._origins.write(result, Origin(draft, active, self._activations))
+
+    def _note_product(self, product: Product, result: Tensor) -> None:
+        """A parameter was multiplied by: it is a layer, or the weights of the one that runs."""
+        parameter = product.parameter
+        self.products.setdefault(id(parameter), product._replace(signal=parameter))
+        if self._alone.get(id(parameter)) in self._running:
+            self._found[self._alone[id(parameter)]] = product._replace(signal=parameter)
+            return
+        name = self._bare[id(parameter)]
+        source = self._origins.read(product.signal)
+        draft = Draft(
+            name=name,
+            module=None,
+            call=self._uses_of.get(name, 0),
+            shape=tuple(result.shape),
+            axis=min(product.unit_axis, max(0, result.ndim - 1)),
+            weights=self._looked_at(None, (parameter,)),
+            given_by=source.draft.name if source and source.draft else None,
+            active=None,
+        )
+        self._uses_of[name] = draft.call + 1
+        self._finish(draft, (product.fan_in, product.fan_out), product.signal, result)
 
     def _layer_started(self, module: nn.Module, _: Any) -> None:
         self._started[module] = self._activations
+        self._running.append(module)
 
     def _layer_finished(self, name: str, module: nn.Module, args: Any, output: Any) -> None:
+        if module in self._running:
+            del self._running[self._running.index(module) :]
         tensor = main_tensor(output)
         if tensor is None:
             return
         with self._own_work():
-            draft = self._draft(name, module, main_tensor(args), tensor)
-        self._drafts.append(draft)
-        if tensor.requires_grad:
-            self._on_gradient(tensor, functools.partial(self._look_at_gradient, draft))
+            self._layer(name, module, main_tensor(args), tensor)
 
-    def _draft(self, name: str, module: nn.Module, given: Tensor | None, output: Tensor) -> _Draft:
+    def _layer(self, name: str, module: nn.Module, given: Tensor | None, output: Tensor) -> None:
         """Look at a layer that has just run, before anything changes its output in place."""
         source = self._origins.read(given)
         giver = source.draft if source else None
+        product = self._found.pop(module, None)
         axis = unit_axis(module, output)
+        if product is not None:
+            axis = product.unit_axis - product.ndim + output.ndim
+            axis = axis if axis >= 0 else output.ndim - 1
         if axis is None and giver and giver.shape == output.shape:
             axis = giver.axis  # dropout, say, leaves the units where they are
         if axis is None:
@@ -233,7 +227,7 @@ class Watch(TorchFunctionMode):
         # does): the layer is an activation, or ends with one.
         ends_active = made is not None and made.number > self._started.get(module, 0)
         weights = self._weights_of(module)
-        draft = _Draft(
+        draft = Draft(
             name=name,
             module=module,
             call=self._calls.get(module, 0),
@@ -243,23 +237,40 @@ class Watch(TorchFunctionMode):
             given_by=giver.name if giver else None,
             active=made.active if made and ends_active else None,
         )
-        request = self._request
-        draft.looks.append(look_at("layer", Seen(module), request))
-        if given is not None and weights.tensors:
-            draft.looks.append(look_at("inputs", Seen(module, [given.detach()]), request))
-        draft.looks.append(look_at("outputs", Seen(module, [output], axis), request))
         self._calls[module] = draft.call + 1
-        # From here on it is this layer's output, even if an activation inside the layer made it.
-        self._origins.write(output, _Origin(draft))
-        return draft
+        fans = None if product is None else (product.fan_in, product.fan_out)
+        self._finish(draft, fans, given, output)
 
-    def _weights_of(self, module: nn.Module) -> _Weights:
-        """Look at the weights of a layer, unless a layer with the same ones has run before."""
-        tensors = weights_of(module)
+    def _finish(
+        self,
+        draft: Draft,
+        fans: tuple[float, float] | None,
+        given: Tensor | None,
+        output: Tensor,
+    ) -> None:
+        """Look at what a layer was given and gave."""
+        request, module = self._request, draft.module
+        draft.looks.append(look_at("layer", Seen(module, fans=fans), request))
+        if given is not None and draft.weights.tensors:
+            draft.looks.append(look_at("inputs", Seen(module, [given.detach()]), request))
+        draft.looks.append(look_at("outputs", Seen(module, [output], draft.axis), request))
+        # From here on it is this layer's output, even if an activation inside the layer made it.
+        self._origins.write(output, Origin(draft))
+        self._drafts.append(draft)
+        if output.requires_grad:
+            self._on_gradient(output, functools.partial(self._look_at_gradient, draft))
+
+    def _weights_of(self, module: nn.Module) -> Weights:
+        """Look at the weights of a layer, but not at those that have a record of their own."""
+        own = (t for t in weights_of(module) if self._bare.get(id(t)) not in self._uses_of)
+        return self._looked_at(module, tuple(own))
+
+    def _looked_at(self, module: nn.Module | None, tensors: tuple[Tensor, ...]) -> Weights:
+        """Look at weights, unless a layer with the same ones has run before."""
         key = tuple(map(id, tensors))  # they are held, so that the ids are not given again
         if key not in self._weights:
             looks = [look_at("weights", Seen(module, tensors), self._request)] if tensors else []
-            self._weights[key] = _Weights(tensors, looks)
+            self._weights[key] = Weights(tensors, looks)
         return self._weights[key]
 
     # Backward
@@ -278,7 +289,7 @@ class Watch(TorchFunctionMode):
 
         self._tensor_hooks.append(tensor.register_hook(hook))
 
-    def _look_at_gradient(self, draft: _Draft, gradient: Tensor) -> None:
+    def _look_at_gradient(self, draft: Draft, gradient: Tensor) -> None:
         seen = Seen(draft.module, [gradient])
         draft.looks.append(look_at("output_grads", seen, self._request))
 
@@ -330,10 +341,14 @@ class Watch(TorchFunctionMode):
 
     # After the pass
 
+    def has_own_record(self, parameter: str) -> bool:
+        """Whether a parameter of this name was multiplied by outside of any layer."""
+        return parameter in self._uses_of
+
     def saw_a_layer(self) -> bool:
         """Whether any layer gave a floating-point tensor."""
         return bool(self._drafts)
 
     def records(self) -> tuple[Record, ...]:
         """Turn the drafts into records, in the order in which the layers finished."""
-        return tuple(draft.record() for draft in self._drafts)
+        return tuple(draft.record(Record) for draft in self._drafts)

@@ -355,3 +355,21 @@ def test_draws_are_what_they_were():
         torch.manual_seed(3)
         nets[1].apply(init.from_name(name)) if "gpt2" not in name else init.from_name(name)(nets[1])
         assert _same(nets[0], _copy(nets[1]), nets[0].state_dict()), name
+
+
+def test_only_what_is_asked_for_is_filled():
+    """By the names of modules or parameters; a layer of zeros that is asked for, too."""
+    net = nn.Sequential(_Adapted(), nn.Linear(16, 3))
+    before = _copy(net)
+    initialize(net, "he_normal", seed=0, only="0.up")
+    assert _filled_anew(net, before) == {"0.up.weight"}
+    initialize(net, init.ones().__call__, seed=0, only=["1.weight", "0.d*"])
+    assert _filled_anew(net, before) == {"0.up.weight", "0.down.weight", "1.weight"}
+    experts = _Experts()
+    before = _copy(experts)
+    initialize(experts, "he_normal", only="up", fans={"up": (16, 400)})
+    assert _filled_anew(experts, before) == {"up"}
+    with pytest.raises(ValueError, match="only='2' fits no parameter or module of Sequential; the"):
+        initialize(net, "he_normal", only="2")
+    with pytest.raises(TypeError, match="only is 3; it must be a pattern of names"):
+        initialize(net, "he_normal", only=3)

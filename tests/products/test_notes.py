@@ -2,7 +2,7 @@
 
 import torch
 
-from initguide.propagation.tensors import TensorNotes
+from initguide.products import TensorNotes
 
 
 def test_notes_are_of_one_tensor_in_one_version():
