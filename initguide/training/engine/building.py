@@ -4,11 +4,15 @@ import contextlib
 import ctypes
 import hashlib
 import os
+import selectors
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +36,7 @@ ANYWHERE = ("-std=gnu11", "-O0", "-march=x86-64", "-mtune=generic", "-fPIC", "-c
 NARROW = ("avx2", "fma")
 WIDE = (*NARROW, "avx512f", "avx512dq", "avx512bw", "avx512vl")
 SECONDS = 60  # more than a compiler needs on any machine, less than somebody waits
+LARGEST = 10_000_000  # bytes that a compiler prints: the macros are some 20,000
 
 
 def load(compiler: list[str]) -> Any:
@@ -83,19 +88,35 @@ def _key(command: list[str], features: tuple[str, ...], macros: bytes) -> bytes:
 
 def _compile(command: list[str], features: tuple[str, ...]) -> bytes:
     """The library's content."""
-    with tempfile.TemporaryDirectory(prefix="initguide-") as folder:
-        checked, made = Path(folder, "processor.o"), Path(folder, "connected.so")
+    with _private_folder() as folder:
+        checked, made = folder / "processor.o", folder / "connected.so"
         needs = "-DFEATURES=" + " ".join(f"NEED({name})" for name in features)
-        _run([*command, *ANYWHERE, needs, "-o", str(checked), str(PROCESSOR)])
+        _run([*command, *ANYWHERE, needs, "-o", str(checked), str(PROCESSOR)], folder)
         vectors = [f"-m{name}" for name in features]
-        _run([*command, *FLAGS, *vectors, "-o", str(made), str(SOURCE), str(checked), "-lm"])
+        _run(
+            [*command, *FLAGS, *vectors, "-o", str(made), str(SOURCE), str(checked), "-lm"], folder
+        )
         if not made.is_file():
             raise FileNotFoundError("it makes no file")
         return made.read_bytes()
 
 
-def _run(command: list[str]) -> bytes:
-    """What a command of the compiler prints."""
+@contextlib.contextmanager
+def _private_folder() -> Iterator[Path]:
+    """A folder for a moment, in which nobody else can exchange anything."""
+    parent = Path(tempfile.gettempdir())
+    mode = parent.stat().st_mode
+    # Without the sticky bit, whoever can write there can put a folder of theirs in place of ours.
+    if mode & 0o022 and not mode & stat.S_ISVTX:
+        raise PermissionError(
+            f"others can exchange what is in {parent}; set TMPDIR to another folder"
+        )
+    with tempfile.TemporaryDirectory(prefix="initguide-", dir=parent) as folder:
+        yield Path(folder)
+
+
+def _run(command: list[str], folder: Path | None = None) -> bytes:
+    """What a command of the compiler prints; its own temporary files go into a folder."""
     # In a process group of its own, so that what it started ends with it: a compiler is a command
     # that calls others, and what they hold open would be waited for.
     with subprocess.Popen(  # noqa: S603  the command is the user's compiler
@@ -104,17 +125,39 @@ def _run(command: list[str]) -> bytes:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         process_group=0,
+        env=os.environ | ({"TMPDIR": str(folder)} if folder else {}),
     ) as process:
         try:
-            out, errors = process.communicate(timeout=SECONDS)
+            out, errors = _printed(process)
         except BaseException:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(OSError):  # it may have ended
                 os.killpg(process.pid, signal.SIGKILL)
             raise
     if process.returncode:
         *_, line = ["", *errors.decode(errors="replace").strip().splitlines()]
         raise OSError(f"exit status {process.returncode}{line and f', {line}'}")
     return out
+
+
+def _printed(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    """What a process prints until it ends, on both ways; not without limits."""
+    printed: dict[Any, bytes] = {process.stdout: b"", process.stderr: b""}
+    end = time.monotonic() + SECONDS
+    with selectors.DefaultSelector() as waiting:
+        for stream in printed:
+            waiting.register(stream, selectors.EVENT_READ)
+        while waiting.get_map():
+            if not (ready := waiting.select(max(0.0, end - time.monotonic()))):
+                raise TimeoutError(f"it took longer than {SECONDS} seconds")
+            for key, _ in ready:
+                some = os.read(key.fd, 2**16)
+                printed[key.fileobj] += some
+                if not some:
+                    waiting.unregister(key.fileobj)
+            if sum(map(len, printed.values())) > LARGEST:
+                raise OSError(f"it printed more than {LARGEST} bytes")
+    process.wait(max(0.0, end - time.monotonic()))
+    return printed[process.stdout], printed[process.stderr]
 
 
 def _mapped(content: bytes) -> Any:
@@ -146,8 +189,8 @@ def _in_memory(content: bytes) -> Any:
 
 
 def _in_a_file(content: bytes) -> Any:
-    with tempfile.TemporaryDirectory(prefix="initguide-") as folder:
-        path = Path(folder, "connected.so")
+    with _private_folder() as folder:
+        path = folder / "connected.so"
         path.write_bytes(content)
         return ctypes.CDLL(str(path))
 

@@ -304,10 +304,64 @@ def test_a_compiler_that_hangs(compiler, tmp_path, monkeypatch):
     started = tmp_path / "started"
     compiler(lines=[f"sleep 600 & echo $! > {started}; wait"])
     monkeypatch.setattr(building, "SECONDS", 1)
-    with pytest.warns(UserWarning, match="TimeoutExpired: .*timed out after 1 seconds"):
+    with pytest.warns(UserWarning, match="TimeoutError: it took longer than 1 seconds"):
         assert not engine.works()
     with pytest.raises(ProcessLookupError):
         _wait_for_the_end_of(int(started.read_text()))
+
+
+@needs_compiler
+@pytest.mark.fault(
+    "compiled",
+    tried="the compiler prints without end",
+    happens="it is ended after 10 MB; a warning, and PyTorch's own steps",
+)
+def test_a_compiler_that_prints_without_end(compiler):
+    """The memory is not filled with it."""
+    compiler(lines=["exec yes 'warning: something'"])
+    with pytest.warns(UserWarning, match="OSError: it printed more than 10000000 bytes"):
+        assert not engine.works()
+
+
+@needs_compiler
+@pytest.mark.fault(
+    "compiled",
+    tried="the temporary folder lets others exchange what is in it (no sticky bit)",
+    happens="nothing is compiled there; the warning names TMPDIR",
+)
+def test_a_temporary_folder_of_others(compiler, tmp_path, monkeypatch):
+    """They could put code in place of what the compiler made."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(building.tempfile, "tempdir", str(folder))
+    folder.chmod(0o777)
+    compiler()
+    with pytest.warns(UserWarning, match=r"others can exchange what is in .*; set TMPDIR to"):
+        assert not engine.works()
+    folder.chmod(0o1777)
+    compiler()
+    assert engine.works()
+    assert list(folder.iterdir()) == []
+
+
+@needs_compiler
+@pytest.mark.fault(
+    "compiled",
+    tried="the compiler is killed at work, and leaves its temporary files",
+    happens="they are deleted with ours",
+)
+def test_what_a_compiler_leaves(compiler, tmp_path, monkeypatch):
+    """It works in a folder that is deleted whatever happens."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(building.tempfile, "tempdir", str(folder))
+    monkeypatch.delenv("TMPDIR", raising=False)
+    leave = ': > "${TMPDIR:-$PWD}/left"; kill -9 $$'
+    compiler(lines=[f'case "$*" in *-dM*) ;; *) {leave};; esac'])
+    monkeypatch.chdir(folder)
+    with pytest.warns(UserWarning, match="exit status -9"):
+        assert not engine.works()
+    assert list(folder.iterdir()) == []
 
 
 def _wait_for_the_end_of(process):
