@@ -109,7 +109,10 @@ def compare_init_weights(
     TypeError
         If something cannot be sent to the executor's processes.
     OSError
-        If the store cannot be written. What it held before is intact.
+        If the store cannot be opened for writing. What it held before is intact.
+    KeyboardInterrupt
+        After Ctrl-C, SIGTERM or SIGHUP, unless the program handles these itself. Where nothing
+        catches it, the process ends with the status that shells report of such a signal.
 
     Examples
     --------

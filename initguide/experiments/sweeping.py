@@ -104,7 +104,9 @@ def sweep(
         A file in which each run is kept as soon as it ends (see `initguide.experiments`). The same
         call later does only what is missing, runs that had failed included; more values and more
         seeds can be added. A store of other settings is refused. Several processes, also on several
-        machines, may work on one store: they share the runs.
+        machines, may work on one store: they share the runs. Ctrl-C, SIGTERM and SIGHUP end the
+        call with all that had ended stored. While the store is locked or its disk is full, the call
+        waits, with a warning.
     retries
         How often a run is done again if the worker that did it died. The last time it is done
         alone, so that it is known to be at fault. If the worker dies then, too, the run is
@@ -135,12 +137,17 @@ def sweep(
     TypeError
         If something cannot be sent to the executor's processes.
     OSError
-        If the store cannot be written. What it held before is intact.
+        If the store cannot be opened for writing. What it held before is intact.
+    KeyboardInterrupt
+        After Ctrl-C, SIGTERM or SIGHUP, unless the program handles these itself. Where nothing
+        catches it, the process ends with the status that shells report of such a signal.
 
     Warns
     -----
     WorkerWarning
         If a worker died.
+    StoreWarning
+        If the store is damaged, or cannot be written for a while.
 
     Examples
     --------

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
@@ -22,9 +23,12 @@ import multiprocessing
 import signal
 import tempfile
 import types
+import warnings
 from concurrent.futures import ProcessPoolExecutor
 import torch
 from initguide import sweep
+from initguide.experiments.jobs import ledger
+from initguide.experiments.store import transactions
 from faulty import Faulty
 
 def noise():
@@ -41,12 +45,15 @@ def main(store=None, executor=None):
     keywords = {"epochs": 2, "batch_size": 4, "seeds": 10, "executor": executor}
     return sweep(grid, noise(), model=Faulty, store=store, **keywords)
 
-def work(store, told, method=None, temporary=None):
+def work(store, told, method=None, temporary=None, impatient=False):
     # Whoever runs the tests behind a shell's "&" or "nohup" has signals switched off, and so have
     # children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     tempfile.tempdir = temporary
+    if impatient:
+        transactions.PATIENCE = ledger.HURRY = 0.1
+        warnings.showwarning = lambda message, *_, **__: told.write_text(str(message))
     if method is not None:
         context = multiprocessing.get_context(method)
         main(store, executor=functools.partial(ProcessPoolExecutor, 2, mp_context=context))
@@ -175,6 +182,36 @@ def test_ended_with_a_pool(sweeping, tmp_path, number, status, request):
             patch.setattr(tempfile, "tempdir", str(temporary))
             swept({"scale": [1]})  # any call, by threads too
     assert not list(temporary.iterdir())
+
+
+@pytest.mark.fault(
+    "store",
+    tried="SIGTERM while another program holds the store",
+    happens="what had ended goes into a file beside the store, and the next call takes it up",
+)
+def test_ended_while_the_store_is_locked(sweeping, tmp_path, until):
+    """No run that had ended is done again."""
+    path = tmp_path / "runs.sqlite"
+    (sweeping.folder / "slow").touch()
+    process, told = sweeping.start(path, None, None, True)
+    until(lambda: _stored(path) >= 2, process)
+    other = sqlite3.connect(path, isolation_level=None, timeout=60)
+    other.execute("BEGIN EXCLUSIVE")
+    (stored,) = other.execute("SELECT count(*) FROM runs").fetchone()
+    until(lambda: told.exists() and "in memory" in told.read_text(), process)
+    waiting = re.search(r"(\d+|no) finished runs? waits? in memory", told.read_text())
+    process.terminate()
+    process.join(240)
+    assert told.read_text() == "stopped"  # what catches Ctrl-C caught it
+    other.execute("ROLLBACK")
+    other.close()
+    (sweeping.folder / "slow").unlink()
+    beside = path.with_name("runs.sqlite.unsaved-1")
+    count = int(waiting[1].replace("no", "0"))
+    assert beside.exists() or not count
+    found = int(sweeping.main(path).remark.split()[0])
+    assert stored + count <= found < 20
+    assert not beside.exists()
 
 
 def test_interrupted(sweeping, tmp_path, until):

@@ -15,9 +15,7 @@ from initguide.experiments import (
     compare_init_weights,
     sweep,
 )
-from initguide.experiments.jobs import batches
 from initguide.experiments.store import read
-from initguide.training import Plan
 
 Tiny = functools.partial(initguide.Net, 4, 4)  # a tiny network that any process can make
 GRID = {"scheme": ["he_normal", "zeros"], "learning_rate": [1e-3, 0.1, 10.0], "dropout": [0.0, 0.5]}
@@ -159,29 +157,6 @@ def test_failed_runs_are_tried_again(swept, faulty, tmp_path):
     again = swept({"fault": ["", "raises"]}, model=faulty.model, store=path)
     assert again.remark.startswith("2 of the 4 runs were found")
     assert len(again.failures) == 2
-
-
-def test_a_store_that_cannot_be_written(swept, tmp_path, monkeypatch):
-    """The disk fills up half-way: one sentence, and what was stored is there for the next call."""
-    path = tmp_path / "runs.sqlite"
-    real, count = Store.add, []
-
-    def full(self, rows):
-        count.append(1)
-        if len(count) > 2:
-            raise OSError(28, f"{path}: the disk is full; what was stored before is intact")
-        real(self, rows)
-
-    monkeypatch.setattr(Store, "add", full)
-    monkeypatch.setattr(batches, "plan", lambda *_: Plan("alone", 1))
-    with pytest.raises(OSError, match="the disk is full; what was stored before is intact"):
-        swept({"scale": [1, 2, 3, 4]}, store=path, workers=1)
-    monkeypatch.undo()
-    stored = len(read(path)[1])
-    assert stored >= 2
-    result = swept({"scale": [1, 2, 3, 4]}, store=path)
-    assert result.remark.startswith(f"{stored} of the 8 runs were found")
-    assert len(result.runs) == 8
 
 
 def test_a_store_in_no_folder(swept, trained, tmp_path):

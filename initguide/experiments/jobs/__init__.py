@@ -3,6 +3,10 @@
 `initguide.compare_init_weights` and `initguide.sweep` are built on this. A `Job` says everything
 about one run and is small enough to be sent anywhere. The data do not travel with it: a worker
 loads them once, by the arguments of `initguide.fashion_mnist`, or from a temporary file.
+
+SIGTERM and SIGHUP end a call like Ctrl-C (see `initguide.experiments.jobs.signals`): workers stop,
+what has ended is stored, and the temporary folder is removed. After SIGKILL, the next call on the
+same machine removes it.
 """
 
 from initguide.experiments.jobs.errors import WorkerError

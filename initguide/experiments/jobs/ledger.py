@@ -7,12 +7,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from time import monotonic
 from typing import Any, NamedTuple
 
+from initguide.experiments.jobs.insisting import Result, until_it_works
 from initguide.experiments.jobs.job import Failure, Job
 from initguide.experiments.jobs.origins import Origins
 from initguide.experiments.jobs.rows import is_called, key_of_copy, row_of, run_of
-from initguide.experiments.store import Store
+from initguide.experiments.store import Store, StoreError, take_up, write_unsaved
 from initguide.training import Dataset, Run
 
+HURRY = 5.0  # seconds to wait for a lock in the end: a batch system may wait for 30 s only
 HEARTBEAT = 5.0  # seconds between two signs of life; after a minute without, others take over
 
 
@@ -24,10 +26,16 @@ class Keeping(NamedTuple):
     merge: Mapping[str, Callable[[Any, Any], Any]]
 
     def open(self, data: Dataset, mark: str) -> Store:
-        """Open it, with the data among what all its runs have in common."""
+        """Open it, with the data among what all its runs have in common.
+
+        What earlier calls could not store is stored first.
+        """
         words = str(getattr(data, "source", "not stated"))
         about = {**self.about, "data": {"source": words, "sha256": mark}}
-        return Store(self.path, about, {**self.merge, "data": _same_data})
+        merge = {**self.merge, "data": _same_data}
+        store = Store(self.path, about, merge)
+        take_up(store, merge)
+        return store
 
 
 def _same_data(old: Any, new: Any) -> Any:
@@ -77,7 +85,8 @@ class Ledger:
         """Take finished runs from the store, under whatever labels they were stored."""
         if self.store is None:
             return
-        rows = self.store.find([self.keys[i] for i in numbers])
+        store = self.store
+        rows = self._insist(lambda: store.find([self.keys[i] for i in numbers]))
         copies = []
         for i in numbers:
             row = rows.get(self.keys[i])
@@ -91,16 +100,17 @@ class Ledger:
                     copy = row_of(key_of_copy(self.keys[i], job), job, run)
                     copies.append(copy | {"finished": row["finished"]})
         # Another process may have added the same copies.
-        there = self.store.find([copy["key"] for copy in copies])
+        there = self._insist(lambda: store.find([copy["key"] for copy in copies]))
         new = [c for c in copies if c["key"] not in there or there[c["key"]]["error"] is not None]
         if new:
-            self.store.add(new)
+            self._insist(lambda: store.add(new))
 
     def claim(self, numbers: Sequence[int]) -> list[int]:
         """Claim jobs in the store; return those that no other process has claimed."""
         if self.store is None:
             return list(numbers)
-        won = set(self.store.claim([self.keys[i] for i in numbers]))
+        store = self.store
+        won = set(self._insist(lambda: store.claim([self.keys[i] for i in numbers])))
         return [i for i in numbers if self.keys[i] in won]
 
     def record(self, i: int, result: Run | Failure) -> None:
@@ -116,30 +126,52 @@ class Ledger:
             self.origins.add(result, found=False)
 
     def save(self) -> None:
-        """Store what has been noted since the last time; if nothing has, give a sign of life."""
+        """Store what has been noted since the last time; if nothing has, give a sign of life.
+
+        A store that is locked or full is tried again until it works.
+        """
         if self.store is None:
             return
-        numbers, self.unsaved = self.unsaved, []
-        if numbers:
-            self.store.add(
-                row_of(
-                    self.keys[k] if k == i else key_of_copy(self.keys[k], self.jobs[k]),
-                    self.jobs[k],
-                    self.results[k],
-                )
-                for i in numbers
-                for k in self.sharing[i]
-            )
+        store = self.store
+        if self.unsaved:
+            rows = self._unsaved_rows()
+            self._insist(lambda: store.add(rows))
+            self.unsaved = []  # not before they are stored: whatever happens, `close` has them
         elif monotonic() - self.last_sign > HEARTBEAT:
-            self.store.keep()
+            with contextlib.suppress(OSError):  # it matters only if it fails for a minute
+                store.keep()
         else:
             return
         self.last_sign = monotonic()
 
     def close(self) -> None:
-        """Store the rest, and release the claims on jobs that were not done."""
+        """Store the rest, or write it beside the store; release claims on jobs that were not done.
+
+        Somebody may have ended the call, so it does not wait for long.
+        """
         if self.store is None:
             return
-        with contextlib.suppress(OSError):  # if it ended the call, it has been raised already
-            self.save()
+        self.store.patience = HURRY
+        rows = self._unsaved_rows()
+        try:
+            if rows:
+                self.store.add(rows)
+        except (OSError, StoreError) as error:
+            write_unsaved(self.store, rows, error)
+        self.unsaved = []
+        with contextlib.suppress(OSError, StoreError):
             self.store.release()
+
+    def _insist(self, do: Callable[[], Result]) -> Result:
+        return until_it_works(do, sum(len(self.sharing[i]) for i in self.unsaved))
+
+    def _unsaved_rows(self) -> list[dict[str, Any]]:
+        return [
+            row_of(
+                self.keys[k] if k == i else key_of_copy(self.keys[k], self.jobs[k]),
+                self.jobs[k],
+                self.results[k],
+            )
+            for i in self.unsaved
+            for k in self.sharing[i]
+        ]

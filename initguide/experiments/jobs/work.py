@@ -23,6 +23,7 @@ from initguide.experiments.jobs.ledger import HEARTBEAT, Ledger
 from initguide.experiments.jobs.pools import Pool
 from initguide.experiments.jobs.requeueing import Requeueing
 from initguide.experiments.jobs.shipping import Elsewhere, Here
+from initguide.experiments.jobs.signals import undisturbed
 from initguide.experiments.jobs.software import codes_of
 from initguide.experiments.jobs.worker import Terms, run_elsewhere, run_together
 from initguide.training import Run
@@ -248,18 +249,21 @@ class Work:
 
     def _shut_down(self) -> None:
         """Stop what is in flight, store what ended meanwhile, and end the pool."""
-        self.stop.set()
-        for future in self.in_flight:
-            future.cancel()
-        for future, group in self.in_flight.items():
-            if future.done() and not future.cancelled() and future.exception() is None:
-                for i, result in zip(group, future.result(), strict=True):
-                    if isinstance(result, Run):
-                        self.ledger.record(i, result)
-        # Claims first: workers may take their time to stop, and other processes could go on
-        # meanwhile.
-        self.ledger.close()
-        self.pool.close()
+        try:
+            with undisturbed():  # what has ended is stored, however often somebody presses Ctrl-C
+                self.stop.set()
+                for future, group in self.in_flight.items():
+                    if future.done() and not future.cancelled() and future.exception() is None:
+                        for i, result in zip(group, future.result(), strict=True):
+                            if isinstance(result, Run):
+                                self.ledger.record(i, result)
+                # Claims first: workers may take their time to stop, and other processes could go
+                # on meanwhile.
+                self.ledger.close()
+        finally:
+            for future in self.in_flight:
+                future.cancel()
+            self.pool.close()
 
 
 def _arrived(result: Run | Told | Exception) -> Run | Exception:

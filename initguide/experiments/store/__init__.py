@@ -52,5 +52,17 @@ from initguide.experiments.store.repairing import StoreWarning
 from initguide.experiments.store.runs import Store, read
 from initguide.experiments.store.schema import COLUMNS, SETTINGS
 from initguide.experiments.store.transactions import StoreError, is_store
+from initguide.experiments.store.unsaved import reason_of, take_up, write_unsaved
 
-__all__ = ["COLUMNS", "SETTINGS", "Store", "StoreError", "StoreWarning", "is_store", "read"]
+__all__ = [
+    "COLUMNS",
+    "SETTINGS",
+    "Store",
+    "StoreError",
+    "StoreWarning",
+    "is_store",
+    "read",
+    "reason_of",
+    "take_up",
+    "write_unsaved",
+]

@@ -25,7 +25,7 @@ SHOWN = 5  # damaged runs that a warning names one by one
 
 
 class StoreWarning(UserWarning):
-    """Something in a store is damaged: what it was, and what is done about it."""
+    """A store is damaged, or cannot be written: what it was, and what is done about it."""
 
 
 def write_rows(connection: sqlite3.Connection, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -125,7 +125,7 @@ def _replace(path: Path, about: dict[str, Any], rows: Iterable[Mapping[str, Any]
             write_rows(connection, rows)
             connection.execute("COMMIT")
         shutil.copymode(path, new)
-        kept = _keep(path)
+        kept = named_anew(path, f"{path.name}.damaged")
         new.replace(path)
     except BaseException:
         new.unlink(missing_ok=True)
@@ -133,20 +133,25 @@ def _replace(path: Path, about: dict[str, Any], rows: Iterable[Mapping[str, Any]
     return kept
 
 
-def _keep(path: Path) -> Path:
+def named_anew(path: Path, stem: str) -> Path:
     """Give a file a second name, which no other file has, and return it.
 
     So its path is never without a file, which another process would take for a store to be begun.
+
+    Parameters
+    ----------
+    stem
+        What the name begins with; a number follows.
     """
     for number in itertools.count(1):
-        kept = path.with_name(f"{path.name}.damaged-{number}")
+        name = path.with_name(f"{stem}-{number}")
         try:
-            os.link(path, kept)
+            os.link(path, name)
         except FileExistsError:
             continue
         except OSError:  # a file system without second names
-            if kept.exists():
+            if name.exists():
                 continue
-            shutil.copy2(path, kept)
+            shutil.copy2(path, name)
         break
-    return kept
+    return name

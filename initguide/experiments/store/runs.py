@@ -29,6 +29,7 @@ from initguide.experiments.store.schema import COLUMNS
 from initguide.experiments.store.transactions import StoreError, check_is_ours, transaction
 from initguide.writing import no_file
 
+_RELEASED: set[str] = set()  # owners of this process that have released their claims
 STALE = 60.0  # seconds after which a process that gave no sign of life is taken for dead
 
 
@@ -59,18 +60,23 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Row]]:
     StoreWarning
         If runs are damaged. They are left out.
     """
-    target = Path(path)
-    if not check_is_ours(target):
-        raise StoreError(f"{target} is empty; it holds no runs")
-    with transaction(target, write=False, damaged_too=True) as connection:
+    about, rows, damaged = examine(Path(path))
+    warn_of(Path(path), damaged, "They are left out")
+    return about, rows
+
+
+def examine(path: Path) -> tuple[dict[str, Any], list[Row], list[str]]:
+    """Read a store, as `read` does, and say what its damaged runs seem to be called."""
+    if not check_is_ours(path):
+        raise StoreError(f"{path} is empty; it holds no runs")
+    with transaction(path, write=False, damaged_too=True) as connection:
         about = about_of(connection)
         problem = structural_damage(connection)
         intact, damaged = rows_of(connection, whole=problem is None)
     names = list(damaged.values())
     if problem is not None:
         names.append(f"and maybe more, for the file is out of order ({problem})")
-    warn_of(target, names, "They are left out")
-    return about, list(intact.values())
+    return about, list(intact.values()), names
 
 
 class Store:
@@ -88,6 +94,13 @@ class Store:
         it has none) and the new one, returns what is to be written, or raises `ValueError` with
         the reason why the two do not go together.
 
+    Attributes
+    ----------
+    about
+        What all runs in the file have in common, as of when it was opened.
+    patience
+        Seconds to wait for another process that is writing; a minute if ``None``.
+
     Raises
     ------
     StoreError
@@ -101,6 +114,8 @@ class Store:
     StoreWarning
         If runs are damaged. They are kept aside, and are as if they had never been done.
     """
+
+    patience: float | None = None
 
     def __init__(
         self,
@@ -135,6 +150,7 @@ class Store:
         if moved:
             with transaction(self.path, write=True) as connection:
                 write_about(connection, agreed)
+        self.about = agreed
 
     def _agree(
         self,
@@ -175,7 +191,7 @@ class Store:
         keys
             What to look for.
         """
-        with transaction(self.path, write=False) as connection:
+        with transaction(self.path, write=False, patience=self.patience) as connection:
             return self._find(connection, keys)
 
     def claim(self, keys: Iterable[str], at_most: int | None = None) -> list[str]:
@@ -194,7 +210,7 @@ class Store:
         """
         won: list[str] = []
         wanted = list(keys)
-        with transaction(self.path, write=True) as connection:
+        with transaction(self.path, write=True, patience=self.patience) as connection:
             claims = {
                 key: (owner, seen)
                 for key, owner, seen in connection.execute("SELECT key, owner, seen FROM claims")
@@ -228,7 +244,7 @@ class Store:
             If they cannot be written. Whatever was stored before is intact.
         """
         rows = list(rows)
-        with transaction(self.path, write=True) as connection:
+        with transaction(self.path, write=True, patience=self.patience) as connection:
             there = self._find(connection, [row["key"] for row in rows])
             new = [r for r in rows if r["key"] not in there or there[r["key"]]["error"] is not None]
             write_rows(connection, new)
@@ -239,12 +255,20 @@ class Store:
 
     def keep(self) -> None:
         """Give a sign of life, so that nobody else does what this process is doing."""
-        with transaction(self.path, write=True) as connection:
+        with transaction(self.path, write=True, patience=self.patience) as connection:
             self._beat(connection)
 
     def release(self) -> None:
-        """Leave what this process has claimed and not done to others."""
-        with transaction(self.path, write=True) as connection:
+        """Leave what this store has claimed and not done to others; it claims nothing any more.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written. Others then take the claims a minute after the last sign of
+            life; this process does so at once.
+        """
+        _RELEASED.add(self.owner)
+        with transaction(self.path, write=True, patience=self.patience) as connection:
             connection.execute("DELETE FROM claims WHERE owner = ?", (self.owner,))
 
     def _beat(self, connection: sqlite3.Connection) -> None:
@@ -273,6 +297,8 @@ def _shown(about: Mapping[str, Any], name: str) -> str:
 
 def _is_alive(owner: str, seen: float) -> bool:
     """Whether the process that claimed something is at it still, as far as can be told."""
+    if owner in _RELEASED:
+        return False
     host, _, process = owner.rpartition(":")[0].rpartition(":")
     if not process.isdecimal():  # damaged: whoever it was, the run may be done twice at worst
         return False

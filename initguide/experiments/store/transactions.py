@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from initguide.experiments.store.schema import APPLICATION, MAGIC, READABLE, VER
 from initguide.writing import no_file
 
 PATIENCE = 60.0  # seconds to wait for another process that is writing
+TURN = 0.5  # seconds of that within SQLite
 
 # A connection is opened for each transaction and closed after it, one at a time in a process: so
 # none is ever inherited by a forked worker, and closing a file never drops a lock that is in use.
@@ -51,7 +53,7 @@ def _start(path: Path) -> bytes:
 
 @contextlib.contextmanager
 def transaction(
-    path: Path, *, write: bool, damaged_too: bool = False
+    path: Path, *, write: bool, damaged_too: bool = False, patience: float | None = None
 ) -> Iterator[sqlite3.Connection]:
     """Open the file, do everything in one transaction, and tell what goes wrong in sentences.
 
@@ -59,15 +61,18 @@ def transaction(
     ----------
     damaged_too
         Whether to open a file that is shorter than its header says, too, to save what is left.
+    patience
+        Seconds to wait for another process; `PATIENCE` if ``None``.
     """
-    with _ONE_AT_A_TIME, _in_words(path):
+    patience = PATIENCE if patience is None else patience
+    with _ONE_AT_A_TIME, _in_words(path, patience):
         # "rw" to read, too: what a killed process left half-written is first undone.
         mode = "rwc" if write else "rw" if os.access(path, os.W_OK) else "ro"
-        connection = _begun(path, mode, write=write, damaged_too=damaged_too)
+        connection = _begun(path, mode, patience, write=write, damaged_too=damaged_too)
         try:
             yield connection
             if write and connection.in_transaction:
-                connection.execute("COMMIT")
+                _patiently(connection, "COMMIT", patience)
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
@@ -76,12 +81,14 @@ def transaction(
             connection.close()  # ends what was only read
 
 
-def _begun(path: Path, mode: str, *, write: bool, damaged_too: bool) -> sqlite3.Connection:
+def _begun(
+    path: Path, mode: str, patience: float, *, write: bool, damaged_too: bool
+) -> sqlite3.Connection:
     """Open the file and begin a transaction, in the file that stands there once it has begun."""
     while True:
         before = _identity(path)
         connection = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode={mode}", PATIENCE, isolation_level=None, uri=True
+            f"{path.resolve().as_uri()}?mode={mode}", isolation_level=None, uri=True
         )
         # What is damaged is to be found by its checksum, not by an error in decoding it.
         connection.text_factory = lambda content: content.decode("utf-8", "surrogateescape")
@@ -91,14 +98,34 @@ def _begun(path: Path, mode: str, *, write: bool, damaged_too: bool) -> sqlite3.
                 # transaction only: before, another process may be about to make it longer, or a
                 # killed one may have left a journal that makes it whole again.
                 connection.execute("PRAGMA writable_schema = ON")
-            connection.execute("PRAGMA synchronous = EXTRA")
-            connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+            _patiently(connection, "PRAGMA synchronous = EXTRA", patience)
+            if write:
+                _patiently(connection, "BEGIN IMMEDIATE", patience)
+            else:
+                connection.execute("BEGIN")
+                _patiently(connection, "PRAGMA schema_version", patience)  # the lock to read
         except BaseException:
             connection.close()
             raise
         if before is None or _identity(path) == before:
             return connection
         connection.close()  # it was repaired meanwhile: what would be written here would be lost
+
+
+def _patiently(connection: sqlite3.Connection, statement: str, patience: float) -> None:
+    """Execute a statement that may have to wait for another process."""
+    # SQLite would wait just as well, but deaf to signals: Ctrl-C would have to wait, too.
+    end = time.monotonic() + patience
+    connection.execute(f"PRAGMA busy_timeout = {int(1000 * min(patience, TURN))}")
+    while True:
+        try:
+            connection.execute(statement).fetchall()
+            break
+        except sqlite3.OperationalError as error:
+            name = getattr(error, "sqlite_errorname", "")
+            if not name.startswith("SQLITE_BUSY") or time.monotonic() >= end:
+                raise
+    connection.execute(f"PRAGMA busy_timeout = {int(1000 * patience)}")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -111,7 +138,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 @contextlib.contextmanager
-def _in_words(path: Path) -> Iterator[None]:
+def _in_words(path: Path, patience: float) -> Iterator[None]:
     try:
         yield
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -120,13 +147,13 @@ def _in_words(path: Path) -> Iterator[None]:
         name = getattr(error, "sqlite_errorname", "")
         intact = "what was stored before is intact"
         if name.startswith("SQLITE_FULL"):
-            message = f"{path}: the disk is full; {intact}, so make room and call again"
+            message = f"{path}: the disk is full; {intact}"
             raise OSError(errno.ENOSPC, message) from error
         if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
             message = f"{path} and its folder must be writable, and are not ({error}); {intact}"
             raise PermissionError(errno.EACCES, message) from error
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            message = f"{path}: another process has kept it locked for {PATIENCE:g} s; {intact}"
+            message = f"{path}: another process has kept it locked for {patience:g} s; {intact}"
             raise TimeoutError(errno.ETIMEDOUT, message) from error
         if name.startswith("SQLITE_IOERR"):
             message = f"{path} cannot be read or written ({error}; is the disk full?); {intact}"
