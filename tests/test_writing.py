@@ -14,6 +14,11 @@ posix = pytest.mark.skipif(os.name != "posix", reason="links, modes and pipes ar
 
 
 @posix
+@pytest.mark.fault(
+    "saving",
+    tried="a result is saved over a link",
+    happens="the link stays, and the file that it leads to is replaced",
+)
 def test_a_link_stays(tmp_path):
     """The file that a link leads to is replaced, over two links, and where nothing was yet."""
     (tmp_path / "far").mkdir()
@@ -29,6 +34,11 @@ def test_a_link_stays(tmp_path):
 
 
 @posix
+@pytest.mark.fault(
+    "saving",
+    tried="a result is saved over a link that leads into a folder which is not there",
+    happens="it is said which folder is missing",
+)
 def test_a_link_into_no_folder(tmp_path):
     """It is said which folder is missing."""
     (tmp_path / "link").symlink_to(tmp_path / "nothing" / "x")
@@ -37,7 +47,29 @@ def test_a_link_into_no_folder(tmp_path):
 
 
 @posix
-@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o400])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param(
+            0o600,
+            marks=pytest.mark.fault(
+                "saving",
+                tried="a result is saved over a file that only its owner can read",
+                happens="so is the new one",
+            ),
+        ),
+        0o640,
+        0o664,
+        pytest.param(
+            0o400,
+            marks=pytest.mark.fault(
+                "saving",
+                tried="a result is saved over a file that may only be read",
+                happens="it is replaced, and its mode stays",
+            ),
+        ),
+    ],
+)
 def test_the_mode_stays(tmp_path, mode):
     """What only its owner could read stays so."""
     path = tmp_path / "file"
@@ -49,6 +81,11 @@ def test_the_mode_stays(tmp_path, mode):
 
 
 @posix
+@pytest.mark.fault(
+    "saving",
+    tried="somebody looks at the new file of a private one before it has its name",
+    happens="it is no more open than the old one",
+)
 def test_nobody_reads_it_meanwhile(tmp_path, monkeypatch):
     """Before the new file has its name, too, it is no more open than the old one."""
     path = tmp_path / "file"
@@ -96,12 +133,54 @@ def _special(folder, kind):
 
 
 KINDS = [
-    "a folder",
-    "a named pipe (FIFO)",
-    "a socket",
-    "a device",
-    "a link to a device",
-    "a link that leads back to itself",
+    pytest.param(
+        "a folder",
+        marks=pytest.mark.fault(
+            "saving",
+            tried="a result or a table is saved over a folder",
+            happens="it is refused and named, without being opened",
+        ),
+    ),
+    pytest.param(
+        "a named pipe (FIFO)",
+        marks=pytest.mark.fault(
+            "saving",
+            tried="a result or a table is saved over a named pipe (FIFO)",
+            happens="it is refused and named, without being opened",
+        ),
+    ),
+    pytest.param(
+        "a socket",
+        marks=pytest.mark.fault(
+            "saving",
+            tried="a result or a table is saved over a socket",
+            happens="it is refused and named, without being opened",
+        ),
+    ),
+    pytest.param(
+        "a device",
+        marks=pytest.mark.fault(
+            "saving",
+            tried="a result or a table is saved over a device",
+            happens="it is refused and named, without being opened",
+        ),
+    ),
+    pytest.param(
+        "a link to a device",
+        marks=pytest.mark.fault(
+            "saving",
+            tried="a result or a table is saved over a link to a device",
+            happens="it is refused and named, without being opened",
+        ),
+    ),
+    pytest.param(
+        "a link that leads back to itself",
+        marks=pytest.mark.fault(
+            "saving",
+            tried="a result or a table is saved over a link that leads back to itself",
+            happens="it is refused and named, without being opened",
+        ),
+    ),
 ]
 
 
@@ -122,6 +201,11 @@ def test_what_is_no_file(tmp_path, monkeypatch, kind):
     assert (after.st_mode, after.st_ino) == (before.st_mode, before.st_ino)
 
 
+@pytest.mark.fault(
+    "saving",
+    tried="the disk is full when the file is forced onto it",
+    happens="the file from before is intact, and nothing is left beside it",
+)
 def test_a_full_disk(tmp_path, monkeypatch):
     """The file from before is intact, which is said, and nothing is left beside it."""
     path = tmp_path / "file"

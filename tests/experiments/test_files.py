@@ -245,6 +245,11 @@ def test_files_that_are_not_json(tmp_path, content, reason):
 
 
 @pytest.mark.parametrize("content", ["[]", "3", "null", '"text"', "{}", '{"format": "other"}'])
+@pytest.mark.fault(
+    "saving",
+    tried="JSON that is something else is loaded",
+    happens="it is refused as such",
+)
 def test_files_that_are_other_json(tmp_path, content):
     """JSON that is something else is refused as such."""
     path = tmp_path / "other.json"
@@ -254,6 +259,11 @@ def test_files_that_are_other_json(tmp_path, content):
 
 
 @pytest.mark.parametrize("version", [2, 0, None, "1"])
+@pytest.mark.fault(
+    "saving",
+    tried="a file of another version is loaded",
+    happens="it is refused with both versions, and what to do",
+)
 def test_files_of_another_version(tmp_path, version):
     """A file of another version says which it is, which is read, and what to do."""
     path = tmp_path / "newer.json"
@@ -291,6 +301,11 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.fault(
+    "saving",
+    tried="a saved result lacks an entry, or has another value in its place",
+    happens="it is refused with what is missing or wrong",
+)
 def test_damaged_files(tmp_path, damage):
     """A file that lacks something or holds something else is refused with what is wrong."""
     change, reason = DAMAGES[damage]
@@ -347,7 +362,59 @@ class _FullDisk:
         _no_space()
 
 
-@pytest.mark.parametrize("fault", ["write", "rename", "interrupt", "settings", "nan", "surrogate"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(
+            "write",
+            marks=pytest.mark.fault(
+                "saving",
+                tried="the disk fills up while a result is saved",
+                happens="the file from before is whole, and nothing is left beside it",
+            ),
+        ),
+        pytest.param(
+            "rename",
+            marks=pytest.mark.fault(
+                "saving",
+                tried="the new file cannot be given its name",
+                happens="the file from before is whole, and nothing is left beside it",
+            ),
+        ),
+        pytest.param(
+            "interrupt",
+            marks=pytest.mark.fault(
+                "saving",
+                tried="Ctrl-C while a result is saved",
+                happens="the file from before is whole, and nothing is left beside it",
+            ),
+        ),
+        pytest.param(
+            "settings",
+            marks=pytest.mark.fault(
+                "saving",
+                tried="a setting that JSON cannot hold",
+                happens="the file from before is whole, and nothing is left beside it",
+            ),
+        ),
+        pytest.param(
+            "nan",
+            marks=pytest.mark.fault(
+                "saving",
+                tried="NaN among the settings",
+                happens="the file from before is whole, and nothing is left beside it",
+            ),
+        ),
+        pytest.param(
+            "surrogate",
+            marks=pytest.mark.fault(
+                "saving",
+                tried="a label that is no valid Unicode",
+                happens="the file from before is whole, and nothing is left beside it",
+            ),
+        ),
+    ],
+)
 def test_a_failed_save_destroys_nothing(tmp_path, monkeypatch, fault, made):
     """Whatever goes wrong, the file from before is whole and nothing is left beside it."""
     path = tmp_path / "result.json"
@@ -380,6 +447,11 @@ def test_a_failed_save_destroys_nothing(tmp_path, monkeypatch, fault, made):
     assert Comparison.load(path).labels == ("old",)
 
 
+@pytest.mark.fault(
+    "saving",
+    tried="a result is saved into a folder that does not exist",
+    happens="it is said, and the folder is not made",
+)
 def test_save_into_no_folder(tmp_path, made):
     """A folder that does not exist is the usual error, and is not made."""
     with pytest.raises(FileNotFoundError):

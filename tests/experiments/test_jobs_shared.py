@@ -95,6 +95,11 @@ def _stored(path):
         return 0
 
 
+@pytest.mark.fault(
+    "stopping",
+    tried="SIGKILL in the middle of a sweep",
+    happens="the next call does what is missing, and the result is the same as without",
+)
 def test_killed_and_resumed(sweeping, tmp_path, measured, until):
     """SIGKILL: what had ended is there, the next call does the rest, and the result is the same."""
     path = tmp_path / "runs.sqlite"
@@ -214,6 +219,11 @@ def test_ended_while_the_store_is_locked(sweeping, tmp_path, until):
     assert not beside.exists()
 
 
+@pytest.mark.fault(
+    "stopping",
+    tried="Ctrl-C in the middle of a sweep",
+    happens="it ends soon; runs that had ended are stored, those in progress are not",
+)
 def test_interrupted(sweeping, tmp_path, until):
     """Ctrl-C: it ends soon, runs that had ended are stored, those in progress are not."""
     path = tmp_path / "runs.sqlite"
@@ -231,6 +241,11 @@ def test_interrupted(sweeping, tmp_path, until):
     assert 2 <= _stored(path) < 20
 
 
+@pytest.mark.fault(
+    "store",
+    tried="two processes do the same sweep in one store",
+    happens="each does some of the runs, and none is done twice",
+)
 def test_two_processes_share_a_sweep(sweeping, tmp_path, measured):
     """Each does some of the runs, both end with all of them, none is done twice."""
     path = tmp_path / "runs.sqlite"

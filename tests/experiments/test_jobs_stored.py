@@ -99,6 +99,11 @@ def _changed(data):
     return changed
 
 
+@pytest.mark.fault(
+    "store",
+    tried="a sweep goes on with another model, other data, another grid or settings",
+    happens="it is refused with the difference, and nothing is trained",
+)
 def test_a_store_of_other_settings(swept, made_up, trained, tmp_path):
     """Another model, other data or settings: refused with the difference, file as it was."""
     path = tmp_path / "runs.sqlite"
@@ -129,6 +134,11 @@ def test_a_store_of_other_settings(swept, made_up, trained, tmp_path):
     assert not trained
 
 
+@pytest.mark.fault(
+    "store",
+    tried="a label stands for another scheme, or the scheme for other code, than in the store",
+    happens="the store is refused with the difference",
+)
 def test_a_scheme_that_changed(made_up, tmp_path):
     """A label stands for another scheme, or a function of one name for another code: refused."""
     path = tmp_path / "runs.sqlite"
@@ -143,6 +153,11 @@ def test_a_scheme_that_changed(made_up, tmp_path):
     )
 
 
+@pytest.mark.fault(
+    "store",
+    tried="a run that raised an error is in the store",
+    happens="the next call does it again",
+)
 def test_failed_runs_are_tried_again(swept, faulty, tmp_path):
     """They are stored with the reason, and the same call later does them again."""
     path = tmp_path / "runs.sqlite"
@@ -159,6 +174,11 @@ def test_failed_runs_are_tried_again(swept, faulty, tmp_path):
     assert len(again.failures) == 2
 
 
+@pytest.mark.fault(
+    "store",
+    tried="the store's folder does not exist",
+    happens="it is said before anything is trained",
+)
 def test_a_store_in_no_folder(swept, trained, tmp_path):
     """Refused before anything is trained."""
     with pytest.raises(FileNotFoundError, match="there is no folder"):
@@ -236,6 +256,11 @@ def test_one_setting_under_two_names(swept, trained, measured, faulty, tmp_path)
     assert [n[1:] for n in measured(renamed)] == [n[1:] for n in measured(result)[:2]]
 
 
+@pytest.mark.fault(
+    "store",
+    tried="one bit of a loss flips between two calls",
+    happens="the run is named and done again, and the numbers are the same as before",
+)
 def test_a_damaged_run_is_done_again(swept, trained, tmp_path, measured):
     """One flipped bit in a loss: the run is named and done again, and the numbers are the same."""
     path = tmp_path / "runs.sqlite"
@@ -254,6 +279,11 @@ def test_a_damaged_run_is_done_again(swept, trained, tmp_path, measured):
     assert measured(Sweep.load(path)) == measured(first)
 
 
+@pytest.mark.fault(
+    "store",
+    tried="a run failed under two labels, and succeeds later under one",
+    happens="neither keeps the failure",
+)
 def test_a_failure_under_two_names_is_mended_under_both(swept, faulty, tmp_path):
     """When the run succeeds later, no name keeps the old failure."""
     path = tmp_path / "runs.sqlite"

@@ -59,7 +59,47 @@ def _cut(content, rng):
 
 @pytest.mark.filterwarnings("ignore::initguide.experiments.StoreWarning")
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("damage", [_flip, _overwrite, _swap, _cut], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(
+            _flip,
+            marks=pytest.mark.fault(
+                "store",
+                tried="a random bit of a store is flipped, 250 times",
+                happens="never another number: as it was, or done again, or the store refused",
+            ),
+            id="_flip",
+        ),
+        pytest.param(
+            _overwrite,
+            marks=pytest.mark.fault(
+                "store",
+                tried="50 bytes at a random place of a store are overwritten, 250 times",
+                happens="never another number: as it was, or done again, or the store refused",
+            ),
+            id="_overwrite",
+        ),
+        pytest.param(
+            _swap,
+            marks=pytest.mark.fault(
+                "store",
+                tried="two random pages of a store are swapped, 250 times",
+                happens="never another number: as it was, or done again, or the store refused",
+            ),
+            id="_swap",
+        ),
+        pytest.param(
+            _cut,
+            marks=pytest.mark.fault(
+                "store",
+                tried="a store is cut off at a random place, 250 times",
+                happens="never another number: as it was, or done again, or the store refused",
+            ),
+            id="_cut",
+        ),
+    ],
+)
 def test_damage_never_gives_another_number(stored, tmp_path, damage, seed):
     """1,000 times: a run is there as it was, or not at all; the rest is done and stored again."""
     content, rows = stored
@@ -101,6 +141,11 @@ def _spoil(path, key):
     connection.close()
 
 
+@pytest.mark.fault(
+    "store",
+    tried="a number in a row is changed by another program",
+    happens="the run is named, its row is kept aside, and it is done again",
+)
 def test_a_damaged_run_is_named_and_kept_aside(path):
     """Another number without its checksum: left out, named, kept, and free to be done again."""
     _spoil(path, "b")
@@ -119,6 +164,11 @@ def test_a_damaged_run_is_named_and_kept_aside(path):
     connection.close()
 
 
+@pytest.mark.fault(
+    "store",
+    tried="a row is damaged while the store is in use",
+    happens="it is as good as none, and the run is done again",
+)
 def test_damage_after_opening(path):
     """A row that is damaged while the store is in use is as good as none."""
     store = Store(path, ABOUT)
@@ -129,6 +179,11 @@ def test_damage_after_opening(path):
     assert store.find(["b"]) == {"b": row_of("b", seed=1)}
 
 
+@pytest.mark.fault(
+    "store",
+    tried="what all runs have in common is changed by another program",
+    happens="the store is refused, and left as it is",
+)
 def test_damaged_settings(path):
     """Without its settings nothing is known of the runs: refused, and left as it is."""
     connection = sqlite3.connect(path)
@@ -140,6 +195,11 @@ def test_damaged_settings(path):
         read(path)
 
 
+@pytest.mark.fault(
+    "store",
+    tried="a page of the index is wiped out",
+    happens="the intact runs move to a new file, and the old one stays beside it",
+)
 def test_a_file_out_of_order_is_replaced(path):
     """What is intact moves to a new file, with the old one's rights; the old one stays."""
     connection = sqlite3.connect(path)
@@ -162,12 +222,22 @@ def test_a_file_out_of_order_is_replaced(path):
     assert len(list(path.parent.iterdir())) == 2
 
 
+@pytest.mark.fault(
+    "store",
+    tried="a damaged store is opened with other settings",
+    happens="it is refused, and not repaired first",
+)
 def test_a_damaged_store_of_other_settings_is_left_alone(path):
     """What is refused is not repaired first."""
     _spoil(path, "b")
     refused(path, "holds runs made with other settings", {"kind": "test", "epochs": 3})
 
 
+@pytest.mark.fault(
+    "store",
+    tried="it cannot be read who had claimed a run",
+    happens="the run is free",
+)
 def test_a_damaged_claim(path):
     """Who claimed something cannot be told: the run is free."""
     connection = sqlite3.connect(path)
@@ -205,6 +275,11 @@ def _killed_while_it_grew(path, where):
 
 
 @pytest.mark.parametrize("first", ["read", "write"])
+@pytest.mark.fault(
+    "store",
+    tried="a process is killed while it makes the file longer, which is then too short",
+    happens="its journal makes the file whole, and nothing is replaced",
+)
 def test_a_killed_process_is_undone_and_no_damage(path, tmp_path, first):
     """A file that is too short beside a journal is made whole by it; nothing is replaced."""
     copy = _killed_while_it_grew(path, tmp_path)
@@ -218,6 +293,11 @@ def test_a_killed_process_is_undone_and_no_damage(path, tmp_path, first):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["killed.sqlite", "runs.sqlite"]
 
 
+@pytest.mark.fault(
+    "store",
+    tried="a store is opened while another process has half-written a run",
+    happens="the writer is waited for, and its run is there",
+)
 def test_a_writer_is_no_damage(path):
     """While another process is writing, the file is not judged: the writer's run is there after."""
     other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -232,6 +312,11 @@ def test_a_writer_is_no_damage(path):
     assert keys_in(path) == ["a", "b", "c"]
 
 
+@pytest.mark.fault(
+    "store",
+    tried="two processes keep a damaged file at once, also where files have no second names",
+    happens="neither overwrites the other's",
+)
 def test_a_kept_file_is_never_overwritten(path, monkeypatch):
     """Another process may keep its damaged file under the same name in the same moment."""
     content = path.read_bytes()[:-5000]

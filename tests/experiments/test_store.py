@@ -66,6 +66,11 @@ def test_the_first_result_stays(path):
     assert store.find(["c"])["c"]["error"] is None
 
 
+@pytest.mark.fault(
+    "store",
+    tried="a process is killed before it has written anything into a new store",
+    happens="the empty file becomes a store at the next call",
+)
 def test_an_empty_file_becomes_a_store(tmp_path):
     """What a process leaves that was killed while it made the store."""
     path = tmp_path / "runs.sqlite"
@@ -89,6 +94,11 @@ def test_many(tmp_path):
 # What does not belong
 
 
+@pytest.mark.fault(
+    "store",
+    tried="a store is opened with other settings",
+    happens="it is refused with each difference, and not touched",
+)
 def test_other_settings(path):
     """A store of other settings is refused, with each difference, and left as it is."""
     message = refused(
@@ -120,7 +130,43 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(
+            "text",
+            marks=pytest.mark.fault(
+                "store",
+                tried="a text is named as a store",
+                happens="it is refused, and left as it is, byte for byte",
+            ),
+        ),
+        pytest.param(
+            "JSON",
+            marks=pytest.mark.fault(
+                "store",
+                tried="a JSON file is named as a store",
+                happens="it is refused, and left as it is, byte for byte",
+            ),
+        ),
+        pytest.param(
+            "picture",
+            marks=pytest.mark.fault(
+                "store",
+                tried="a picture is named as a store",
+                happens="it is refused, and left as it is, byte for byte",
+            ),
+        ),
+        pytest.param(
+            "zeros",
+            marks=pytest.mark.fault(
+                "store",
+                tried="a file of zeros is named as a store",
+                happens="it is refused, and left as it is, byte for byte",
+            ),
+        ),
+    ],
+)
 def test_other_files(tmp_path, kind):
     """A file of another kind is refused and left as it is, byte for byte."""
     path = tmp_path / "runs.sqlite"
@@ -130,7 +176,27 @@ def test_other_files(tmp_path, kind):
     assert not is_store(path)
 
 
-@pytest.mark.parametrize("mode", ["delete", "wal"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param(
+            "delete",
+            marks=pytest.mark.fault(
+                "store",
+                tried="the database of another program is named as a store",
+                happens="it is refused and not touched",
+            ),
+        ),
+        pytest.param(
+            "wal",
+            marks=pytest.mark.fault(
+                "store",
+                tried="such a database is named whose log waits to be written back",
+                happens="it is refused, and log and database are not touched",
+            ),
+        ),
+    ],
+)
 def test_the_database_of_another_program(tmp_path, mode):
     """So is a database of another program, even one with a log that waits to be written back."""
     original, path = tmp_path / "original.sqlite", tmp_path / "runs.sqlite"
@@ -151,6 +217,11 @@ def test_the_database_of_another_program(tmp_path, mode):
     assert {file: file.read_bytes() for file in tmp_path.glob("runs*")} == files
 
 
+@pytest.mark.fault(
+    "store",
+    tried="a store of another version of the file format",
+    happens="it is refused with both versions, and not touched",
+)
 def test_a_newer_version(path):
     """A file of another version says which it is, which is read, and what to do."""
     connection = sqlite3.connect(path)
@@ -171,7 +242,35 @@ def test_places(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes and devices are those of POSIX")
-@pytest.mark.parametrize("kind", ["a named pipe (FIFO)", "a device", "a link to a device"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(
+            "a named pipe (FIFO)",
+            marks=pytest.mark.fault(
+                "store",
+                tried="a named pipe (FIFO) is named as a store",
+                happens="it is refused without being opened",
+            ),
+        ),
+        pytest.param(
+            "a device",
+            marks=pytest.mark.fault(
+                "store",
+                tried="a device is named as a store",
+                happens="it is refused without being opened",
+            ),
+        ),
+        pytest.param(
+            "a link to a device",
+            marks=pytest.mark.fault(
+                "store",
+                tried="a link to a device is named as a store",
+                happens="it is refused without being opened",
+            ),
+        ),
+    ],
+)
 def test_what_is_no_file(tmp_path, kind):
     """It is neither opened, which would wait for ever for a pipe, nor replaced."""
     target = tmp_path / "x"
@@ -189,6 +288,11 @@ def test_what_is_no_file(tmp_path, kind):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links are those of POSIX")
+@pytest.mark.fault(
+    "store",
+    tried="a store is named by a link, and damaged",
+    happens="the file that the link leads to is mended, and the link stays",
+)
 def test_a_link_to_a_store(path, tmp_path):
     """What it leads to is written, and mended; a link into no folder is refused."""
     link = tmp_path / "link"
@@ -209,6 +313,11 @@ def test_a_link_to_a_store(path, tmp_path):
 # Writing that fails
 
 
+@pytest.mark.fault(
+    "store",
+    tried="the disk is full",
+    happens="one sentence says so, and what was stored before is intact",
+)
 def test_a_full_disk(path, monkeypatch):
     """SQLite says that the disk is full: one sentence, and what was there is intact."""
     store = Store(path, ABOUT)
@@ -248,6 +357,11 @@ except OSError as error:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits are those of POSIX")
+@pytest.mark.fault(
+    "store",
+    tried="the system limits the size of files in the middle of writing",
+    happens="each run that was reported as stored is there",
+)
 def test_a_file_that_cannot_grow(path, start):
     """The system refuses to write on: each run that was reported as stored is there."""
     process, told = start(LIMITED, path=path)
@@ -260,6 +374,11 @@ def test_a_file_that_cannot_grow(path, start):
 
 
 @pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs a folder nobody can write to")
+@pytest.mark.fault(
+    "store",
+    tried="the store's folder cannot be written",
+    happens="it is said before anything is trained",
+)
 def test_a_folder_that_cannot_be_written():
     """Not even by root: it is said at once."""
     with pytest.raises(PermissionError, match=r"and its folder must be writable, and are not"):
@@ -326,6 +445,11 @@ for i in range(count):
 """
 
 
+@pytest.mark.fault(
+    "store",
+    tried="two processes write into one store at once",
+    happens="nothing is lost, and the file is whole",
+)
 def test_two_processes_write_at_once(path, start):
     """Nothing is lost, and the file is whole."""
     started = [start(ADDING, path=path, name=name, count=25) for name in "xy"]
@@ -338,6 +462,11 @@ def test_two_processes_write_at_once(path, start):
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
 @pytest.mark.parametrize("after", [1, 4, 9])
+@pytest.mark.fault(
+    "store",
+    tried="SIGKILL at any moment while runs are being stored",
+    happens="what had been reported is there, and the file is whole",
+)
 def test_killed_while_writing(path, start, after):
     """Killed at any moment: what it had reported is there, and at most one run more."""
     process, told = start(ADDING, path=path, name="x", count=100_000)
@@ -374,6 +503,11 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+@pytest.mark.fault(
+    "store",
+    tried="a process that had claimed runs is killed",
+    happens="its runs are free at once, and after a minute if it was on another machine",
+)
 def test_claims_of_the_dead(path, start, monkeypatch):
     """What a killed process had claimed is free at once; of one elsewhere, after a minute."""
     process, told = start(CLAIMING, path=path)
@@ -394,6 +528,11 @@ def test_claims_of_the_dead(path, start, monkeypatch):
     assert here.claim(["d"]) == ["d"]
 
 
+@pytest.mark.fault(
+    "store",
+    tried="another program keeps the store locked",
+    happens="it is said in a sentence, and what was stored before is intact",
+)
 def test_a_store_that_is_kept_locked(path, monkeypatch):
     """Another program keeps it locked for longer than anyone should: said in a sentence."""
     monkeypatch.setattr(transactions, "PATIENCE", 0.05)
