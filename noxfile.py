@@ -16,6 +16,9 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "typecheck", "tests", "docs"]
 
 
+# Each of pytest's workers has a core. Interpreters that a test starts would take as many threads as
+# there are cores, each, and wait for one another: four pages then take minutes in place of seconds.
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 LOCK = "docs/requirements.lock"  # exact versions of all that the published site is built with
 
 
@@ -59,10 +62,27 @@ def typecheck(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests and the docstrings' examples on all cores."""
     install(session, "test", "docs")  # the site's extensions are tested too
-    # Each worker has a core. Interpreters that a test starts would take as many threads as there
-    # are cores, each, and wait for one another: four pages then take minutes in place of seconds.
-    threads = {"OMP_NUM_THREADS": "1"}
-    session.run("pytest", "-n", "auto", "--dist", "worksteal", *session.posargs, env=threads)
+    session.run("pytest", "-n", "auto", "--dist", "worksteal", *session.posargs, env=ONE_THREAD)
+
+
+@nox.session(python="3.11")
+def lowest(session: nox.Session) -> None:
+    """Run the tests with the oldest versions of everything that pyproject.toml allows."""
+    if session.venv_backend != "uv":
+        session.error("only uv can choose the lowest versions: pip install 'nox[uv]'")
+    session.install("--resolution=lowest-direct", "-e", ".", "--group", "test", "--group", "docs")
+    session.run("pytest", "-n", "auto", "--dist", "worksteal", *session.posargs, env=ONE_THREAD)
+
+
+@nox.session
+def elsewhere(session: nox.Session) -> None:
+    """Run the tests and all pages as other machines round, and with other seeds; say what changes.
+
+    `-- --list` lists the roundings; `-- avx2 seeds` takes only these; `--tests` and `--pages` only
+    one of the two. Takes as long as the tests and a build of the site, for each of them.
+    """
+    install(session, "test", "docs", locked=True)
+    session.run("python", "tests/elsewhere.py", *session.posargs)
 
 
 @nox.session

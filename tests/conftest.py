@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torchvision.datasets import FashionMNIST as TorchvisionFashionMNIST
 
 from initguide import data
@@ -15,7 +16,8 @@ from initguide.data import download, places
 from initguide.data import idx as idx_format
 
 NAMES = [file.name for file in idx_format.FULL]
-collect_ignore = ["mutants.py"]  # a program for `nox -s mutants`, which has its own environment
+# Programs for `nox -s mutants`, which has its own environment, and for `nox -s elsewhere`.
+collect_ignore = ["mutants.py", "elsewhere.py", "offset"]
 
 
 def pytest_runtest_setup(item):
@@ -118,3 +120,23 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def assert_mean():
+    """A function that holds a mean over independent draws against what is expected of it.
+
+    The margin follows from the draws' own spread, so it hangs on no lucky seed: if they are about
+    normal around what is expected, one comparison in a million fails. What is only nearly right,
+    such as a theory of wide layers, may be off by a share ``bias`` more.
+    """
+
+    def check(values, expected, *, bias=0.0):
+        values, expected = np.asarray(values, dtype=np.float64), np.asarray(expected)
+        count = len(values)
+        error = values.std(0, ddof=1) / np.sqrt(count)
+        margin = stats.t.isf(0.5e-6, count - 1) * error + bias * np.abs(expected)
+        off = np.abs(values.mean(0) - expected)
+        assert (off <= margin).all(), f"off by {off}, where {margin} is chance"
+
+    return check

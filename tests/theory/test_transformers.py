@@ -61,9 +61,9 @@ def test_gelu_adds_what_its_gain_says():
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
 @pytest.mark.parametrize("scaled", [True, False])
-def test_against_a_gpt(norm, scaled):
-    """Forward and back, within 6 %; token by token within 15 %, for embeddings have 256 numbers."""
-    width, depth, weights = 256, 4, 0.3
+def test_against_a_gpt(assert_mean, norm, scaled):
+    """Forward and back, over 16 draws of the weights; layers of 128 units are not quite wide."""
+    width, depth, weights = 128, 4, 0.3
     tokens = torch.randint(0, 5, (6, 20), generator=torch.Generator().manual_seed(0))
 
     plain, small = init.normal((weights / width) ** 0.5), init.normal(0.1)
@@ -72,7 +72,7 @@ def test_against_a_gpt(norm, scaled):
         (small if isinstance(module, torch.nn.Embedding) else plain)(module)
 
     sizes, slopes = [], []
-    for seed in range(4):
+    for seed in range(16):
         net = GPT(width, depth, norm, levels=5, length=20)
         scheme = init.residual_scaled(base, last=ENDS) if scaled else base
         stream = initguide.initialize(net, scheme, seed=seed).stream(tokens)
@@ -89,10 +89,9 @@ def test_against_a_gpt(norm, scaled):
         embedding=0.1,
         norm=norm,
     )
-    sizes, slopes = np.mean(sizes, 0), np.mean(slopes, 0)
-    np.testing.assert_allclose(sizes, found.stream.mean(1), rtol=0.15)
-    np.testing.assert_allclose(sizes.mean(1), found.stream.mean((1, 2)), rtol=0.06)
-    np.testing.assert_allclose(slopes / slopes[-1], found.gradients, rtol=0.06)
+    slopes = np.array(slopes)
+    assert_mean(sizes, found.stream.mean(1), bias=0.06)
+    assert_mean(slopes / slopes[:, -1:], found.gradients, bias=0.06)
 
 
 def test_shapes_and_which_tokens_matter():

@@ -1,0 +1,164 @@
+"""Run the tests and the pages as other machines round, and with other seeds, and say what changes.
+
+``nox -s elsewhere`` first runs everything as it is here, then once for each of `ROUNDINGS`, in a
+copy of the repository, and prints a table: the tests that fail, and the words that a page's outputs
+have there and not here. Numbers may differ, and so may a word that code chooses by an interval; a
+test that fails is one that hangs on a processor. The exit status is 1 if there is one.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from difflib import unified_diff
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "docs"))
+
+import compare_builds  # noqa: E402  a program beside the site's sources
+
+ROUNDINGS: dict[str, dict[str, str]] = {
+    "plain": {"ATEN_CPU_CAPABILITY": "default"},  # no vector instructions
+    "avx2": {"ATEN_CPU_CAPABILITY": "avx2"},
+    "onednn": {"DNNL_MAX_CPU_ISA": "AVX2"},
+    "mkl": {"MKL_CBWR": "COMPATIBLE"},
+    "coarse": {"ONEDNN_DEFAULT_FPMATH_MODE": "ANY"},  # lower precision, where a processor has it
+    "torch": {"INITGUIDE_CC": "off"},  # no compiled steps
+    "one-thread": {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+    "four-threads": {"OMP_NUM_THREADS": "4", "MKL_NUM_THREADS": "4"},
+    "seeds": {"INITGUIDE_TEST_SEED_OFFSET": "1000"},  # see offset_seeds.py
+}
+NUMBER = re.compile(r"[-−+±]?\d[\d.,]*(e[-+]?\d+|[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?")
+
+
+@dataclass
+class Seen:
+    """What came of one rounding."""
+
+    failed: list[str] = field(default_factory=list)
+    lines: dict[str, list[str]] = field(
+        default_factory=dict
+    )  # page -> its outputs, without numbers
+
+
+def copied(folder: Path) -> None:
+    """Copy what the repository holds, committed or not, but for what git ignores."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+
+
+def environment(folder: Path, rounding: dict[str, str]) -> dict[str, str]:
+    """What the programs see: the copy before what is installed, and the rounding."""
+    paths = [
+        str(folder),
+        str(folder / "tests" / "offset"),
+    ]  # the latter acts only if it is asked to
+    return {**os.environ, "OMP_NUM_THREADS": "1", **rounding, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def failures(folder: Path, rounding: dict[str, str], words: Sequence[str]) -> list[str]:
+    """Run the tests; return those that fail."""
+    report = folder / "report.xml"
+    options = ["-q", "-n", "auto", "--dist", "worksteal", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *options, f"--junitxml={report}", *words]
+    ended = subprocess.run(command, cwd=folder, env=environment(folder, rounding))  # noqa: PLW1510
+    if ended.returncode not in (0, 1):
+        sys.exit(f"pytest ended with {ended.returncode}: see above")
+    return sorted(
+        f"{case.get('classname')}::{case.get('name')}"
+        for case in ET.parse(report).iter("testcase")  # noqa: S314
+        if case.find("failure") is not None or case.find("error") is not None
+    )
+
+
+def without_numbers(lines: Sequence[str]) -> list[str]:
+    """Lines in which numbers of any size are alike."""
+    return [" ".join(NUMBER.sub("#", line).split()) for line in lines]
+
+
+def outputs(folder: Path, rounding: dict[str, str]) -> dict[str, list[str]]:
+    """Build the site; return what its pages printed and their tables say, without numbers."""
+    site = folder / "docs" / "_build" / "html"
+    command = [sys.executable, "-m", "sphinx", "-q", "-b", "html", "docs", str(site)]
+    subprocess.run(command, cwd=folder, env=environment(folder, rounding), check=True)
+    return {
+        name: without_numbers(lines)
+        for name, lines in compare_builds.contents(site).items()
+        if name.endswith(".html")
+    }
+
+
+def changes(here: Seen, there: Seen) -> Iterator[str]:
+    """What is otherwise there, a line at a time."""
+    yield from (f"test fails: {name}" for name in there.failed if name not in here.failed)
+    for page in sorted(here.lines.keys() & there.lines.keys()):
+        diff = list(unified_diff(here.lines[page], there.lines[page], n=0, lineterm=""))[2:]
+        changed = [line for line in diff if not line.startswith("@@")]
+        yield from (f"{page}: {line}" for line in changed)
+
+
+def look(rounding: dict[str, str], options: argparse.Namespace) -> Seen:
+    """Run what was asked for, in a copy."""
+    seen = Seen()
+    with tempfile.TemporaryDirectory(prefix="elsewhere-") as name:
+        folder = Path(name)
+        copied(folder)
+        if not options.pages:
+            seen.failed = failures(folder, rounding, options.pytest)
+        if not options.tests:
+            seen.lines = outputs(folder, rounding)
+    return seen
+
+
+def arguments() -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", help="roundings; all of them if none is named")
+    parser.add_argument("--list", action="store_true", help="list the roundings")
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--tests", action="store_true", help="only the tests")
+    part.add_argument("--pages", action="store_true", help="only the pages")
+    parser.add_argument("--pytest", nargs=argparse.REMAINDER, default=[], help="words for pytest")
+    options = parser.parse_args()
+    for name in options.names:
+        if name not in ROUNDINGS:
+            parser.error(f"there is no rounding {name!r}; they are {', '.join(ROUNDINGS)}")
+    return options
+
+
+def main() -> int:
+    """Run them all."""
+    options = arguments()
+    if options.list:
+        for name, rounding in ROUNDINGS.items():
+            print(f"{name:<13}", " ".join(f"{key}={value}" for key, value in rounding.items()))
+        return 0
+    here = look({}, options)
+    print("as it is here:", *(f"  test fails: {name}" for name in here.failed), sep="\n")
+    bad = bool(here.failed)
+    for name in options.names or ROUNDINGS:
+        there = look(ROUNDINGS[name], options)
+        found = list(changes(here, there))
+        bad = bad or bool(there.failed)
+        print(
+            f"{name}:",
+            *(f"  {line}" for line in found or ["nothing changes"]),
+            sep="\n",
+            flush=True,
+        )
+    return int(bad)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""What `nox -s elsewhere` prints: the tests that fail there, and the words that change."""
+
+import os
+import subprocess
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def elsewhere():
+    """The program, as a module."""
+    spec = spec_from_file_location("elsewhere", ROOT / "tests" / "elsewhere.py")
+    module = module_from_spec(spec)
+    sys.modules["elsewhere"] = module  # a dataclass looks for its module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["elsewhere"]
+
+
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [
+        ("He is ahead by 0.52 (0.31 to 0.73)", "He is ahead by 0.53 (−0.2 to 1.1e-3)"),
+        ("accuracy  85.10", "accuracy 9.0"),
+        ("2.3·10⁻⁵", "1·10⁻¹²"),
+    ],
+)
+def test_numbers_may_change(elsewhere, here, there):
+    """Lines that differ in numbers and in spaces are alike."""
+    assert elsewhere.without_numbers([here]) == elsewhere.without_numbers([there])
+
+
+def test_words_that_change(elsewhere):
+    """They are shown with their page; tests that fail here, too, are not."""
+    here = elsewhere.Seen(["a"], {"x.html": ["# is larger", "same"], "y.html": ["same"]})
+    there = elsewhere.Seen(["a", "b"], {"x.html": ["# is smaller", "same"], "y.html": ["same"]})
+    assert list(elsewhere.changes(here, there)) == [
+        "test fails: b",
+        "x.html: -# is larger",
+        "x.html: +# is smaller",
+    ]
+    assert list(elsewhere.changes(here, here)) == []
+
+
+def test_other_seeds():
+    """With an offset, all that is seeded is seeded with another number; without, as ever."""
+    code = """if True:
+        import numpy as np, torch
+        from initguide.randomness import seeded
+        torch.manual_seed(0); a = float(torch.rand(1))
+        with seeded(0): b = float(torch.rand(1))
+        c = float(torch.rand(1, generator=torch.Generator().manual_seed(0)))
+        d, [e] = np.random.default_rng(0).random(), np.random.SeedSequence(0).generate_state(1)
+        print(a, b, c, d, e)
+    """
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "offset")])
+    found = []
+    for offset in ("0", "1"):
+        env = {**os.environ, "PYTHONPATH": path, "INITGUIDE_TEST_SEED_OFFSET": offset}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+        )
+        found.append(list(map(float, done.stdout.split())))
+    assert found[0][0] == found[0][1] == found[0][2] == pytest.approx(0.4962565899)
+    assert all(a != b for a, b in zip(*found, strict=True))
+
+
+def test_the_workflow_knows_all_roundings(elsewhere):
+    """Each has a job of its own each night."""
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert f"rounding: [{', '.join(elsewhere.ROUNDINGS)}]" in workflow
