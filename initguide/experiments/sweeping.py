@@ -103,10 +103,10 @@ def sweep(
     store
         A file in which each run is kept as soon as it ends (see `initguide.experiments`). The same
         call later does only what is missing, runs that had failed included; more values and more
-        seeds can be added. A store of other settings is refused. Several processes, also on several
-        machines, may work on one store: they share the runs. Ctrl-C, SIGTERM and SIGHUP end the
-        call with all that had ended stored. While the store is locked or its disk is full, the call
-        waits, with a warning.
+        seeds can be added. A store of other settings is refused. Several processes of a machine may
+        work on one store: they share the runs. Ctrl-C, SIGTERM and SIGHUP end the call with all
+        that had ended stored. While the store is locked or its disk is full, the call waits, with a
+        warning.
     retries
         How often a run is done again if the worker that did it died. The last time it is done
         alone, so that it is known to be at fault. If the worker dies then, too, the run is

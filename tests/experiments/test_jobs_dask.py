@@ -70,7 +70,9 @@ def test_dask_gives_a_run_up(swept):
     class Dask(ThreadPoolExecutor):
         _client = SimpleNamespace(nthreads=lambda: {"a worker": 2})
 
-        def submit(self, do, jobs, *rest):
+        def submit(self, do, jobs, *rest, pure):
+            assert not pure
+
             def maybe():
                 if fatal := [job.seed for job in jobs if job.settings["scale"] == 2]:
                     calls.extend(fatal)

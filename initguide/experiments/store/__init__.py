@@ -39,7 +39,12 @@ For instance, with the program sqlite3:
 How safe it is: each run is one transaction, with a rollback journal and SQLite's most careful way
 to wait for the disk (``synchronous=EXTRA``). Whatever happens to the process or the machine, a run
 is there whole or not at all. A rollback journal and not a write-ahead log, because then everything
-that is stored stands in the one file: it can be copied, and lie on a network drive.
+that is stored stands in the one file, which can be copied.
+
+Where it may lie: on a disk of the machine whose process makes the call. Only that process writes to
+it, wherever the runs are done. On a file system of the network, such as NFS, SQLite's locks may not
+hold between machines, so a store is refused there (Linux tells which file systems these are). Where
+no other machine writes it, the environment variable ``INITGUIDE_STORE=anywhere`` allows it.
 
 What is read is what was written. A row whose checksum is wrong, because a disk or a copy damaged
 the file, is named in a warning, kept in the table ``damaged``, and its run is done again. Where

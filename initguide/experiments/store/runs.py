@@ -18,6 +18,7 @@ from initguide.experiments.store.checksums import (
     rows_of,
     structural_damage,
 )
+from initguide.experiments.store.places import check_place
 from initguide.experiments.store.repairing import (
     create_tables,
     repair,
@@ -104,8 +105,8 @@ class Store:
     Raises
     ------
     StoreError
-        If the file is no store, its settings are damaged, or it was made with others. It is left as
-        it is.
+        If the file is no store, its settings are damaged, or it was made with others, or if it is
+        on a file system of the network (Linux). It is left as it is.
     OSError
         If it cannot be written.
 
@@ -132,6 +133,7 @@ class Store:
             raise FileNotFoundError(
                 f"store is {self.path}, but there is no folder {folder}; make it first"
             )
+        check_place(self.path)
         if self.path.exists():
             check_is_ours(self.path, write=True)
         with transaction(self.path, write=True, damaged_too=True) as connection:

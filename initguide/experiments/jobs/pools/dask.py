@@ -2,7 +2,8 @@
 
 import contextlib
 import math
-from concurrent.futures import CancelledError, Executor
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Executor, Future
 from time import monotonic, sleep
 from typing import Any
 
@@ -40,6 +41,13 @@ class Dask(Pool):
     def window(self) -> float:
         """Several for each core, so that a cluster may grow; the scheduler need not hold all."""
         return max(2 * UNKNOWN, 4 * self.workers)
+
+    def submit(self, do: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Let a worker call a function, also if it has been asked to do the same before."""
+        # By default, Dask names a task by a digest of its arguments: slow to take, and a task that
+        # is tried again would be the one that failed.
+        options: dict[str, Any] = {"pure": False}
+        return self.executor.submit(do, *arguments, **options)
 
     def is_death(self, error: BaseException) -> bool:
         """Whether it gave a task up because its workers died; the executor itself goes on."""
