@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from initguide import theory
+from initguide.checkup.batches import batch_size
 from initguide.propagation import Measurement, ParameterRecord, Record
 
 
@@ -110,8 +111,7 @@ class Facts:
             record.given_by for record in self.records if "Norm" in record.kind and record.given_by
         }
         self.centred = {r.given_by for r in self.records if r.given_by and self._centres(r)}
-        tensor = next(float_tensors(inputs), None)
-        self.batch = tensor.shape[0] if tensor is not None and tensor.ndim else 0
+        self.batch = batch_size(inputs)
 
     def _centres(self, norm: Record) -> bool:
         """Whether a normalization takes away what all units before it have in common.
@@ -137,6 +137,8 @@ class Facts:
 
     def _weights(self) -> Iterator[Weight]:
         unit = self.measured.output_grad_sum
+        if math.isnan(unit):  # the loss is not taken of an output that is seen
+            unit = 1.0
         for parameter in self.measured.parameters:
             at = self.where(parameter.layer)
             if len(parameter.shape) < 2 or at is None or not is_weight(parameter):
@@ -205,6 +207,11 @@ class Facts:
         if isinstance(self.targets, Tensor) and self.targets.is_floating_point():
             unit = max(unit, float(self.targets.double().square().mean().sqrt()))
         return math.sqrt(self.before.output_second_moment) / unit
+
+    def input_size(self) -> float:
+        """Root mean square of the inputs: of the largest tensor among them."""
+        sizes = [t.detach().float().square().mean().sqrt() for t in float_tensors(self.inputs)]
+        return max(map(float, sizes), default=math.nan)
 
     @functools.cached_property
     def spreads(self) -> list[tuple[Record, float]]:

@@ -7,7 +7,7 @@ few functions of torch, which a `TorchFunctionMode` sees being called, with what
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -71,6 +71,11 @@ class Comparison:
         Smallest and largest number of the first argument.
     target_low, target_high
         Those of the second one; NaN if it is no tensor.
+    value
+        The loss.
+    blank
+        What it would be for a network that knows nothing: logits or numbers of 0, or probabilities
+        that are all the same; NaN if that cannot be said.
     """
 
     loss: str
@@ -81,6 +86,8 @@ class Comparison:
     high: float
     target_low: float = math.nan
     target_high: float = math.nan
+    value: float = math.nan
+    blank: float = math.nan
 
 
 class Comparing(TorchFunctionMode):
@@ -101,39 +108,66 @@ class Comparing(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
+        result = func(*args, **(kwargs or {}))
         if func in LOSSES or func in _BEGINNINGS:
-            self.note(func, args, kwargs)
-        return func(*args, **kwargs)
+            self.note(func, args, kwargs or {}, result)
+        return result
 
-    def note(self, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> None:
-        """Note what a loss is given."""
+    def note(
+        self, func: Callable[..., Any], args: Any, kwargs: dict[str, Any], result: Any
+    ) -> None:
+        """Note what a loss was given, and what it gave."""
         given = args[0] if args else kwargs.get("input")
         if not isinstance(given, Tensor) or not given.is_floating_point() or not given.numel():
             return
-        wanted = None
-        if func in LOSSES:
-            wanted = args[1] if len(args) > 1 else kwargs.get("target")
         with torch.no_grad():
             low, high = (float(x) for x in given.aminmax())
             ending = _ending(given) or _ending_by_values(given, low, high)
             if ending == "clamp":  # at 0 it is a ReLU
                 ending = "ReLU" if low == 0 else None
-            known = isinstance(wanted, Tensor) and bool(wanted.numel())
-            ends = (math.nan, math.nan)
-            if isinstance(wanted, Tensor) and known and not wanted.is_complex():
-                ends = float(wanted.min()), float(wanted.max())
-        self.found.append(
-            Comparison(
-                func.__name__,
-                ending,
-                tuple(given.shape),
-                tuple(wanted.shape) if isinstance(wanted, Tensor) else (),
-                low,
-                high,
-                *ends,
-            )
-        )
+            found = Comparison(func.__name__, ending, tuple(given.shape), (), low, high)
+            if func in LOSSES:
+                found = replace(found, **_outcome(func, args, kwargs, result))
+        self.found.append(found)
+
+    def blank(self, loss: float) -> float:
+        """What a loss would be for a network that knows nothing; NaN if that cannot be said.
+
+        It can if the loss is what was seen, or the sum of all that was.
+        """
+        seen = [c for c in self.found if not math.isnan(c.value)]
+        alone = next((c for c in reversed(seen) if math.isclose(c.value, loss, rel_tol=1e-3)), None)
+        if alone is not None:
+            return alone.blank
+        if math.isclose(sum(c.value for c in seen), loss, rel_tol=1e-3):
+            return sum(c.blank for c in seen)
+        return math.nan
+
+
+def _outcome(
+    func: Callable[..., Any], args: Any, kwargs: dict[str, Any], result: Any
+) -> dict[str, Any]:
+    """What is known of the targets, and of the loss if it is one number."""
+    found: dict[str, Any] = {}
+    wanted = args[1] if len(args) > 1 else kwargs.get("target")
+    if isinstance(wanted, Tensor):
+        found["target_shape"] = tuple(wanted.shape)
+        if wanted.numel() and not wanted.is_complex():
+            found["target_low"], found["target_high"] = float(wanted.min()), float(wanted.max())
+    if isinstance(result, Tensor) and result.numel() == 1:
+        found["value"] = float(result)
+        given = args[0] if args else kwargs["input"]
+        even = None  # outputs that know nothing
+        if func in (F.nll_loss, F.kl_div) and given.ndim > 1:
+            even = torch.full_like(given, -math.log(given.shape[1]))
+        elif func is F.binary_cross_entropy:
+            even = torch.full_like(given, 0.5)
+        elif func not in (F.nll_loss, F.kl_div):
+            even = torch.zeros_like(given)
+        if even is not None:
+            rest = {key: value for key, value in kwargs.items() if key != "input"}
+            found["blank"] = float(func(even, *args[1:], **rest))
+    return found
 
 
 def _ending(tensor: Tensor) -> str | None:

@@ -23,8 +23,9 @@ from initguide.arguments import check_whole
 from initguide.introspection import arguments_of, describe_arguments, left_alone, run_model
 from initguide.propagation.jacobian import singular_values
 from initguide.propagation.looks import Request
-from initguide.propagation.losses import Loss, blank_loss, loss_of, main_tensor
+from initguide.propagation.losses import Loss, blank_loss, loss_of
 from initguide.propagation.measurement import Measurement
+from initguide.propagation.own_losses import answers_of, own_loss
 from initguide.propagation.parameters import parameter_record
 from initguide.propagation.probing import directions, sensitivities_of
 from initguide.propagation.running import check_model, check_quantiles, prepared
@@ -75,7 +76,9 @@ def measure(
 
         - the cross-entropy for whole-number targets, one class per output;
         - the mean squared error for floating-point targets of the output's shape;
-        - without targets, the sum of the outputs, each times a draw from N(0, 1): the gradients of
+        - without targets, the loss that the model itself returns: ``loss``, as an attribute or a
+          key, a dictionary of losses, which are added up, or one number, alone or first in a tuple;
+        - if there is none, the sum of the outputs, each times a draw from N(0, 1): the gradients of
           the outputs then have variance 1, whatever the outputs are.
 
         These use the first floating-point tensor of the output, or what it calls ``logits`` or
@@ -162,13 +165,16 @@ def measure(
                     "measure; layers must be modules that the forward pass calls"
                 )
             with watch.comparing:
-                value, loss_name = loss_of(output, targets, loss, seed, name)
-            blank = blank_loss(output, targets, loss)
-            answers = main_tensor(output)
+                own = own_loss(output) if loss is None and targets is None else None
+                value, loss_name = own or loss_of(output, targets, loss, seed, name)
+            blank = blank_loss(output, targets, loss) if own is None else math.nan
+            if math.isnan(blank):
+                blank = watch.comparing.blank(float(value.detach()))
+            answers = answers_of(output)
             watch.watch_output(answers)
             probes = None if answers is None else directions(answers, sensitivities, seed)
             # The graph holds what the gradients need. All else is freed before they take memory.
-            del output, given
+            del output, given, own
             known = dict(model.named_parameters()) if parameters or sensitivities else {}
             moved: Mapping[str, float] = {}
             if answers is not None and probes is not None:

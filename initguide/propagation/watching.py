@@ -125,8 +125,10 @@ class Watch(TorchFunctionMode):
         if self._busy:
             return func(*args, **kwargs)
         if func in LOSSES:  # a model that takes its own loss
+            result = func(*args, **kwargs)
             with self._own_work():
-                self.comparing.note(func, args, kwargs)
+                self.comparing.note(func, args, kwargs, result)
+            return result
         known = recognized(func, args, kwargs)
         if known is None:
             result = func(*args, **kwargs)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 
+from initguide.checkup.batches import all_the_same
 from initguide.checkup.facts import Facts, float_tensors
 from initguide.checkup.findings.registry import Draft, finding
 from initguide.checkup.remedies import Remedies
@@ -16,6 +17,12 @@ as inputs of mean square 1 would: 0.01 to 100.
 """
 
 
+def explained(facts: Facts) -> str:
+    """Code of what explains outputs that are too large, if the inputs do: they are, too."""
+    size = facts.input_size()
+    return "inputs" if size > INPUTS[1] and facts.size() <= INPUTS[1] * size else ""
+
+
 @finding({"inputs": "the inputs are not scaled, not centred, or all the same"}, order=20)
 def inputs(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[Draft]:
     """Inputs of an odd size, far from 0, or all the same."""
@@ -26,7 +33,7 @@ def inputs(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[D
     mean, std = float(values.mean()), float(values.std(correction=0))
     size = math.hypot(mean, std)
     advice = "inputs = (inputs - inputs.mean()) / inputs.std()"
-    if facts.batch > 1 and bool((values == values[:1]).all()):
+    if all_the_same(facts.inputs, tensor.detach()):
         yield Draft(
             "inputs",
             "warning",

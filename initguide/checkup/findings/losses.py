@@ -1,8 +1,10 @@
 """The loss before the first step."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from initguide.checkup.facts import Facts
+from initguide.checkup.findings.data import explained
 from initguide.checkup.findings.registry import Draft, finding
 from initguide.checkup.remedies import Remedies
 
@@ -15,11 +17,26 @@ is calibrated: ``benchmarks/check_networks.py`` prints how many of its networks 
 """
 
 
+_SURE = ("cross_entropy", "nll_loss", "binary_cross_entropy_with_logits")
+
+
+def _worst(facts: Facts) -> tuple[float, float]:
+    """The loss, and what it would be for a network that knows nothing: of the worst part of it.
+
+    A sum of losses, as that of a detector, may hide one of its parts, and of the sum it cannot
+    always be said what it should be.
+    """
+    pairs = [(facts.before.loss, facts.before.blank_loss)]
+    pairs += [(c.value, c.blank) for c in facts.before.comparisons if c.loss in _SURE]
+    known = [pair for pair in pairs if pair[1] > 0]
+    return max(known, key=lambda pair: pair[0] / pair[1], default=(math.nan, math.nan))
+
+
 @finding({"initial-loss": "the loss is far above that of a network that knows nothing"}, order=100)
 def initial_loss(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[Draft]:
     """A loss far above that of a network that knows nothing."""
-    now, blank = facts.before.loss, facts.before.blank_loss
-    if not blank > 0 or not now > WRONG * blank:
+    now, blank = _worst(facts)
+    if not now > WRONG * blank:
         return
     last = facts.records[facts.weights[-1].at].name if facts.weights else facts.records[-1].name
     layer, words, advice = advise.blame(+1, last)
@@ -32,4 +49,5 @@ def initial_loss(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iter
         f"the loss is {now:.4g}; with all outputs 0 it would be {blank:.4g}, and a network "
         f"that knows nothing should be near that.{words}",
         advice,
+        cause=explained(facts),
     )

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from initguide.checkup.facts import Facts
+from initguide.checkup.findings.data import explained
 from initguide.checkup.findings.gradients import FROZEN, SLOW
 from initguide.checkup.findings.losses import WRONG
 from initguide.checkup.findings.registry import Draft, finding
@@ -77,6 +78,7 @@ def signal(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[D
             f"the root mean square of the outputs is {rms:.3g}, where about {rms / size:.3g} "
             f"is expected.{words}",
             advice,
+            cause=explained(facts),
         )
 
 

@@ -1,0 +1,26 @@
+"""How many inputs a batch has, whatever it is made of."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def batch_size(inputs: Any) -> int:
+    """How many inputs there are; a list, such as that of images of several sizes, is a batch."""
+    if isinstance(inputs, list):
+        return len(inputs)
+    if isinstance(inputs, Mapping | tuple):
+        parts = list(inputs.values() if isinstance(inputs, Mapping) else inputs)
+        return next((size for part in parts if (size := batch_size(part))), 0)
+    usable = isinstance(inputs, Tensor) and inputs.is_floating_point() and inputs.ndim
+    return inputs.shape[0] if usable else 0
+
+
+def all_the_same(inputs: Any, first: Tensor) -> bool:
+    """Whether there are several inputs, and no difference; ``first`` is the first tensor."""
+    if isinstance(inputs, list):
+        tensors = [item for item in inputs if isinstance(item, Tensor)]
+        return 1 < len(inputs) == len(tensors) and all(torch.equal(first, t) for t in tensors)
+    return batch_size(inputs) > 1 and bool((first == first[:1]).all())
