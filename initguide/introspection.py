@@ -25,6 +25,7 @@ __all__ = [
     "left_alone",
     "run_model",
     "tensors_in",
+    "uncompiled",
 ]
 
 
@@ -129,10 +130,29 @@ def describe_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     return ", ".join(parts) or "none"
 
 
+_ORIGINAL = "_orig_mod"  # what torch.compile calls the module that it was given
+
+
+def uncompiled(model: nn.Module) -> nn.Module:
+    """Look through what `torch.compile` made of a module; any other module is returned as it is.
+
+    Layers then have the names that they have in the original. These also hold in what was compiled,
+    which hands attributes on.
+    """
+    original = model._modules.get(_ORIGINAL)  # noqa: SLF001  an attribute would be handed on
+    return model if original is None else original
+
+
 def run_model(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], source: str) -> Any:
-    """Run a model; an error also names the model and its inputs (``source``)."""
+    """Run a model; an error also names the model and its inputs (``source``).
+
+    What `torch.compile` made runs as it was written: with hooks on its layers, it would be compiled
+    anew, which takes a thousand times as long as a pass.
+    """
+    compiled = any(_ORIGINAL in vars(module)["_modules"] for module in model.modules())
     try:
-        return model(*args, **kwargs)
+        with torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext():
+            return model(*args, **kwargs)
     except Exception as error:
         # A RuntimeError is torch's own, about shapes mostly: say in the message itself what came.
         # All others are the model's own, which somebody may want to catch: they stay as they are,

@@ -10,6 +10,7 @@ from initguide.checkup.findings.registry import Draft, look_for_all
 from initguide.checkup.passes import as_in_training, gradients_of_equal, stepped
 from initguide.checkup.remedies import Remedies
 from initguide.checkup.report import ORDER, Checkup, Finding
+from initguide.introspection import uncompiled
 from initguide.propagation import Loss, Measurement, measure
 
 
@@ -91,6 +92,7 @@ def check_init(
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is of type {type(model).__name__}; it must be a torch.nn.Module")
+    model = uncompiled(model)
     with as_in_training(model) as switched:
         with gradients_of_equal(model) as gradients:
             found = _measured(model, inputs, targets, loss, seed)

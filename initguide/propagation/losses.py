@@ -96,10 +96,13 @@ def _default_loss(predicted: Tensor, targets: Any, seed: int, name: str) -> tupl
         raise ValueError("targets is a sparse tensor; it must be a dense one: give its to_dense()")
     if targets.is_floating_point():
         if targets.shape != predicted.shape:
+            advice = "If they are classes, give whole numbers: targets.long()"
+            if targets.numel() == predicted.numel():  # as with (N,) and (N, 1)
+                advice = f"Give targets.reshape({', '.join(map(str, predicted.shape))})"
             raise ValueError(
                 f"targets has shape {tuple(targets.shape)}, but the output of {name} has "
-                f"{tuple(predicted.shape)}; the mean squared error needs the same shape. If they "
-                "are classes, give whole numbers: targets.long()"
+                f"{tuple(predicted.shape)}; the mean squared error needs the same shape, or each "
+                f"output is compared with all targets. {advice}"
             )
         return F.mse_loss(predicted, targets.to(predicted.dtype)), "mean squared error"
     return _cross_entropy(predicted, targets, name), "cross-entropy"

@@ -276,3 +276,28 @@ def test_classes_that_the_batch_lacks_are_no_fault(fill, code):
     report = check_init(model, draws(8, 20), torch.arange(8))
     found = {(f.code, f.severity) for f in report.findings if f.layer == str(len(model) - 1)}
     assert found == {(code, "note")}
+
+
+def test_wrappers_are_looked_through():
+    """What torch.compile made runs uncompiled, layers keep their names, and the advice fits."""
+    model = mlp(3, nn.ReLU, "he_normal")
+    nn.init.zeros_(model.fc1.weight)
+    calls = []
+
+    def backend(graph, _):
+        calls.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(model, backend=backend)
+    inside = nn.Sequential(nn.Identity(), compiled)
+    for wrapped, name in (
+        (compiled, "fc1"),
+        (inside, "1._orig_mod.fc1"),
+        (nn.DataParallel(model), "module.fc1"),
+    ):
+        (finding,) = check_init(wrapped, draws(32, 20), labels(32, 5)).findings
+        assert (finding.code, finding.layer) == ("zero-layer", name)
+        exec(finding.advice, {"model": wrapped, "initguide": initguide})  # noqa: S102
+        assert model.fc1.weight.std() > 0
+        nn.init.zeros_(model.fc1.weight)
+    assert not calls

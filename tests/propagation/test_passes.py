@@ -253,7 +253,12 @@ BAD = [
     (
         lambda make: measure(nn.Linear(2, 1), make.draws(3, 2), make.draws(3)),
         ValueError,
-        r"targets has shape \(3,\), but the output of Linear has \(3, 1\).*targets\.long\(\)",
+        r"targets has shape \(3,\), but the output of Linear has \(3, 1\).*reshape\(3, 1\)",
+    ),
+    (
+        lambda make: measure(nn.Linear(2, 2), make.draws(3, 2), make.draws(3)),
+        ValueError,
+        r"targets has shape \(3,\), but the output of Linear has \(3, 2\).*targets\.long\(\)",
     ),
     (
         lambda make: measure(nn.Linear(2, 1), make.draws(3, 2), [1, 2, 3]),
