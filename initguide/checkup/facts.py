@@ -201,12 +201,16 @@ class Facts:
         """By how much an answer moves if a layer's weights change by their usual size, at most."""
         return max((w.move for w in self.trained if w.move > 0), default=math.nan)
 
+    def start(self) -> float:
+        """Root mean square of the outputs."""
+        return math.sqrt(self.before.output_second_moment)
+
     def size(self) -> float:
         """Root mean square of the outputs, in units of the targets'."""
         unit = 1.0
         if isinstance(self.targets, Tensor) and self.targets.is_floating_point():
             unit = max(unit, float(self.targets.double().square().mean().sqrt()))
-        return math.sqrt(self.before.output_second_moment) / unit
+        return self.start() / unit
 
     def input_size(self) -> float:
         """Root mean square of the inputs: of the largest tensor among them."""

@@ -76,6 +76,10 @@ class Comparison:
     blank
         What it would be for a network that knows nothing: logits or numbers of 0, or probabilities
         that are all the same; NaN if that cannot be said.
+    base
+        What the best answer would cost that is the same for all inputs: the classes' frequencies,
+        or the mean of the targets. Each class is counted once more than it comes, so that few
+        answers do not tell of many classes. NaN if that cannot be said.
     """
 
     loss: str
@@ -88,6 +92,7 @@ class Comparison:
     target_high: float = math.nan
     value: float = math.nan
     blank: float = math.nan
+    base: float = math.nan
 
 
 class Comparing(TorchFunctionMode):
@@ -167,7 +172,29 @@ def _outcome(
         if even is not None:
             rest = {key: value for key, value in kwargs.items() if key != "input"}
             found["blank"] = float(func(even, *args[1:], **rest))
+        if isinstance(wanted, Tensor) and wanted.numel() and not wanted.is_complex():
+            found["base"] = _base(func, given, wanted)
     return found
+
+
+def _base(func: Callable[..., Any], given: Tensor, wanted: Tensor) -> float:
+    """Cost of the best answer that is the same for all inputs, as a mean over answers."""
+    if func in (F.cross_entropy, F.nll_loss) and not wanted.is_floating_point() and given.ndim > 1:
+        classes = given.shape[1]
+        counted = wanted[(wanted >= 0) & (wanted < classes)].flatten()
+        counts = torch.bincount(counted, minlength=classes).double() + 1
+        shares = counts / counts.sum()
+        return float(-(shares * shares.log()).sum())
+    if func in (F.binary_cross_entropy, F.binary_cross_entropy_with_logits):
+        share = (wanted.double().sum() + 1) / (wanted.numel() + 2)
+        entropy = -(share * share.log() + (1 - share) * (1 - share).log())
+        return float(entropy)  # NaN for targets that are no probabilities
+    if func in (F.cross_entropy, F.nll_loss, F.kl_div) or given.shape != wanted.shape:
+        return math.nan
+    if not wanted.is_floating_point() or wanted.ndim == 0 or len(wanted) < 2:
+        return math.nan
+    middle = wanted.mean(dim=0, keepdim=True)
+    return float(func(middle.expand_as(wanted).to(given.dtype), wanted.to(given.dtype)))
 
 
 def _ending(tensor: Tensor) -> str | None:

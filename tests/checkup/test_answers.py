@@ -58,3 +58,62 @@ def test_classes_and_few_numbers_are_no_such_targets():
     inputs = torch.randn(20, 10, generator=torch.Generator().manual_seed(0))
     codes = {f.code for f in check_init(net, inputs, torch.full((20,), 499)).findings}
     assert "targets" not in codes
+
+
+@pytest.mark.parametrize(
+    ("scale", "shift", "found"),
+    [(1.0, 2.0, False), (1.0, 50.0, True), (0.1, 0.0, False), (1e-3, 0.0, True), (0.0, 1.0, False)],
+)
+def test_targets_far_away_or_tiny(scale, shift, found):
+    """Their differences are small beside how far off they are, or beside the outputs."""
+    net, inputs, answers = regression(scale)
+    report = check_init(net, inputs, answers + shift)
+    named = [finding for finding in report.findings if finding.code == "targets"]
+    assert bool(named) == found, report
+    if found:
+        names = {"targets": answers + shift}
+        exec(named[0].advice, names)  # noqa: S102
+        assert "targets" not in {f.code for f in check_init(net, inputs, names["targets"]).findings}
+
+
+def rare(share, count=1000):
+    """A classifier, inputs, and two classes, of which one has that share."""
+    draws = torch.Generator().manual_seed(0)
+    inputs = torch.randn(count, 10, generator=draws)
+    classes = (inputs[:, 0] > inputs[:, 0].quantile(1 - share)).long()
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(10, 100), nn.ReLU(), nn.Linear(100, 2)), inputs, classes
+
+
+@pytest.mark.parametrize(("share", "found"), [(0.5, False), (0.1, False), (0.01, True)])
+@pytest.mark.parametrize("loss", [nn.functional.cross_entropy, None])
+def test_rare_classes_are_found(share, found, loss):
+    """One in a hundred is; the advice gives the last bias the frequencies, and all is well."""
+    net, inputs, classes = rare(share)
+    report = check_init(net, inputs, classes, loss)
+    named = [f for f in report.findings if f.code == "class-frequencies"]
+    assert bool(named) == found
+    for finding in named:
+        assert (finding.severity, finding.layer) == ("warning", "2")
+        exec(finding.advice, {"model": net, "targets": classes, "torch": torch})  # noqa: S102
+        assert check_init(net, inputs, classes, loss).ok
+
+
+def test_rare_yes():
+    """The same for answers of yes or no, as of a detector's anchors."""
+    net, inputs, classes = rare(0.01)
+    targets = torch.stack([classes, classes.flip(0)], dim=1).float()
+    loss = nn.BCEWithLogitsLoss()
+    (finding,) = check_init(net, inputs, targets, loss).findings
+    assert finding.code == "class-frequencies"
+    exec(finding.advice, {"model": net, "targets": targets, "torch": torch})  # noqa: S102
+    assert check_init(net, inputs, targets, loss).ok
+
+
+def test_few_answers_do_not_tell_of_frequencies():
+    """Not with many classes, nor a handful of answers of one class."""
+    net, inputs, _ = rare(0.5)
+    assert check_init(net, inputs[:8], torch.ones(8).long()).ok
+    many = nn.Linear(10, 1000)
+    codes = {f.code for f in check_init(many, inputs[:50], torch.arange(50) // 9).findings}
+    assert "class-frequencies" not in codes

@@ -120,6 +120,7 @@ PLANTED = {  # code -> what makes the network, the layer to blame (None: any)
     "initial-loss": (_on(*RELU, ("fc4", "weight", lambda w: w.mul_(100))), "fc4"),
     "inputs": (_on(*RELU), "inputs"),
     "targets": (_on(*RELU), "targets"),
+    "class-frequencies": (_on(*RELU), "fc4"),
     "output-and-loss": (_probabilities, "4"),
     "wrong-gain": (_on(20, nn.ReLU, "xavier_normal"), None),
     "no-gradient": (_unused, "side"),
@@ -134,6 +135,9 @@ def planted(code):
     targets = inputs[:, :5].argmax(dim=1)  # something that can be learnt
     if code == "targets":
         targets = 1e5 * inputs[:, :5]
+    if code == "class-frequencies":
+        inputs = draws(1000, 20)
+        targets = 4 * (inputs[:, 0] > 2.2).long()
     return build(), 128 + 60 * inputs if code == "inputs" else inputs, targets, layer
 
 

@@ -109,4 +109,4 @@ def test_it_hardly_moves_with_the_batch(family):
         facts = Facts(model, check_init(model, inputs, targets).measurement, inputs, targets)
         found.append(facts.reach())
     assert max(found) < 3 * min(found)
-    assert min(found) > 2 * QUIET[0]
+    assert min(found) > 1.5 * QUIET[0]

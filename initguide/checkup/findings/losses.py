@@ -17,7 +17,7 @@ is calibrated: ``benchmarks/check_networks.py`` prints how many of its networks 
 """
 
 
-_SURE = ("cross_entropy", "nll_loss", "binary_cross_entropy_with_logits")
+SURE = ("cross_entropy", "nll_loss", "binary_cross_entropy_with_logits")
 
 
 def _worst(facts: Facts) -> tuple[float, float]:
@@ -27,7 +27,7 @@ def _worst(facts: Facts) -> tuple[float, float]:
     always be said what it should be.
     """
     pairs = [(facts.before.loss, facts.before.blank_loss)]
-    pairs += [(c.value, c.blank) for c in facts.before.comparisons if c.loss in _SURE]
+    pairs += [(c.value, c.blank) for c in facts.before.comparisons if c.loss in SURE]
     known = [pair for pair in pairs if pair[1] > 0]
     return max(known, key=lambda pair: pair[0] / pair[1], default=(math.nan, math.nan))
 

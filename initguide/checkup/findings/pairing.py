@@ -31,7 +31,7 @@ _HARM = {
 _RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"softmax": (0, 1), "sigmoid": (0, 1), "tanh": (-1, 1), "ReLU": (0, math.inf)}
 )
-_DISTANCES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
+DISTANCES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
 _MODULES = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.Hardsigmoid, nn.ReLU, nn.Tanh, nn.Hardtanh)
 
 
@@ -58,7 +58,7 @@ def output_and_loss(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> I
 def _broadcast(seen: Comparison) -> Draft | None:
     """(N, 1) against (N,), which becomes (N, N)."""
     ours, theirs = seen.shape, seen.target_shape
-    if seen.loss not in _DISTANCES or ours == theirs or not theirs:
+    if seen.loss not in DISTANCES or ours == theirs or not theirs:
         return None
     if math.prod(ours) != math.prod(theirs) or math.prod(ours) == 1:
         return None
@@ -143,7 +143,7 @@ def _out_of_range(seen: Comparison) -> Said:
         two = ("targets = (targets == targets.max()).float()",)
         return True, text, two
     ends_of = _RANGES.get(seen.ending or "")
-    if seen.loss not in _DISTANCES or ends_of is None:
+    if seen.loss not in DISTANCES or ends_of is None:
         return None
     least, most = ends_of
     room = _MARGIN * (most - least if math.isfinite(most) else high - low)

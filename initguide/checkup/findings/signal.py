@@ -10,13 +10,16 @@ from initguide.checkup.findings.losses import WRONG
 from initguide.checkup.findings.registry import Draft, finding
 from initguide.checkup.remedies import Remedies
 
-QUIET = (0.5, SLOW)
+QUIET = (1.0, SLOW)
 """The signal vanishes, as a warning or an error, if no change of a layer's weights by their usual
-size moves the outputs by this much.
+size moves an answer by this much.
 
-The usual size is a variance of 1 / fan-in, which moves the outputs of a network that keeps its
-signal by about 1. ``benchmarks/check_networks.py`` prints how far the smallest of its healthy
-networks is from the first number; the second is that of `SLOW`.
+The usual size is a variance of 1 / fan-in, and the change is the best one for the answer: with the
+n inputs and m units of a layer, it moves what the layer gives √(nm) times as much as a random one
+of its size. To move the answer by 1, which is the size of what it is compared with, then takes more
+than all that the layer has. The first number is calibrated by ``benchmarks/check_reach.py``, of
+whose healthy networks none has less than 2, and ``benchmarks/check_networks.py``, where all below
+it are spoiled; the second is that of `SLOW`.
 """
 
 LARGE, HUGE = 10.0, 1 / SLOW
