@@ -127,13 +127,27 @@ def test_a_forked_worker():
     tried="a second SIGTERM or SIGHUP while the first one is seen to",
     happens="the tidying up goes on undisturbed",
 )
-def test_the_first_one_counts():
+def test_a_burst_counts_as_one():
     """A terminal that is closed often sends more than one."""
     tidied = []
     with pytest.raises(Ended) as caught:
         _signalled([signal.SIGHUP, signal.SIGTERM, signal.SIGHUP], tidied)
     assert caught.value.code == 128 + signal.SIGHUP
     assert tidied
+
+
+@pytest.mark.fault(
+    "stopping",
+    tried="SIGTERM again, while a worker that hangs is waited for",
+    happens="the waiting ends",
+)
+def test_a_later_one_breaks_off(monkeypatch):
+    """As a second Ctrl-C does."""
+    monkeypatch.setattr(signals, "BURST", -1)
+    tidied = []
+    with pytest.raises(Ended):
+        _signalled([signal.SIGTERM, signal.SIGTERM], tidied)
+    assert not tidied
 
 
 @pytest.mark.fault(

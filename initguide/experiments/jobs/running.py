@@ -83,7 +83,7 @@ def run_jobs(
     TypeError
         If the executor is none, or a job cannot be sent to another process.
     KeyboardInterrupt
-        If SIGTERM or SIGHUP came (`Ended`, see `initguide.experiments.jobs.signals`) or Ctrl-C.
+        After Ctrl-C, SIGTERM or SIGHUP.
     """
     check_executor(executor)
     if executor is not None and workers is not None:

@@ -5,13 +5,17 @@ closed by SIGHUP. Python, unless told otherwise, is then gone at once, without t
 """
 
 import contextlib
+import math
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from time import monotonic
 from types import FrameType
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+BURST = 5.0  # seconds within which signals are one request to end
 
 
 class Ended(SystemExit, KeyboardInterrupt):
@@ -35,8 +39,8 @@ def ending_like_interrupts() -> Iterator[None]:
     """Let SIGTERM and SIGHUP raise `Ended` meanwhile, wherever the main thread is.
 
     A signal that the user handles or ignores is left alone. So are all of them in other threads,
-    where Python cannot handle signals. The first one that comes counts: what follows, as when a
-    terminal is closed, does not disturb the tidying up. Ctrl-C does.
+    where Python cannot handle signals. What follows within seconds, as when a terminal is closed,
+    does not disturb the tidying up. What comes later breaks it off, like a second Ctrl-C.
 
     Raises
     ------
@@ -70,19 +74,21 @@ def undisturbed() -> Iterator[None]:
 
 
 class _First:
-    """Handler that ends the process that made it, once."""
+    """Handler that ends the process that made it; a burst of signals counts as one."""
 
     def __init__(self) -> None:
         self.home = os.getpid()
         self.number: int | None = None
+        self.raised = -math.inf
 
     def __call__(self, number: int, _: FrameType | None) -> None:
         if os.getpid() != self.home:  # a forked worker: for it, nothing was to change
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        if self.number is None:
-            self.number = number
-            raise Ended(number)
+        self.number = self.number or number
+        if monotonic() - self.raised > BURST:
+            self.raised = monotonic()
+            raise Ended(self.number)
 
 
 @contextlib.contextmanager
