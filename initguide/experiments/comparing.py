@@ -107,7 +107,8 @@ def compare_init_weights(
         If there is no scheme or no seed, a scheme's name is unknown, a number is out of range, or
         the store holds runs of other settings (`StoreError`).
     TypeError
-        If something cannot be sent to the executor's processes.
+        If something cannot be sent to the executor's processes, or, with a store, cannot be told
+        from something else (see `initguide.experiments`).
     OSError
         If the store cannot be opened for writing. What it held before is intact.
     KeyboardInterrupt
@@ -151,9 +152,11 @@ def compare_init_weights(
             "schemes": described,
             # What things do, besides what they are called: a function that was edited keeps its
             # name.
-            "scheme_code": {label: fingerprint(scheme) for label, scheme in named.items()},
-            "model_code": fingerprint(model),
-            "optimizer_code": "" if isinstance(optimizer, str) else fingerprint(optimizer),
+            "scheme_code": {k: fingerprint(scheme, "the scheme") for k, scheme in named.items()},
+            "model_code": fingerprint(model, "model"),
+            "optimizer_code": ""
+            if isinstance(optimizer, str)
+            else fingerprint(optimizer, "optimizer"),
         }
         keeping = Keeping(store, about, COMPARISON_RULES)
     results, remark = run_grid(

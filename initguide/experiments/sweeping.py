@@ -135,7 +135,8 @@ def sweep(
         network can be made with a value; or if the store holds runs of other settings
         (`StoreError`).
     TypeError
-        If something cannot be sent to the executor's processes.
+        If something cannot be sent to the executor's processes, or, with a store, cannot be told
+        from something else (see `initguide.experiments`).
     OSError
         If the store cannot be opened for writing. What it held before is intact.
     KeyboardInterrupt
@@ -186,14 +187,18 @@ def sweep(
             "grid": [[name, list(values)] for name, values in axes.items()],
             "seeds": numbers,
             "code": {
-                f"{name} {label}": fingerprint(named[str(label)] if name == "scheme" else value)
+                f"{name} {label}": fingerprint(
+                    named[str(label)] if name == "scheme" else value, f"the value of {name}"
+                )
                 for name, values in axes.items()
                 for label, value in values.items()
             },
             "common_code": {
-                "model": fingerprint(model),
-                "scheme": "" if "scheme" in axes else fingerprint(next(iter(named.values()))),
-                "optimizer": "" if is_named else fingerprint(optimizer),
+                "model": fingerprint(model, "model"),
+                "scheme": ""
+                if "scheme" in axes
+                else fingerprint(next(iter(named.values())), "the scheme"),
+                "optimizer": "" if is_named else fingerprint(optimizer, "optimizer"),
             },
             "torch": str(torch.__version__),
         }

@@ -13,8 +13,9 @@ import torch
 from store_rows import ABOUT, keys_in, refused
 
 import initguide
-from initguide.experiments import Comparison, StoreWarning, Sweep, store
+from initguide.experiments import Comparison, StoreError, StoreWarning, Sweep, store
 from initguide.experiments.jobs import origins_in_words
+from initguide.experiments.jobs.job import MADE_BY
 from initguide.experiments.store import COLUMNS, checksums
 from initguide.models import mlp
 from initguide.training import engine, rounding, train, train_many
@@ -122,6 +123,20 @@ def test_a_mixture_is_said(swept, tmp_path, elsewhere):
     again = swept(grid, store=path, seeds=3)
     assert "(SSE 0000)" in again.table().note
     assert [run.trained_by for run in again.runs] == [run.trained_by for run in second.runs]
+
+
+@pytest.mark.fault(
+    "store",
+    tried="a store is gone on with by another version of the package",
+    happens="it is refused, with both versions",
+)
+def test_another_version_of_the_package(swept, tmp_path, monkeypatch):
+    """Its numbers, and the way in which it tells runs apart, may be others."""
+    path = tmp_path / "runs.sqlite"
+    swept({}, store=path)
+    monkeypatch.setitem(MADE_BY, "initguide", "9.0.0")
+    with pytest.raises(StoreError, match=r'initguide is "0.* there and "9.0.0" here'):
+        swept({}, store=path)
 
 
 def test_one_kind_is_no_mixture(swept, tmp_path):

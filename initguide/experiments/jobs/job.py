@@ -20,6 +20,8 @@ from initguide.training import OptimizerFactory
 SchemeLike = str | Callable[[nn.Module], object]
 
 RULES = 5  # to be raised when the same job gives other numbers than before, or keys change
+MADE_BY = {"initguide": str(sys.modules["initguide"].__version__), "rules": RULES}
+"""What numbers and keys depend on besides the job and torch: it stands in keys and in stores."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +116,7 @@ class Job:
 
         # Not what the run is called: a scheme that gets another name keeps its runs.
         parts = {
-            "rules": RULES,
-            "initguide": str(sys.modules["initguide"].__version__),
+            **MADE_BY,
             "torch": str(torch.__version__),
             "data": data,
             "scheme": print_of("the scheme", self.scheme),

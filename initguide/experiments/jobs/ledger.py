@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from initguide.experiments.jobs.insisting import Result, until_it_works
-from initguide.experiments.jobs.job import Failure, Job
+from initguide.experiments.jobs.job import MADE_BY, Failure, Job
 from initguide.experiments.jobs.origins import Origins
 from initguide.experiments.jobs.rows import is_called, key_of_copy, row_of, run_of
 from initguide.experiments.store import Store, StoreError, take_up, write_unsaved
@@ -31,7 +31,7 @@ class Keeping(NamedTuple):
         What earlier calls could not store is stored first.
         """
         words = str(getattr(data, "source", "not stated"))
-        about = {**self.about, "data": {"source": words, "sha256": mark}}
+        about = {**self.about, **MADE_BY, "data": {"source": words, "sha256": mark}}
         merge = {**self.merge, "data": _same_data}
         store = Store(self.path, about, merge)
         take_up(store, merge)

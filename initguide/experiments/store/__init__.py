@@ -36,6 +36,19 @@ For instance, with the program sqlite3:
 
    SELECT scheme, learning_rate, count(*), avg(valid_accuracy) FROM runs GROUP BY 1, 2;
 
+What tells runs apart: their settings, the content of the data, and all code of one's own that a
+run can reach. That is functions, with the global variables they name, what they close over, their
+defaults and attributes; classes, with their bases and methods; and modules that they import. An
+edited constant makes another run; a comment, or another folder, does not. Code of libraries counts
+by their names and versions. What cannot be seen through is refused with a sentence: locks, open
+files, generators, libraries of C, code that is made from text. Not followed is what a run reads
+from files, the environment or the clock. A store takes runs of one version of this package and of
+torch; stores of an earlier file format can be read.
+
+Which machine a run comes from: two processors round differently, and compiled steps differently
+from PyTorch's. Each row says who trained it, and so does the table of the runs. Where a call adds
+runs of another kind than the store has, a warning says so.
+
 How safe it is: each run is one transaction, with a rollback journal and SQLite's most careful way
 to wait for the disk (``synchronous=EXTRA``). Whatever happens to the process or the machine, a run
 is there whole or not at all. A rollback journal and not a write-ahead log, because then everything

@@ -6,6 +6,7 @@ import enum
 import importlib
 import importlib.util
 import io
+import re
 import sys
 import types
 from collections.abc import Iterator
@@ -97,6 +98,7 @@ def _taken(module: Any, chain: Chain, walk: Walk, role: str) -> str:
     value = module
     for place, name in enumerate(chain):
         held = value
+        check_is_seen(held, held.__name__, walk)
         try:
             value = getattr(held, name)
         except AttributeError:  # the run would end here, unless somebody imports it meanwhile
@@ -170,6 +172,8 @@ def _(thing: type, walk: Walk) -> str:
     for name, value in own.items():
         if name == "_abc_impl":  # the classes that are registered, in no order
             texts.append(f"{name}: {walk.text_of(frozenset(value))}")
-        elif name not in PLACES or name == "__doc__":
+        elif name == "__doc__":  # a data class writes its defaults out, with their addresses
+            texts.append(re.sub(r" at 0x[0-9A-Fa-f]+", "", repr(value)))
+        elif name not in PLACES:
             texts.append(f"{name}: {walk.text_of(value, f'{name} of {thing.__qualname__}')}")
     return f"class {thing.__qualname__} {' '.join(texts)}"

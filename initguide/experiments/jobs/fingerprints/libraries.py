@@ -20,15 +20,15 @@ _STANDARD = tuple(
 _MAIN = ("__main__", "__mp_main__")
 
 
-def library_of(module: str | None) -> str:
+def library_of(module: Any) -> str:
     """Library that a module belongs to, with its version; empty if it is the user's own code.
 
     Parameters
     ----------
     module
-        Its full name.
+        Its full name. What is no text, as ``__module__`` of some classes of C, is no library's.
     """
-    if not module or module in _MAIN:
+    if not isinstance(module, str) or module in ("", *_MAIN):
         return ""
     top, *_ = module.split(".", maxsplit=1)
     # Not of what is gone from sys.modules: another module of that name may come.

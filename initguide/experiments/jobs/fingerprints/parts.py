@@ -5,7 +5,7 @@ import io
 import types
 import weakref
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import cloudpickle
 import numpy as np
@@ -66,8 +66,9 @@ def told(thing: Any, walk: Walk) -> str:
         reduce = cloudpickle.Pickler.dispatch_table.get(kind)
         made = (reduce or kind.__reduce_ex__)(thing, *([] if reduce else [4]))
     except Exception as error:
+        reason, *_ = str(error).split("\n", maxsplit=1)
         raise walk.refuse(
-            f"a {kind.__name__}, whose contents cannot be seen ({error})", REMEDY
+            f"a {kind.__name__}, whose contents cannot be seen ({reason})", REMEDY
         ) from error
     texts = [walk.text_of(kind)]
     if isinstance(made, str):  # the name of something that there is once
@@ -238,6 +239,13 @@ def _(thing: types.BuiltinFunctionType, walk: Walk) -> str:
 @told.register(types.MemberDescriptorType)
 def _(thing: Any, walk: Walk) -> str:
     return f"{walk.text_of(type(thing))} {thing.__objclass__.__module__}.{thing.__qualname__}"
+
+
+@told.register
+def _(thing: TypeVar, walk: Walk) -> str:
+    # pickle finds it by its name, in a module of which all else would count, too.
+    bounds = walk.text_of((thing.__bound__, thing.__constraints__))
+    return f"{thing!r} {bounds}"
 
 
 @told.register

@@ -122,8 +122,9 @@ class Walk:
             _, number, role = self.things[number]
             steps += [role] * bool(role)
         way = f", by {' of '.join(steps[:SHOWN])}," if steps else ""
+        name, *_ = written(self.root).split("\n", maxsplit=1)
         return TypeError(
-            f"{self.what} {written(self.root)} reaches{way} {reason}. It cannot be told from "
+            f"{self.what} {name} reaches{way} {reason}. It cannot be told from "
             f"another, so its runs cannot be kept in a store: {remedy}, or call without a store"
         )
 
