@@ -90,7 +90,7 @@ def _compile(command: list[str], features: tuple[str, ...]) -> bytes:
     """The library's content."""
     with _private_folder() as folder:
         checked, made = folder / "processor.o", folder / "connected.so"
-        needs = "-DFEATURES=" + " ".join(f"NEED({name})" for name in features)
+        needs = "-DFEATURES=" + "".join(f"NEED({name})" for name in features)
         _run([*command, *ANYWHERE, needs, "-o", str(checked), str(PROCESSOR)], folder)
         vectors = [f"-m{name}" for name in features]
         _run(

@@ -9,5 +9,5 @@
 int initguide_runs(void)
 {
     __builtin_cpu_init();
-    return 1 FEATURES; /* NEED(avx2) NEED(fma) …, from the flags of the compiler */
+    return 1 FEATURES; /* NEED(avx2)NEED(fma)…, from the flags of the compiler */
 }
