@@ -30,16 +30,15 @@ def mounted(tmp_path, monkeypatch):
     "kind",
     [
         pytest.param(
-            kind,
+            "nfs4",
             marks=pytest.mark.fault(
                 "cluster",
-                tried=f"a store on {name}",
+                tried="a store on NFS",
                 happens="refused, with the kind of file system and where to put it",
             ),
-        )
-        for kind, name in (("nfs4", "NFS"),)
-    ]
-    + ["nfs", "cifs", "lustre", "fuse.sshfs", "beegfs"],
+        ),
+        *("nfs", "cifs", "lustre", "fuse.sshfs", "beegfs"),
+    ],
 )
 def test_a_store_on_the_network(mounted, tmp_path, kind):
     """Nothing is made there, and nothing that is there is changed."""
