@@ -108,8 +108,8 @@ class Facts:
         self.weights = sorted(self._weights(), key=lambda weight: weight.at)
         self.trained = [w for w in self.weights if w.parameter.trained and not math.isnan(w.grad)]
         self.normalized = {
-            record.given_by for record in self.records if "Norm" in record.kind and record.given_by
-        }
+            record.given_by for record in self.records if record.normalizes and record.given_by
+        } | {record.name for record in self.records if record.normalized}
         self.centred = {r.given_by for r in self.records if r.given_by and self._centres(r)}
         self.batch = batch_size(inputs)
 
@@ -144,7 +144,7 @@ class Facts:
             if len(parameter.shape) < 2 or at is None or not is_weight(parameter):
                 continue
             record = self.records[at]
-            if "Norm" in record.kind and math.isnan(record.fan_in):  # 1 each, whatever their shape
+            if record.normalizes and math.isnan(record.fan_in):  # 1 each, whatever their shape
                 continue
             number = math.prod(parameter.shape)
             units = parameter.units or parameter.shape[0]
@@ -181,7 +181,7 @@ class Facts:
         """Every layer whose scale matters: not those in front of a normalization."""
         found = []
         for i, record in enumerate(self.records):
-            if "Norm" in record.kind:
+            if record.normalizes:
                 found.append(Scale(record, i, math.sqrt(record.output_second_moment), 1.0, 1.0))
             elif (
                 record.name not in self.normalized

@@ -108,15 +108,18 @@ class Remedies:
 
     def repair(self, layer: str, *, biases: bool = False) -> str:
         """Code that puts a layer right, be it a normalization."""
-        if "Norm" not in self.facts.measured[layer].kind:
+        if not self.facts.measured[layer].normalizes:
             return self.fill(layer, biases=biases)
         code, module = self.code(layer), self.facts.named[layer]
         if callable(getattr(module, "reset_parameters", None)):
             return f"{code}.reset_parameters()"
-        lines = [f"torch.nn.init.ones_({code}.weight)"]
-        if isinstance(getattr(module, "bias", None), Tensor):
-            lines.append(f"torch.nn.init.zeros_({code}.bias)")
-        return "\n".join(lines)
+        found = [p for p in self.facts.measured.parameters if p.layer == layer]
+        gates = [p.name.rpartition(".")[2] for p in found if p.used_as == "gate"]
+        shifts = [p.name.rpartition(".")[2] for p in found if p.used_as == "shift"]
+        if not gates and isinstance(getattr(module, "weight", None), Tensor):
+            gates = ["weight"]
+        lines = [f"torch.nn.init.ones_({code}.{name})" for name in gates]
+        return "\n".join(lines + [f"torch.nn.init.zeros_({code}.{name})" for name in shifts])
 
 
 def range_text(low: float, high: float) -> str:

@@ -44,7 +44,9 @@ class Product(NamedTuple):
     ndim: int
 
 
-_ELEMENTWISE = {"mul", "__mul__", "__rmul__", "multiply"}
+_ELEMENTWISE = {"mul", "mul_", "__mul__", "__rmul__", "__imul__", "multiply"}
+_ADDING = {"add", "radd", "iadd", "sub", "rsub", "isub", "subtract"}
+_NORMALIZING = {"layer_norm", "rms_norm", "group_norm", "batch_norm", "instance_norm"}
 
 
 class _Source(NamedTuple):
@@ -70,11 +72,18 @@ class Uses:
         Those to follow.
     constants
         Tensors that are no signal either, such as buffers.
+
+    Attributes
+    ----------
+    roles
+        What was done with a parameter, by its id, where a signal was multiplied by it (``"gate"``)
+        or it was added to one (``"shift"``), number by number.
     """
 
     def __init__(self, parameters: Iterable[Tensor], constants: Iterable[Tensor] = ()) -> None:
         self._parameters = {id(p): p for p in parameters}
         self._constants = {id(tensor): tensor for tensor in constants}
+        self.roles: dict[int, str] = {}
         self._sources: TensorNotes[_Source] = TensorNotes()
         self._pending: TensorNotes[_Pending] = TensorNotes()
 
@@ -125,12 +134,23 @@ class Uses:
         if all(sources):
             self._note_mixture([s for s in sources if s], result)
             return None
+        self._note_roles(name, sources)
         if name in _ELEMENTWISE and len(tensors) == 2:
             self._note_elementwise(tensors, sources, result)
             return None
         read = READERS.get(name)
         factors = read(args, kwargs, result) if read else None
         return self._product(factors) if factors else None
+
+    def _note_roles(self, name: str, sources: Sequence[_Source | None]) -> None:
+        """Note which parameters are gates and which are added."""
+        bare = name.strip("_")
+        roles = ["gate"] if name in _ELEMENTWISE else ["shift"] if bare in _ADDING else []
+        if bare in _NORMALIZING:  # its scale, then its shift
+            roles = ["gate", "shift"]
+        parameters = [s.parameter for s in sources if s is not None and s.parameter is not None]
+        for parameter, role in zip(parameters, roles, strict=False):
+            self.roles.setdefault(id(parameter), role)
 
     def _note_mixture(self, sources: Sequence[_Source], result: Tensor) -> None:
         """Something was computed from parameters alone."""

@@ -9,6 +9,7 @@ from initguide.propagation.measurement import Measurement
 from initguide.propagation.parameters import ParameterRecord
 from initguide.propagation.passes import measure
 from initguide.propagation.records import VALUES, Record
+from initguide.propagation.strangers import Stranger
 from initguide.propagation.through_time import gradients_through_time
 from initguide.propagation.units import SAME
 
@@ -22,6 +23,7 @@ __all__ = [
     "Measurement",
     "ParameterRecord",
     "Record",
+    "Stranger",
     "gradients_through_time",
     "measure",
     "sharpness",

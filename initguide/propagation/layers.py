@@ -49,7 +49,7 @@ def parameters_used_bare(model: nn.Module) -> tuple[dict[int, str], dict[int, nn
             (key, parameter)
             for key, parameter in module.named_parameters(recurse=False)
             if parameter.is_floating_point()
-            and parameter.numel() > 1
+            and parameter.numel() > 0
             and not (torchs and key.startswith(_OF_TORCH))
         ]
         names |= {id(p): f"{name}.{key}" if name else key for key, p in own}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from initguide.propagation.comparing import Comparison
 from initguide.propagation.parameters import ParameterRecord
 from initguide.propagation.records import NUMBERS, VALUES, Record
+from initguide.propagation.strangers import Stranger
 from initguide.tables import Table
 
 __all__ = ["Measurement"]
@@ -51,6 +52,9 @@ class Measurement(Sequence[Record]):
         none.
     comparisons
         What each loss that is a function or a module of torch was given.
+    strangers
+        Tensors that the output depends on and that want a gradient, but that are no parameters of
+        the model, as those of layers in a plain list: training leaves them as they are.
     """
 
     layers: tuple[Record, ...]
@@ -63,6 +67,7 @@ class Measurement(Sequence[Record]):
     output_shape: tuple[int, ...] = ()
     output_second_moment: float = math.nan
     output_grad_sum: float = math.nan
+    strangers: tuple[Stranger, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
 
     def __len__(self) -> int:

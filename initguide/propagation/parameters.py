@@ -52,6 +52,10 @@ class ParameterRecord:
         How many terms were summed where the model multiplied by this parameter itself, or by that
         of a layer of another library, and how many results each input reaches; NaN for all others,
         whose `Record` says it.
+    used_as
+        What the model did with it itself: ``"product"`` if it multiplied and summed, ``"gate"`` if
+        it multiplied number by number, as with the scale of a normalization, ``"shift"`` if it
+        added. Empty for all others, such as those of torch's layers.
     """
 
     name: str
@@ -67,6 +71,7 @@ class ParameterRecord:
     sensitivity: float = math.nan
     fan_in: float = math.nan
     fan_out: float = math.nan
+    used_as: str = ""
 
 
 def parameter_record(
@@ -78,6 +83,7 @@ def parameter_record(
     sensitivity: float = math.nan,
     product: Product | None = None,
     itself: bool = False,
+    used_as: str = "",
 ) -> ParameterRecord:
     """Look at one parameter of a model and at its gradient, if it has one.
 
@@ -110,6 +116,7 @@ def parameter_record(
         sensitivity=sensitivity,
         fan_in=math.nan if product is None else product.fan_in,
         fan_out=math.nan if product is None else product.fan_out,
+        used_as=used_as,
     )
 
 

@@ -20,7 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from initguide.arguments import check_whole
-from initguide.introspection import arguments_of, describe_arguments, left_alone, run_model
+from initguide.introspection import (
+    arguments_of,
+    describe_arguments,
+    left_alone,
+    run_model,
+    tensors_in,
+)
 from initguide.propagation.jacobian import singular_values
 from initguide.propagation.looks import Request
 from initguide.propagation.losses import Loss, blank_loss, loss_of
@@ -29,6 +35,7 @@ from initguide.propagation.own_losses import answers_of, own_loss
 from initguide.propagation.parameters import parameter_record
 from initguide.propagation.probing import directions, sensitivities_of
 from initguide.propagation.running import check_model, check_quantiles, prepared
+from initguide.propagation.strangers import strangers_of
 from initguide.propagation.watching import Watch
 from initguide.randomness import seeded
 
@@ -173,6 +180,11 @@ def measure(
             answers = answers_of(output)
             watch.watch_output(answers)
             probes = None if answers is None else directions(answers, sensitivities, seed)
+            strangers = strangers_of(
+                model,
+                tensors_in(output),
+                [*leaves, *tensors_in(given), *tensors_in((args, kwargs))],
+            )
             # The graph holds what the gradients need. All else is freed before they take memory.
             del output, given, own
             known = dict(model.named_parameters()) if parameters or sensitivities else {}
@@ -192,6 +204,7 @@ def measure(
                         sensitivity=moved.get(name, math.nan),
                         product=watch.products.get(id(tensor)),
                         itself=watch.has_own_record(name),
+                        used_as=watch.use_of(tensor),
                     )
                     for name, tensor in known.items()
                 )
@@ -213,6 +226,7 @@ def measure(
         output_shape=watch.output_shape,
         output_second_moment=watch.output.mean_square() if watch.output else math.nan,
         output_grad_sum=float(watch.output_grad_sum),
+        strangers=strangers,
         comparisons=tuple(watch.comparing.found),
     )
 

@@ -68,6 +68,9 @@ class Record:
     activation
         Which activation was applied to the output (or is this layer): ReLU, ReLU6, hard tanh, hard
         sigmoid, tanh, sigmoid or softsign, as a module or as a function; ``None`` if none was.
+    activated
+        To how many units it was applied: all of them, or those of a slice or a chunk. Where it was
+        applied to several parts, those with the most dead units.
     dead_fraction
         In [0, 1]: units whose activation had slope 0 for the whole batch, so that no gradient gets
         through. For a ReLU, those that never exceeded 0.
@@ -88,6 +91,11 @@ class Record:
     given_by
         The layer whose output, or activated output, this layer was given as it was; ``None`` if
         something was done to it in between.
+    normalizes
+        Whether the layer is a normalization, which makes of an input and of four times that input
+        the same.
+    normalized
+        Whether a normalization was applied to the output, by a module or by a function.
     histograms
         On request: ``"weights"``, ``"outputs"``, ``"activations"`` (the outputs after their
         activation), ``"weight_grads"`` and ``"output_grads"``, as far as there are any.
@@ -161,6 +169,9 @@ class Record:
     input_second_moment: float = number(of="inputs", by=lambda seen: mean_square(*seen.tensors))
     input_spread: float = number(of="inputs", by=lambda seen: batch_spread(*seen.tensors))
     given_by: str | None = None
+    activated: int = 0
+    normalizes: bool = False
+    normalized: bool = False
     histograms: Mapping[str, Histogram] = field(default_factory=dict, repr=False)
     quantiles: Mapping[str, NDArray[np.float64]] = field(default_factory=dict, repr=False)
 

@@ -37,6 +37,7 @@ from initguide.propagation.layers import (
 from initguide.propagation.looks import Request, look_at
 from initguide.propagation.losses import main_tensor
 from initguide.propagation.moments import Moments, moments_of, wide_dtype
+from initguide.propagation.normalizing import NORMALIZING, is_normalization
 from initguide.propagation.records import Record
 from initguide.propagation.statistics import Seen
 
@@ -83,6 +84,7 @@ class Watch(TorchFunctionMode):
         self._drafts: list[Draft] = []
         self._weights: dict[tuple[int, ...], Weights] = {}  # by the tensors' ids
         self._origins: TensorNotes[Origin] = TensorNotes()
+        self._behind: TensorNotes[Draft] = TensorNotes()  # by what outputs are views of
         self._activations = 0  # how many there were in this pass
         self._started: dict[nn.Module, int] = {}  # how many there were when the layer started
         self._calls: dict[nn.Module, int] = {}
@@ -111,6 +113,7 @@ class Watch(TorchFunctionMode):
         super().__exit__(*error)  # type: ignore[no-untyped-call]
         self._stack.close()
         self._origins.clear()
+        self._behind.clear()
         self._uses.clear()
 
     def close(self) -> None:
@@ -131,19 +134,34 @@ class Watch(TorchFunctionMode):
             return result
         known = recognized(func, args, kwargs)
         if known is None:
-            result = func(*args, **kwargs)
-            if self._uses:
-                with self._own_work():
-                    product = self._uses.seen(func, args, kwargs, result)
-                    if product is not None:
-                        self._note_product(product, result)
-            return result
+            return self._called(func, args, kwargs)
         # Asked before the call: an in-place activation puts the note on the tensor out of date.
-        source = self._origins.read(args[0] if args else kwargs.get("input"))
+        given = args[0] if args else kwargs.get("input")
+        source, part = self._origins.read(given), None
+        if source is None and isinstance(given, Tensor) and given._base is not None:  # noqa: SLF001
+            part = self._behind.read(given._base)  # noqa: SLF001
+            axis = _axis_along(given, part.stride) if part is not None else None
         result = func(*args, **kwargs)
         if isinstance(result, Tensor) and result.is_floating_point():
             with self._own_work():
-                self._note_activation(*known, source.draft if source else None, result)
+                if part is not None:
+                    self._note_part(*known, part, axis, result)
+                else:
+                    self._note_activation(*known, source.draft if source else None, result)
+        return result
+
+    def _called(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        """Call a function that is no activation: a normalization, a product, or of no interest."""
+        if args and getattr(func, "__name__", "") in NORMALIZING:
+            source = self._origins.read(args[0])
+            if source is not None and source.draft is not None:
+                source.draft.normalized = True
+        result = func(*args, **kwargs)
+        if self._uses:
+            with self._own_work():
+                product = self._uses.seen(func, args, kwargs, result)
+                if product is not None:
+                    self._note_product(product, result)
         return result
 
     @contextlib.contextmanager
@@ -170,11 +188,24 @@ class Watch(TorchFunctionMode):
         """
         axis = draft.axis if draft else default_axis(result)
         seen = Seen(tensors=[result], axis=axis, bounds=bounds)
-        active = Active(name, look_at("activations", seen, self._request))
+        units = result.shape[axis] if result.ndim else 1
+        active = Active(name, look_at("activations", seen, self._request), units)
         if draft is not None and draft.active is None:  # the first one counts
             draft.active = active
         self._activations += 1
         self._origins.write(result, Origin(draft, active, self._activations))
+
+    def _note_part(
+        self, name: str, bounds: Bounds, draft: Draft, axis: int | None, result: Tensor
+    ) -> None:
+        """Look at what an activation gave that was applied to a view of a layer's output."""
+        axis = default_axis(result) if axis is None else min(axis, max(0, result.ndim - 1))
+        seen = Seen(tensors=[result], axis=axis, bounds=bounds)
+        units = result.shape[axis] if result.ndim else 1
+        active = Active(name, look_at("activations", seen, self._request), units)
+        draft.parts.append(active)
+        self._activations += 1
+        self._origins.write(result, Origin(None, active, self._activations))
 
     def _note_product(self, product: Product, result: Tensor) -> None:
         """A parameter was multiplied by: it is a layer, or the weights of the one that runs."""
@@ -209,10 +240,11 @@ class Watch(TorchFunctionMode):
         if tensor is None:
             return
         with self._own_work():
-            self._layer(name, module, main_tensor(args), tensor)
+            self._layer(name, module, args, tensor)
 
-    def _layer(self, name: str, module: nn.Module, given: Tensor | None, output: Tensor) -> None:
+    def _layer(self, name: str, module: nn.Module, args: Any, output: Tensor) -> None:
         """Look at a layer that has just run, before anything changes its output in place."""
+        given = main_tensor(args)
         source = self._origins.read(given)
         giver = source.draft if source else None
         product = self._found.pop(module, None)
@@ -239,6 +271,10 @@ class Watch(TorchFunctionMode):
             given_by=giver.name if giver else None,
             active=made.active if made and ends_active else None,
         )
+        if draft.active is None and isinstance(args, tuple):
+            draft.normalizes = is_normalization(module, args, output)
+        if draft.normalizes and giver is not None:
+            giver.normalized = True
         self._calls[module] = draft.call + 1
         fans = None if product is None else (product.fan_in, product.fan_out)
         self._finish(draft, fans, given, output)
@@ -258,6 +294,9 @@ class Watch(TorchFunctionMode):
         draft.looks.append(look_at("outputs", Seen(module, [output], draft.axis), request))
         # From here on it is this layer's output, even if an activation inside the layer made it.
         self._origins.write(output, Origin(draft))
+        draft.stride = output.stride(draft.axis) if output.ndim else 0
+        base = output._base  # noqa: SLF001  what a slice of the output will be a view of
+        self._behind.write(output if base is None else base, draft)
         self._drafts.append(draft)
         if output.requires_grad:
             self._on_gradient(output, functools.partial(self._look_at_gradient, draft))
@@ -347,6 +386,12 @@ class Watch(TorchFunctionMode):
         """Whether a parameter of this name was multiplied by outside of any layer."""
         return parameter in self._uses_of
 
+    def use_of(self, parameter: Tensor) -> str:
+        """Say what was done with a parameter that no layer of torch's holds: see `Uses`."""
+        if id(parameter) in self.products:
+            return "product"
+        return self._uses.roles.get(id(parameter), "")
+
     def saw_a_layer(self) -> bool:
         """Whether any layer gave a floating-point tensor."""
         return bool(self._drafts)
@@ -354,3 +399,9 @@ class Watch(TorchFunctionMode):
     def records(self) -> tuple[Record, ...]:
         """Turn the drafts into records, in the order in which the layers finished."""
         return tuple(draft.record(Record) for draft in self._drafts)
+
+
+def _axis_along(view: Tensor, stride: int) -> int | None:
+    """Which axis of a view goes from unit to unit, told by the distance in memory."""
+    strides = view.stride()
+    return strides.index(stride) if stride in strides else None

@@ -27,7 +27,7 @@ def wrong_gain(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterat
     stacks: dict[str, list[Scale]] = {}
     for scale in facts.scales:
         activation = facts.activation(scale.record)
-        if activation is not None and "Norm" not in scale.record.kind:
+        if activation is not None and not scale.record.normalizes:
             stacks.setdefault(activation, []).append(scale)
     for activation, stack in stacks.items():
         if len(stack) < 3 or not all(math.isfinite(s.excess) for s in stack):

@@ -24,8 +24,8 @@ for 98 % at σ = 87, where tanh is little else than the sign.
 def dead_units(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[Draft]:
     """Units that give nothing for the whole batch."""
     for i, record in enumerate(facts.records):
-        dead, units = record.dead_fraction, record.units
-        if math.isnan(dead) or units < 2 or record.kind in KINDS or record.call:
+        dead, units = record.dead_fraction, record.activated or record.units
+        if math.isnan(dead) or record.units < 2 or record.kind in KINDS or record.call:
             continue
         # With weights around 0, a unit is as often on as off for any one input, so it is off
         # for all inputs with a probability of at most 1/2; beyond come 3 standard deviations.
@@ -34,11 +34,14 @@ def dead_units(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterat
             continue
         before = [w for w in facts.trained if w.at <= i]
         cut = dead == 1 and bool(before) and all(w.grad == 0 for w in before)
+        if units < 2 and not cut:  # one unit is off as often as on
+            continue
+        which = f"{units} units" if units == record.units else f"the {units} that are activated"
         yield Draft(
             "dead-units",
             "error" if cut else "warning",
             record.name,
-            f"{100 * dead:.3g} % of {units} units give nothing for the whole batch; at most "
+            f"{100 * dead:.3g} % of {which} give nothing for the whole batch; at most "
             f"{100 * min(bound, 1.0):.0f} % are to be expected."
             + (" No gradient gets past them." if cut else ""),
             advise.repair(record.name, biases=True),

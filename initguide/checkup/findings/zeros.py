@@ -25,7 +25,7 @@ def zero_layers(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Itera
         if at is None or math.isnan(before.grad_second_moment) or not math.prod(parameter.shape):
             continue
         layer, advice = parameter.layer, advise.fill(parameter.layer)
-        if len(parameter.shape) < 2 or "Norm" in facts.records[at].kind:
+        if len(parameter.shape) < 2 or facts.records[at].normalizes:
             advice = f"torch.nn.init.ones_({advise.code(layer)}.weight)"
         if before.grad_second_moment == 0:
             yield Draft(
