@@ -199,9 +199,12 @@ class Watch(TorchFunctionMode):
         self, name: str, bounds: Bounds, draft: Draft, axis: int | None, result: Tensor
     ) -> None:
         """Look at what an activation gave that was applied to a view of a layer's output."""
-        axis = default_axis(result) if axis is None else min(axis, max(0, result.ndim - 1))
-        seen = Seen(tensors=[result], axis=axis, bounds=bounds)
-        units = result.shape[axis] if result.ndim else 1
+        looked = result
+        if axis is None and result.numel() * draft.shape[draft.axis] == math.prod(draft.shape):
+            axis, looked = result.ndim, result.unsqueeze(-1)  # one unit, whose axis is gone
+        axis = default_axis(result) if axis is None else axis
+        seen = Seen(tensors=[looked], axis=axis, bounds=bounds)
+        units = looked.shape[axis] if looked.ndim else 1
         active = Active(name, look_at("activations", seen, self._request), units)
         draft.parts.append(active)
         self._activations += 1

@@ -96,6 +96,14 @@ def _probabilities():
     )
 
 
+def _in_a_list():
+    """Return a network with a layer in a plain list, which no optimizer will see."""
+    torch.manual_seed(0)
+    model = Using(lambda m, x: m.last(m.hidden[0](x).relu()), last=nn.Linear(20, 5))
+    model.hidden = [nn.Linear(20, 20)]
+    return model
+
+
 RELU, TANH = (4, nn.ReLU, "he_normal"), (4, nn.Tanh, "lecun_normal")
 
 
@@ -125,6 +133,7 @@ PLANTED = {  # code -> what makes the network, the layer to blame (None: any)
     "wrong-gain": (_on(20, nn.ReLU, "xavier_normal"), None),
     "no-gradient": (_unused, "side"),
     "effective-rate": (_normalized, "2"),
+    "unregistered": (_in_a_list, "hidden"),
 }
 
 

@@ -8,7 +8,7 @@ from initguide.checkup.findings.data import explained
 from initguide.checkup.findings.gradients import FROZEN, SLOW
 from initguide.checkup.findings.losses import WRONG
 from initguide.checkup.findings.registry import Draft, finding
-from initguide.checkup.remedies import Remedies
+from initguide.checkup.remedies import Remedies, range_text
 
 QUIET = (1.0, SLOW)
 """The signal vanishes, as a warning or an error, if no change of a layer's weights by their usual
@@ -20,6 +20,14 @@ of its size. To move the answer by 1, which is the size of what it is compared w
 than all that the layer has. The first number is calibrated by ``benchmarks/check_reach.py``, of
 whose healthy networks none has less than 2, and ``benchmarks/check_networks.py``, where all below
 it are spoiled; the second is that of `SLOW`.
+"""
+
+STOPPED = 1e-2
+"""An error, if a layer that has others behind it lets less than this part of the signal through,
+and no other layer can move the outputs by more than this part of what it can.
+
+Ten times less than where any of the usual schemes leaves a layer, so that steps which are right for
+this one leave all others as they are.
 """
 
 LARGE, HUGE = 10.0, 1 / SLOW
@@ -55,6 +63,7 @@ def signal(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[D
                 advice,
                 cause="output-and-loss",
             )
+    yield from _stopped(facts, advise)
     # What a layer of zeros is applied to counts as soon as it has moved.
     others = max((w.move for w in live if w.size > 0), default=0.0)
     asleep = [w for w in live if w.size == 0 and w.move > LARGE * others > 0]
@@ -83,6 +92,35 @@ def signal(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[D
             advice,
             cause=explained(facts),
         )
+
+
+def _stopped(facts: Facts, advise: Remedies) -> Iterator[Draft]:
+    """A layer that lets so little through that no other layer can move the outputs.
+
+    What is in front of it moves them through it, and what is behind it sees next to nothing. A last
+    layer may start so: nothing is behind it.
+    """
+    moves = {w.at: 0.0 for w in facts.trained if w.move > 0}
+    for w in facts.trained:
+        if w.at in moves:
+            moves[w.at] = max(moves[w.at], w.move)
+    for scale in facts.scales:
+        others = [move for at, move in moves.items() if at != scale.at]
+        behind = any(at > scale.at for at in moves)
+        if scale.at not in moves or not behind or not scale.excess < math.log(STOPPED):
+            continue
+        if max(others) < STOPPED * moves[scale.at]:
+            name = scale.record.name
+            yield Draft(
+                "vanishing-signal",
+                "error",
+                name,
+                f"layer {name} multiplies the size of its input by {scale.measured:.2g}, where "
+                f"{range_text(scale.low, scale.high)} keeps it: no other layer's weights can "
+                f"move the outputs by more than {max(others):.1e}, and its own by "
+                f"{moves[scale.at]:.2g}.",
+                advise.repair(name),
+            )
 
 
 @finding({"collapsed-outputs": "different inputs are nearly the same to the last layer"}, order=90)
