@@ -85,11 +85,21 @@ class _Parts(nn.Module):
         return self.parts(self.a(x))
 
 
+def _glu(z):
+    u, v = z.chunk(2, dim=1)
+    return u.tanh() * v
+
+
+def _gates(z):
+    u, v = z.split(6, 1)
+    return u.sigmoid() * v.relu()
+
+
 PARTS = {  # what is done with parts of the output -> the first activation, its units, dead ones
     "a slice": (lambda z: F.relu(z[:, :4]), "relu", 4, 0.5),
     "a column": (lambda z: z[:, 0].relu(), "relu", 1, 1.0),
-    "a chunk": (lambda z: (lambda u, v: u.tanh() * v)(*z.chunk(2, dim=1)), "tanh", 6, 0.0),
-    "gates": (lambda z: (lambda u, v: u.sigmoid() * v.relu())(*z.split(6, 1)), "sigmoid", 6, 1 / 3),
+    "a chunk": (_glu, "tanh", 6, 1 / 3),
+    "gates": (_gates, "sigmoid", 6, 1 / 3),
     "all of it": (lambda z: z.relu(), "relu", 12, 1 / 3),
     "another shape": (lambda z: z.view(-1, 3, 4).relu(), "relu", 4, 0.0),
     "a copy": (lambda z: (2 * z).relu(), None, 0, None),
