@@ -17,9 +17,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from initguide.experiments.store.repairing import StoreWarning, named_anew, warn_of
+from initguide.experiments.store.repairing import (
+    StoreWarning,
+    create_tables,
+    named_anew,
+    warn_of,
+    write_about,
+    write_rows,
+)
 from initguide.experiments.store.runs import Store, examine
-from initguide.experiments.store.transactions import StoreError
+from initguide.experiments.store.transactions import StoreError, transaction
 
 
 class _Place(NamedTuple):
@@ -161,7 +168,12 @@ def _write(place: _Place, store: Store, rows: Sequence[Mapping[str, Any]]) -> Pa
     part = place.folder / f".{uuid.uuid4().hex}.part"
     try:
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
-        Store(part, store.about).add(rows)
+        # Not as a `Store`, which is refused in a home folder on the network, for others may write
+        # it at the same time. This file has no name yet that others know.
+        with transaction(part, write=True) as connection:
+            create_tables(connection)
+            write_about(connection, store.about)
+            write_rows(connection, rows)
         return named_anew(part, f"{place.stem}.unsaved")
     finally:
         for file in (part, part.with_name(f"{part.name}-journal")):
