@@ -141,6 +141,14 @@ KINDS = {
                 return super().__call__(x) + {calls}
         f{n} = K{n}()
         """,
+    "a class made in a function": """
+        C{n} = {c}
+        def f{n}(x):
+            {before}
+            class K:
+                factor = C{n}
+            return x * K.factor + {calls}
+        """,
     "a metaclass": """
         class Meta{n}(type):
             def factor(cls):

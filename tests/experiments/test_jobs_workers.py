@@ -1,12 +1,16 @@
 """Workers that must not do runs, and errors that do not travel."""
 
+import functools
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from torch import nn
 
-from initguide.experiments import WorkerError
+import initguide
+from initguide import initializers
+from initguide.experiments import Job, WorkerError
 from initguide.experiments.jobs import errors, shipping, software, worker
 
 
@@ -192,6 +196,23 @@ def test_another_version_of_the_model_on_a_worker(swept, elsewhere, faulty, monk
         {"fault": [""]}, model=faulty.model, executor=elsewhere(int), store=tmp_path / "b"
     )
     assert len(result.runs) == 2
+
+
+ACTIVATION = [nn.ReLU]
+
+
+def _model(activation):
+    return initguide.mlp([784, 4, 10], *activation, *ACTIVATION[1:])
+
+
+def test_a_worker_has_copies():
+    """What was sent is a copy of a global variable there; that alone makes no other version."""
+    job = Job(
+        label="x", seed=0, scheme=initializers.he_normal(), epochs=1, batch_size=1, optimizer="sgd",
+        learning_rate=0.1, model=functools.partial(_model, ACTIVATION),
+    )  # fmt: skip
+    codes = software.codes_of(job, {})
+    software.check_code(pickle.loads(pickle.dumps(job)), codes)  # noqa: S301
 
 
 @pytest.mark.fault(

@@ -1,5 +1,6 @@
 """Whether a worker would compute the same: the same package, the same torch, the same user code."""
 
+import contextlib
 import functools
 import hashlib
 import pickle
@@ -74,7 +75,15 @@ def codes_of(job: Job, known: MutableMapping[object, str]) -> tuple[str, ...]:
     known
         Those that have been taken in this call.
     """
-    return tuple(_code(getattr(job, part), id(getattr(job, part)), known) for part in PARTS)
+    things = [getattr(job, part) for part in PARTS]
+    for thing in things:
+        if id(thing) not in known:
+            sent = thing
+            # A copy shares nothing with the global variables of its module, as in the worker.
+            with contextlib.suppress(Exception):  # what cannot be pickled is not compared
+                sent = pickle.loads(pickle.dumps(thing))  # noqa: S301  of our own making
+            _code(sent, id(thing), known)
+    return tuple(known[id(thing)] for thing in things)
 
 
 def check_code(job: Job, there: tuple[str, ...]) -> None:

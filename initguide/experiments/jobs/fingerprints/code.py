@@ -41,6 +41,15 @@ def nested(code: CodeType) -> Iterator[CodeType]:
             yield from nested(constant)
 
 
+# Also in the body of a class that a function makes, of which cloudpickle follows none.
+_GLOBAL = frozenset(
+    [
+        *("LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL"),
+        *("LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"),
+    ]
+)
+
+
 def globals_of(code: CodeType) -> dict[str, list[Chain]]:
     """Global names that code uses, each with the attributes that it takes from them.
 
@@ -51,7 +60,7 @@ def globals_of(code: CodeType) -> dict[str, list[Chain]]:
     for part in nested(code):
         steps = _steps(part)
         for i, (operation, name) in enumerate(steps):
-            if operation in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"):
+            if operation in _GLOBAL:
                 chains = found.setdefault(name, [])
                 if operation.startswith("LOAD"):
                     chains.append(_chain(steps[i + 1 :]))

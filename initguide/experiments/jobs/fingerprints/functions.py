@@ -69,23 +69,25 @@ def _(thing: types.FunctionType, walk: Walk) -> str:
         if name not in left_out:
             texts.append(f"{name}: {walk.text_of(cell, f'{name} of {thing.__qualname__}')}")
     if not library:
-        texts += _globals(thing, state["__globals__"], walk)
+        texts += _globals(thing, walk)
         texts += _imports(thing, walk)
     return f"function {thing.__qualname__} {' '.join(texts)}"
 
 
-def _globals(function: types.FunctionType, found: dict[str, Any], walk: Walk) -> Iterator[str]:
+def _globals(function: types.FunctionType, walk: Walk) -> Iterator[str]:
     """Texts of the globals that a function names, of modules only what it takes from them."""
     used = globals_of(function.__code__)
     for name in _BY_TEXT:
         if name in used and name not in function.__globals__:
             raise walk.refuse(f"{name}, which runs code that is made from text", _SAY)
-    if "globals" in used and "globals" not in found:  # any of them, then
-        found = dict(function.__globals__)
+    held = function.__globals__
+    # Whoever calls globals() may use any of them.
+    names = held if "globals" in used and "globals" not in held else used
     role = "the global variable {} of " + function.__qualname__
-    for name, value in found.items():
-        if name in PLACES:
+    for name in names:
+        if name in PLACES or name not in held:
             continue
+        value = held[name]
         if isinstance(value, types.ModuleType):
             for chain in dict.fromkeys(used.get(name, [()])):
                 yield f"{name}: {_taken(value, chain, walk, role.format('.'.join((name, *chain))))}"
