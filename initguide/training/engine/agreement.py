@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from initguide.training.engine.connected import Connected
 from initguide.training.engine.layers import Layer
 from initguide.training.optimizers import BETA_1, BETA_2, EPSILON, MOMENTUM
+from initguide.training.processor import one_thread
 
 
 def agrees(library: Any) -> bool:
@@ -18,7 +19,8 @@ def agrees(library: Any) -> bool:
 
     It does not matter who asks: torch's defaults, modes and global generators are left alone.
     """
-    with torch.inference_mode(mode=False), torch.autocast("cpu", enabled=False):
+    # One thread, because a forked process waits for ever for threads that its parent had.
+    with torch.inference_mode(mode=False), torch.autocast("cpu", enabled=False), one_thread():
         generator = Generator(device="cpu").manual_seed(0)
 
         def uniform(*shape: int) -> Tensor:

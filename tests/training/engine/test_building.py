@@ -505,8 +505,28 @@ def test_several_threads_at_once(compiler):
     assert library._library.cache_info().misses == 1
 
 
+def _answer_of_a_fork():
+    """What a forked process says about the compiler."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that is what is tried
+        child = os.fork()
+    if not child:
+        os._exit(0 if engine.works() else 3)
+    for _ in range(1200):
+        process, status = os.waitpid(child, os.WNOHANG)
+        if process:
+            return os.waitstatus_to_exitcode(status) == 0
+        time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    pytest.fail("the child waits for ever")
+
+
+NEEDS_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+
+
 @needs_compiler
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+@NEEDS_FORK
 @pytest.mark.fault(
     "compiled",
     tried="the process forks while another thread of it compiles",
@@ -520,22 +540,27 @@ def test_fork_while_compiling(compiler, tmp_path):
         answer = pool.submit(engine.works)
         while not begun.exists():
             time.sleep(0.01)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # that is what is tried
-            child = os.fork()
-        if not child:
-            os._exit(0 if engine.works() else 3)
-        for _ in range(1200):
-            process, status = os.waitpid(child, os.WNOHANG)
-            if process:
-                break
-            time.sleep(0.05)
-        else:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            pytest.fail("the child waits for ever")
+        assert _answer_of_a_fork()
         assert answer.result()
-    assert os.waitstatus_to_exitcode(status) == 0
+
+
+@needs_compiler
+@NEEDS_FORK
+@pytest.mark.fault(
+    "compiled",
+    tried="the process forks after torch has computed with several threads",
+    happens="the child compiles and trains: it does not wait for threads that it does not have",
+)
+def test_fork_after_several_threads(compiler):
+    """The trial beside PyTorch asks for one thread alone."""
+    compiler()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        torch.rand(10, 100_000).log_softmax(1)  # now it has them
+        assert _answer_of_a_fork()
+    finally:
+        torch.set_num_threads(threads)
 
 
 @needs_compiler
