@@ -34,7 +34,12 @@ class Remedies:
         return "he_normal"
 
     def fill(self, layer: str, scheme: str | None = None, *, biases: bool = False) -> str:
-        """Code that initializes one layer; on request, also biases that were set on purpose."""
+        """Code that initializes one layer; on request, also biases that were set on purpose.
+
+        Empty for a layer that is frozen: somebody has trained it before.
+        """
+        if self.is_frozen(layer):
+            return ""
         at = self.facts.where(layer)
         if scheme is None:
             scheme = self.scheme(
@@ -47,6 +52,11 @@ class Remedies:
         if module is not None and used and not plan_of(module, scheme).filled:
             return "\n".join(self.fill_parameter(p.name, scheme) for p in used)
         return call(self.code(layer), scheme, biases=biases and self._has_set_bias(layer, scheme))
+
+    def is_frozen(self, layer: str) -> bool:
+        """Whether a layer has parameters, and none of them is trained."""
+        trained = [p.trained for p in self.facts.measured.parameters if p.layer == layer]
+        return bool(trained) and not any(trained)
 
     def fill_parameter(self, name: str, scheme: str) -> str:
         """Code that fills a parameter that no layer of torch's multiplies by."""
@@ -104,10 +114,12 @@ class Remedies:
         if len(culprits) > max(3, len(self.facts.scales) // 2):
             return first, words + ".", self.fill_all()
         names = list(dict.fromkeys(s.record.name for s in culprits))
-        return first, words + ".", "\n".join(map(self.repair, names))
+        return first, words + ".", "\n".join(filter(None, map(self.repair, names)))
 
     def repair(self, layer: str, *, biases: bool = False) -> str:
         """Code that puts a layer right, be it a normalization."""
+        if self.is_frozen(layer):
+            return ""
         if not self.facts.measured[layer].normalizes:
             return self.fill(layer, biases=biases)
         code, module = self.code(layer), self.facts.named[layer]

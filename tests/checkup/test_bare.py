@@ -125,3 +125,17 @@ def test_dead_units_of_a_slice():
     first = report.findings[0]
     assert (first.severity, first.code, first.layer) == ("error", "dead-units", "out"), report
     assert "requires_grad" not in "".join(f.advice for f in report.findings)
+
+
+def test_a_frozen_layer_is_not_filled():
+    """One that was trained before is named, and no advice touches it."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
+    net[0].weight.data *= 40
+    net[0].requires_grad_(False)
+    before = net[0].weight.clone()
+    report = check_init(net, *_data())
+    assert "0" in {f.layer for f in report.findings}, report
+    assert 'get_submodule("0")' not in "".join(f.advice for f in report.findings)
+    _follow(report, net)
+    assert torch.equal(net[0].weight, before)

@@ -4,7 +4,7 @@ from initguide.prediction.protocol import reason
 
 reason(
     "it depends on how the things that it mixes correlate",
-    *("matmul", "__matmul__", "bmm", "mm", "einsum", "addmm", "baddbmm", "softmax", "log_softmax"),
+    *("matmul", "__matmul__", "bmm", "mm", "einsum", "baddbmm", "softmax", "log_softmax"),
     *("scaled_dot_product_attention", "multi_head_attention_forward"),
     *("lstm", "gru", "rnn_tanh", "rnn_relu"),
 )

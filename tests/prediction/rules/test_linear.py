@@ -6,6 +6,7 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 import initguide
 from initguide import initializers as init
@@ -57,3 +58,43 @@ def test_zeros_and_structured_weights(images):
         "the weights of a unit are alike, not drawn independently of each other",
         "its weights single out some of its inputs",
     ]
+
+
+class _Conv1D(nn.Module):
+    """A linear layer whose weights have the inputs first, as in transformers."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(layer.weight.detach().T.clone()), layer.bias
+
+    def forward(self, x):
+        out = torch.addmm(self.bias, x.view(-1, x.size(-1)), self.weight)
+        return out.view(*x.size()[:-1], out.size(-1))
+
+
+def test_weights_with_the_inputs_first():
+    """The prediction is that of `nn.Linear` with the same weights, and names the module."""
+    torch.manual_seed(0)
+    layers = nn.Linear(12, 40), nn.Linear(40, 8)
+    x = torch.randn(30, 5, 12)
+    plain = theory.predict_variances(nn.Sequential(layers[0], nn.ReLU(), layers[1]), x)
+    other = theory.predict_variances(
+        nn.Sequential(_Conv1D(layers[0]), nn.ReLU(), _Conv1D(layers[1])), x
+    )
+    assert [(p.name, p.kind) for p in other] == [("0", "_Conv1D"), ("2", "_Conv1D")]
+    for mine, theirs in zip(other, plain, strict=True):
+        assert mine.predicted
+        assert mine.second_moment == pytest.approx(theirs.second_moment)
+
+
+def test_a_product_of_two_signals_is_no_layer():
+    """What is multiplied by another signal is not predicted."""
+
+    class Both(nn.Module):
+        def forward(self, x):
+            return torch.addmm(torch.zeros(30), x, 2 * x.t())
+
+    (last,) = theory.predict_variances(
+        nn.Sequential(nn.Linear(12, 12), Both()), torch.randn(30, 12)
+    )[1:]
+    assert not last.predicted
