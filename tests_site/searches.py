@@ -26,6 +26,8 @@ SEARCHES = [
     ("confidence interval", "numbers"),
     ("how fast", "speed"),
     ("benchmark", "speed"),
+    ("slurm", "cluster"),
+    ("kubernetes", "cluster"),
     ("which initialization", "which"),
     ("cheat sheet", "which"),
     ("equal units", "auto_examples/theory/plot_1_symmetry"),

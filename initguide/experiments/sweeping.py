@@ -137,6 +137,9 @@ def sweep(
     TypeError
         If something cannot be sent to the executor's processes, or, with a store, cannot be told
         from something else (see `initguide.experiments`).
+    WorkerError
+        If a worker has other versions of Python, torch or this package, or lacks a module, and no
+        run has ended yet. Later, the runs of such a worker are recorded as failed.
     OSError
         If the store cannot be opened for writing. What it held before is intact.
     KeyboardInterrupt

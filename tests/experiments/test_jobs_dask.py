@@ -23,6 +23,11 @@ def Tiny_with_fault(fault):  # noqa: ARG001, N802
     return _Faultless(4, 4)
 
 
+@pytest.mark.fault(
+    "cluster",
+    tried="a worker of a Dask cluster is killed at work (SIGKILL)",
+    happens="another does its run, and all results are those without the accident",
+)
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
 @pytest.mark.usefixtures("context")
@@ -63,6 +68,11 @@ class KilledWorker(Exception):  # noqa: N818  Dask's name
     """As Dask raises it, for the run only: its executor goes on."""
 
 
+@pytest.mark.fault(
+    "cluster",
+    tried="Dask gives a run up because its workers died (KilledWorker)",
+    happens="it is tried up to the limit, then recorded, and the others are done",
+)
 def test_dask_gives_a_run_up(swept):
     """What Dask calls a killed worker is done again, up to the limit, then recorded."""
     calls = []

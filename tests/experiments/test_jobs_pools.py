@@ -53,6 +53,11 @@ def test_recipes(sample):
     assert dataclasses.replace(sample, train=sample.valid).recipe is None
 
 
+@pytest.mark.fault(
+    "workers",
+    tried="an image is changed in place, which a worker loads from the files",
+    happens="its runs fail with a sentence: the data are not those of the call",
+)
 def test_data_that_changed_are_noticed(sample, pool):
     """An image that was changed in place is not in the files: the workers notice."""
     own = sample.transformed(torch.clone, "copied").subset(64, 40, 30)
@@ -72,6 +77,11 @@ def test_schemes_can_be_sent():
         pickle.dumps(init.normal(generator=Generator()))
 
 
+@pytest.mark.fault(
+    "workers",
+    tried="a lambda or a generator is to be sent to another process",
+    happens="refused before anything is started or written, with the remedy",
+)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -95,6 +105,11 @@ def test_what_cannot_be_sent(swept, tmp_path, changes, message):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.fault(
+    "workers",
+    tried="a run raises an error, in a thread and in a process",
+    happens="it is recorded with its reason, and the others go on",
+)
 def test_a_run_that_raises(swept, faulty, pool):
     """It is recorded with its reason, and the others go on; in threads and in processes."""
     for executor in (None, pool):
@@ -108,6 +123,11 @@ def test_a_run_that_raises(swept, faulty, pool):
         assert np.isnan(result.array()[1]).all()
 
 
+@pytest.mark.fault(
+    "workers",
+    tried="a run of a comparison raises an error in another process",
+    happens="it comes out as it is, with the name of the run",
+)
 def test_a_comparison_raises(made_up, faulty, pool):
     """What a run of a comparison raises comes out, also from another process, and names the run."""
     model = functools.partial(faulty.model, "raises")
@@ -116,6 +136,11 @@ def test_a_comparison_raises(made_up, faulty, pool):
     assert "while training 'zeros' with seed 0" in caught.value.__notes__
 
 
+@pytest.mark.fault(
+    "workers",
+    tried="a worker is killed in the middle of a run (SIGKILL)",
+    happens="what was in progress is done again, with a warning",
+)
 def test_a_worker_that_dies_once(swept, faulty, pool, measured):
     """Reported, and everything that was in progress is done again: nothing is missing."""
     expected = swept({"fault": ["", "dies once"]}, model=Tiny_with_fault)
@@ -135,6 +160,11 @@ def Tiny_with_fault(fault):  # noqa: ARG001, N802
     return _Faultless(4, 4)
 
 
+@pytest.mark.fault(
+    "workers",
+    tried="a run kills every worker that does it",
+    happens="it is tried alone, given up with a reason, and all others are done",
+)
 @pytest.mark.parametrize("given", ["function", "pool"])
 def test_a_worker_that_always_dies(swept, faulty, pool, given):
     """Given up after some times, with the reason; all others are done, whoever made the pool."""
@@ -152,6 +182,11 @@ def test_a_worker_that_always_dies(swept, faulty, pool, given):
     assert [f.seed for f in result.failures] == [0, 1, 2]
 
 
+@pytest.mark.fault(
+    "workers",
+    tried="an executor breaks, and it is not known how to make another",
+    happens="the call ends with what to give in place of it",
+)
 def test_an_executor_that_cannot_be_replaced(swept, faulty, context):
     """A broken executor of another kind, given as an object, ends the call with what to do."""
 
@@ -163,6 +198,11 @@ def test_an_executor_that_cannot_be_replaced(swept, faulty, context):
         swept({"fault": ["dies"]}, model=faulty.model, executor=executor)
 
 
+@pytest.mark.fault(
+    "workers",
+    tried="workers cannot even start",
+    happens="after eleven executors the call ends with the likely reason",
+)
 def test_executors_that_all_break(swept):
     """Workers that cannot even start: not tried for ever."""
 

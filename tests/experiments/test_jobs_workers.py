@@ -250,3 +250,20 @@ def test_data_come_with_versions(sample):
     source = shipping.Elsewhere("mark", lambda: sample, {})
     with pytest.raises(WorkerError, match="has Python 3"):
         source.load()
+
+
+@pytest.mark.fault(
+    "cluster",
+    tried="a model holds more than 50 MB, which would be sent with each run",
+    happens="refused before anything is sent, with what to do",
+)
+def test_what_is_too_large_to_be_sent(swept, elsewhere, monkeypatch):
+    """The scheduler would hold it as often as there are runs."""
+    monkeypatch.setattr("initguide.experiments.jobs.running.LARGEST", 1_000_000)
+    model = functools.partial(_with_table, table=bytes(2_000_000))
+    with pytest.raises(ValueError, match=r"model .* holds 2 MB, which would be sent with"):
+        swept({"scale": [1]}, model=model, executor=elsewhere(int))
+
+
+def _with_table(table):
+    return initguide.Net(4, 4 + len(table[:0]))

@@ -27,6 +27,8 @@ from initguide.experiments.jobs.worker import Terms
 from initguide.initializers import written
 from initguide.training import Dataset, Run, cores, one_thread
 
+LARGEST = 50_000_000  # bytes of a scheme, model or value that are sent with each run
+
 
 class Outcome(NamedTuple):
     """What came of some jobs: for each a run or why there is none, and how many were stored."""
@@ -132,7 +134,7 @@ def _check_picklable(jobs: Iterable[Job]) -> None:
                 continue
             seen.add(id(part))
             try:
-                pickle.dumps(part)
+                size = len(pickle.dumps(part))
             except Exception as error:
                 remedy = "define it by def or class at the top level of a module"
                 if what == "the scheme":
@@ -142,3 +144,9 @@ def _check_picklable(jobs: Iterable[Job]) -> None:
                 raise TypeError(
                     f"{what} {written(part)} cannot be sent to another process ({error}); {remedy}"
                 ) from error
+            if size > LARGEST:
+                raise ValueError(
+                    f"{what} {written(part)[:80]} holds {size / 1e6:.0f} MB, which would be sent "
+                    f"with each run; at most {LARGEST / 1e6:.0f} MB are: let it load them from a "
+                    "file when it is called, or make them from a seed"
+                )
