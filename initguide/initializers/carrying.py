@@ -27,8 +27,8 @@ def carry_out(model: nn.Module, scheme: Scheme | Callable[[nn.Module], object], 
             scheme.check(module)
     if work.extra and isinstance(scheme, Scheme) and not layerwise:
         raise ValueError(
-            f"fans is for schemes that fill layer by layer, and {scheme} fills a model as a whole; "
-            "fill these parameters first, by its base"
+            f"fans and inputs are for schemes that fill layer by layer; {scheme} fills a model as "
+            "a whole: fill these parameters first, by its base"
         )
     with _kept(model, scheme, work, layerwise=layerwise) as skipped:
 

@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from initguide.arguments import check_choice, check_number
 from initguide.initializers.fans import Fans
+from initguide.initializers.in_use import found_in_use
 from initguide.initializers.matrices import Roles, roles_of
 from initguide.initializers.purpose import is_zero, on_purpose
 from initguide.initializers.scheme import Scheme, is_computed, is_known, names_filled
@@ -21,7 +22,7 @@ __all__ = ["BIASES", "Bias", "Fate", "InitializeWarning", "Plan", "make_plan"]
 
 _COMPUTED = "the layer's weight is computed from it (a parametrization)"
 _OWN = "which keeps its own start"
-_BARE = "a bare parameter: its fan-in is not known; give fans={name: (fan_in, fan_out)}"
+_BARE = "a bare parameter: its fan-in is not known; give inputs= or fans="
 
 Bias = Literal["auto", "fill", "keep"]
 BIASES = ("auto", "fill", "keep")
@@ -125,9 +126,11 @@ class Work:
 def make_plan(
     model: nn.Module,
     scheme: Scheme | Callable[[nn.Module], object],
+    *,
     bias: Bias = "auto",
     fans: Mapping[str, tuple[float, float]] | None = None,
     only: str | Sequence[str] | None = None,
+    inputs: Any = None,
 ) -> Work:
     """Look at every parameter of a model, and decide."""
     check_choice("bias", bias, BIASES)
@@ -139,6 +142,9 @@ def make_plan(
     given = _given(model, names, tensors, fans or {})
     asked = _asked(model, names, only)
     known, computed = _known(model, scheme)
+    if inputs is not None:
+        bare = [t for k, t in tensors.items() if k not in known and t.is_floating_point()]
+        given = found_in_use(model, inputs, bare) | given
     weights = [k for k, (layer, _) in known.items() if _is_weight(layer, tensors[k])]
     zero = {key for key in weights if is_zero(tensors[key])}
     # A scheme that needs the architecture says itself where zeros are. Where all is 0, none of it

@@ -5,7 +5,7 @@ import contextlib
 import difflib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -86,6 +86,7 @@ def initialize(
     bias: Bias = "auto",
     fans: Mapping[str, tuple[float, float]] | None = None,
     only: str | Sequence[str] | None = None,
+    inputs: Any = None,
 ) -> ModelT:
     """Initialize a model in place; what was set on purpose is kept.
 
@@ -115,6 +116,10 @@ def initialize(
     only
         A pattern of names of parameters or modules, as ``"blocks.*.mlp"``, or several: nothing else
         is filled.
+    inputs
+        A batch (a tensor, a tuple of positional or a dictionary of keyword arguments), which is run
+        once to find the fans of such parameters from how they are used, in place of ``fans``. One
+        that is only added, or multiplied by number by number, has none, and is left alone.
 
     Returns
     -------
@@ -150,7 +155,7 @@ def initialize(
     scheme = _checked(model, scheme)
     if seed is not None:
         check_whole("seed", seed, 0)
-    work = make_plan(model, scheme, bias, fans, only)
+    work = make_plan(model, scheme, bias=bias, fans=fans, only=only, inputs=inputs)
     with contextlib.nullcontext() if seed is None else seeded(seed):
         carry_out(model, scheme, work)
     words = work.plan.words()
@@ -176,12 +181,13 @@ def plan_of(
     bias: Bias = "auto",
     fans: Mapping[str, tuple[float, float]] | None = None,
     only: str | Sequence[str] | None = None,
+    inputs: Any = None,
 ) -> Plan:
     """Say what `initialize` would fill in a model, what it would leave alone, and why.
 
     Parameters
     ----------
-    model, scheme, bias, fans, only
+    model, scheme, bias, fans, only, inputs
         As for `initialize`. What a function of your own fills is taken to be what schemes fill.
 
     Returns
@@ -210,7 +216,8 @@ def plan_of(
     1.bias     1      yes
     ────────────────────────────────
     """
-    return make_plan(model, _checked(model, scheme), bias, fans, only).plan
+    scheme = _checked(model, scheme)
+    return make_plan(model, scheme, bias=bias, fans=fans, only=only, inputs=inputs).plan
 
 
 def _checked(

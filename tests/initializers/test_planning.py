@@ -271,7 +271,7 @@ class _Experts(nn.Module):
 def test_bare_parameters_are_named_and_filled_with_fans():
     """Experts in one tensor: told, then filled as so many matrices, each with its own fan-in."""
     net = _Experts()
-    with pytest.warns(InitializeWarning, match=r"up \(a bare parameter.*fans="):
+    with pytest.warns(InitializeWarning, match=r"up \(a bare parameter.*inputs= or fans="):
         initialize(net, "lecun_normal", seed=0)
     assert not net.up.any()
     initialize(net, "lecun_normal", seed=0, fans={"up": (16, 400)})
@@ -313,7 +313,7 @@ def test_fans_that_cannot_be(value, error, message):
 def test_fans_need_a_scheme_that_fills_layer_by_layer():
     """A scheme of a whole model has no rule for one parameter."""
     net = nn.Sequential(nn.TransformerEncoderLayer(8, 2), _Experts())
-    with pytest.raises(ValueError, match=r"fans is for schemes that fill layer by layer"):
+    with pytest.raises(ValueError, match="fans and inputs are for schemes that fill layer by lay"):
         initialize(net, "zero_last", fans={"1.up": (16, 400)})
 
 
@@ -373,3 +373,38 @@ def test_only_what_is_asked_for_is_filled():
         initialize(net, "he_normal", only="2")
     with pytest.raises(TypeError, match="only is 3; it must be a pattern of names"):
         initialize(net, "he_normal", only=3)
+
+
+class _Used(nn.Module):
+    """Weights that are bare parameters, of every kind that a forward pass may have."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.calls = nn.Linear(6, 16), 0
+        self.heads = nn.Parameter(torch.ones(2, 16, 400))
+        self.out = nn.Parameter(torch.ones(2, 400, 30))
+        self.att = nn.Parameter(torch.ones(500, 30))
+        self.position, self.gate = nn.Parameter(torch.ones(5, 6)), nn.Parameter(torch.ones(5, 6))
+
+    def forward(self, x):
+        self.calls += 1
+        x = self.stem(x * self.gate + self.position)
+        x = torch.einsum("ntd,hdk->nthk", x, self.heads)
+        x = torch.einsum("nthk,hkd->ntd", x, self.out)
+        return (x[:, :, None] * self.att).sum(-1)
+
+
+def test_fans_are_found_from_use():
+    """Each by the axes that are summed over; what is added or a gate is left alone and named."""
+    net = _Used()
+    with pytest.warns(InitializeWarning, match=r"position, gate \(a bare parameter"):
+        initialize(net, "lecun_normal", seed=0, inputs=torch.ones(3, 5, 6))
+    for name, fan_in in (("heads", 16), ("out", 800), ("att", 30)):
+        std = getattr(net, name).std().item()
+        assert std == pytest.approx(fan_in**-0.5, rel=0.03), name
+    assert net.calls == 0
+    assert (net.position == 1).all()
+    with pytest.warns(InitializeWarning, match="position"):
+        initialize(net, "orthogonal", seed=0, inputs=torch.ones(3, 5, 6))
+    matrix = net.out.detach().reshape(800, 30)  # both heads are summed over
+    torch.testing.assert_close(matrix.T @ matrix, torch.eye(30), rtol=0, atol=1e-5)
