@@ -7,7 +7,8 @@ from torch import nn
 
 from initguide.checkup.facts import Facts
 from initguide.checkup.findings.registry import Draft, look_for_all
-from initguide.checkup.passes import as_in_training, gradients_of_equal, stepped
+from initguide.checkup.opening import opened
+from initguide.checkup.passes import as_in_training
 from initguide.checkup.remedies import Remedies
 from initguide.checkup.report import ORDER, Checkup, Finding
 from initguide.introspection import uncompiled
@@ -94,14 +95,12 @@ def check_init(
         raise TypeError(f"model is of type {type(model).__name__}; it must be a torch.nn.Module")
     model = uncompiled(model)
     with as_in_training(model) as switched:
-        with gradients_of_equal(model) as gradients:
-            found = _measured(model, inputs, targets, loss, seed)
-        facts = Facts(model, found, inputs, targets)
-        head = [name for name in facts.equal_head() if name in gradients]
-        if head:  # gradients cancel behind equal outputs, until the first step parts them
-            with stepped(model, {name: gradients[name] for name in head}):
-                again = _measured(model, inputs, targets, loss, seed)
-            facts = Facts(model, again, inputs, targets, found)
+        facts = opened(
+            model,
+            lambda: _measured(model, inputs, targets, loss, seed),
+            lambda found, before: Facts(model, found, inputs, targets, before),
+        )
+        found = facts.before
     drafts = _sorted(facts, Remedies(facts))
     findings = [
         Finding(d.code, d.severity, d.layer, d.evidence, next(iter(d.remedies), "")) for d in drafts

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -105,7 +105,7 @@ class Facts:
         self.place: dict[str, int] = {}
         for i, record in enumerate(self.records):
             self.place.setdefault(record.name, i)
-        self.weights = sorted(self._weights(), key=lambda weight: weight.at)
+        self.weights = self._weights(measured)
         self.trained = [w for w in self.weights if w.parameter.trained and not math.isnan(w.grad)]
         self.normalized = {
             record.given_by for record in self.records if record.normalizes and record.given_by
@@ -135,11 +135,16 @@ class Facts:
             layer = layer.rpartition(".")[0]
         return self.place.get(layer)
 
-    def _weights(self) -> Iterator[Weight]:
-        unit = self.measured.output_grad_sum
+    @functools.cached_property
+    def first_weights(self) -> list[Weight]:
+        """As `weights`, before anything was opened."""
+        return self._weights(self.before)
+
+    def _weights(self, measured: Measurement) -> list[Weight]:
+        unit, found = measured.output_grad_sum, []
         if math.isnan(unit):  # the loss is not taken of an output that is seen
             unit = 1.0
-        for parameter in self.measured.parameters:
+        for parameter in measured.parameters:
             at = self.where(parameter.layer)
             if len(parameter.shape) < 2 or at is None or not is_weight(parameter):
                 continue
@@ -152,7 +157,9 @@ class Facts:
             if grad != 0:
                 grad = grad / unit if unit else math.nan
             size = math.sqrt(number * parameter.second_moment)
-            yield Weight(parameter, at, size, grad, math.sqrt(units), parameter.sensitivity)
+            natural = math.sqrt(units)
+            found.append(Weight(parameter, at, size, grad, natural, parameter.sensitivity))
+        return sorted(found, key=lambda weight: weight.at)
 
     def equal_head(self) -> list[str]:
         """Weights of the last layer that are the same for all outputs, but will not stay so."""
@@ -163,6 +170,22 @@ class Facts:
             w.parameter.name
             for w in self.trained
             if w.at == last and w.parameter.distinct == 1 < w.parameter.grad_distinct
+        ]
+
+    def shut(self) -> list[str]:
+        """Names of matrices and factors that are all 0, but will not stay so."""
+        return [
+            p.name
+            for p in self.measured.parameters
+            if p.second_moment == 0 and p.grad_second_moment > 0 and lets_through(p)
+        ]
+
+    def asleep(self) -> list[str]:
+        """Names of matrices that take part, but get a gradient of exactly 0."""
+        return [
+            p.name
+            for p in self.measured.parameters
+            if p.grad_second_moment == 0 and len(p.shape) > 1 and 0 not in p.shape
         ]
 
     def activation(self, record: Record) -> str | None:
@@ -198,8 +221,17 @@ class Facts:
         return self.weights[0].at if self.weights else 0
 
     def reach(self) -> float:
-        """By how much an answer moves if a layer's weights change by their usual size, at most."""
-        return max((w.move for w in self.trained if w.move > 0), default=math.nan)
+        """By how much an answer moves if one layer's weights change by their usual size, at most.
+
+        Or the factors of a gate or a norm, whose usual size is 1.
+        """
+        moves = [w.move for w in self.trained]
+        moves += [
+            math.sqrt(math.prod(p.shape)) * p.sensitivity
+            for p in self.measured.parameters
+            if is_factor(p)
+        ]
+        return max((move for move in moves if move > 0), default=math.nan)
 
     def start(self) -> float:
         """Root mean square of the outputs."""
@@ -220,21 +252,37 @@ class Facts:
     @functools.cached_property
     def spreads(self) -> list[tuple[Record, float]]:
         """What is left of the differences between inputs, before each layer."""
-        return [
-            (record, record.input_spread)
-            for record in self.records
-            if not math.isnan(record.input_spread) and not math.isnan(record.fan_in)
-        ]
+        return _spreads(self.records)
 
-    def reaches_nothing(self) -> bool:
-        """Whether different inputs are exactly the same to the last layer, if that is another."""
-        return len(self.spreads) > 1 and self.spreads[0][1] > 0 == self.spreads[-1][1]
+    def reached_nothing(self) -> bool:
+        """Whether different inputs were exactly the same to the last layer, if that is another."""
+        spreads = _spreads(self.before.layers)
+        return len(spreads) > 1 and spreads[0][1] > 0 == spreads[-1][1]
+
+
+def _spreads(records: Sequence[Record]) -> list[tuple[Record, float]]:
+    return [
+        (record, record.input_spread)
+        for record in records
+        if not math.isnan(record.input_spread) and not math.isnan(record.fan_in)
+    ]
 
 
 def is_weight(parameter: ParameterRecord) -> bool:
     """Whether a parameter is a weight: by its use, or its name, also of a parametrized layer."""
     name = parameter.name.rpartition(".")[2]
     return parameter.fan_in > 0 or "weight" in name or name.startswith("original")
+
+
+def is_factor(parameter: ParameterRecord) -> bool:
+    """Whether a parameter multiplies a signal, all of it or each unit: a gate, a norm's gain."""
+    long = sum(length > 1 for length in parameter.shape)
+    return parameter.role == "multiplies" and long <= 1
+
+
+def lets_through(parameter: ParameterRecord) -> bool:
+    """Whether nothing gets past a parameter if it is 0: a matrix, or a factor."""
+    return is_factor(parameter) or (parameter.role != "adds" and len(parameter.shape) > 1)
 
 
 def float_tensors(value: Any) -> Iterator[Tensor]:

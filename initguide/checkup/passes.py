@@ -34,7 +34,7 @@ def as_in_training(model: nn.Module) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def gradients_of_equal(model: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Keep the gradients of matrices whose rows are all the same: name -> gradient."""
+    """Keep gradients: of zeros, and of matrices whose rows are all the same: name -> gradient."""
     kept: dict[str, Tensor] = {}
 
     def keeper(name: str) -> Callable[[Tensor], None]:
@@ -46,20 +46,26 @@ def gradients_of_equal(model: nn.Module) -> Iterator[dict[str, Tensor]]:
     with contextlib.ExitStack() as stack:
         for name, tensor in model.named_parameters():
             usable = tensor.requires_grad and not is_lazy(tensor) and not tensor.is_meta
-            if usable and tensor.ndim > 1 and len(tensor) > 1 and not tensor.is_inference():
-                first = tensor.detach()[:1]
-                # Most differ in their first two rows already; only then look at all.
-                if torch.equal(first[0], tensor.detach()[1]) and bool((tensor == first).all()):
-                    stack.callback(tensor.register_hook(keeper(name)).remove)
+            if usable and not tensor.is_inference() and _is_even(tensor.detach()):
+                stack.callback(tensor.register_hook(keeper(name)).remove)
         yield kept
+
+
+def _is_even(tensor: Tensor) -> bool:
+    """Whether a tensor is all 0, or a matrix of equal rows."""
+    if tensor.ndim > 1 and len(tensor) > 1:
+        # Most differ in their first two rows already; only then look at all.
+        return torch.equal(tensor[0], tensor[1]) and bool((tensor == tensor[:1]).all())
+    return tensor.numel() > 0 and not bool(tensor.any())
 
 
 @contextlib.contextmanager
 def stepped(model: nn.Module, gradients: Mapping[str, Tensor]) -> Iterator[None]:
     """Replace some parameters for a while by where a large step of gradient descent leads.
 
-    The step has the size of weights of variance 1 / fan-in. Units that are equal lead to equal
-    steps, so symmetries stay.
+    A matrix moves by weights of variance 1 / fan-in, a factor by 1; of several that open as many
+    ways, each moves less, so that what they add up to stays in size. Units that are equal lead to
+    equal steps, so symmetries stay.
     """
     parameters = dict(model.named_parameters(remove_duplicate=False))
     held: list[tuple[nn.Module, str, nn.Parameter]] = []
@@ -67,7 +73,8 @@ def stepped(model: nn.Module, gradients: Mapping[str, Tensor]) -> Iterator[None]
         for name, gradient in gradients.items():
             old = parameters[name]
             norm = torch.linalg.vector_norm(gradient.float())
-            step = gradient.float() * (math.sqrt(len(old)) / norm)
+            size = math.sqrt((len(old) if old.ndim else 1) / len(gradients))
+            step = gradient.float() * (size / norm)
             new = nn.Parameter((old.detach().float() - step).to(old))
             for other, tensor in parameters.items():  # a tied one has several names
                 if tensor is old:
@@ -76,5 +83,5 @@ def stepped(model: nn.Module, gradients: Mapping[str, Tensor]) -> Iterator[None]
                     held[-1][0]._parameters[key] = new  # noqa: SLF001  setattr keeps no order
         yield
     finally:
-        for owner, key, tensor in held:
+        for owner, key, tensor in reversed(held):
             owner._parameters[key] = tensor  # noqa: SLF001

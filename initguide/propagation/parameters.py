@@ -9,6 +9,7 @@ from torch.nn.modules.conv import _ConvTransposeNd
 
 from initguide.products import Product
 from initguide.propagation.moments import moments_of
+from initguide.propagation.roles import Role
 from initguide.propagation.units import shared_fraction, unit_sums
 
 __all__ = ["ParameterRecord", "parameter_record"]
@@ -56,6 +57,10 @@ class ParameterRecord:
         What the model did with it itself: ``"product"`` if it multiplied and summed, ``"gate"`` if
         it multiplied number by number, as with the scale of a normalization, ``"shift"`` if it
         added. Empty for all others, such as those of torch's layers.
+    role
+        Whether it ``"multiplies"`` numbers one by one (as a gate, or the gain of a normalization),
+        only ``"adds"`` to them (as a bias), or is used in any ``"other"`` way (as a matrix), told
+        by the graph of the pass. ``None`` if it is not trained or took no part.
     """
 
     name: str
@@ -72,6 +77,7 @@ class ParameterRecord:
     fan_in: float = math.nan
     fan_out: float = math.nan
     used_as: str = ""
+    role: Role | None = None
 
 
 def parameter_record(
@@ -84,6 +90,7 @@ def parameter_record(
     product: Product | None = None,
     itself: bool = False,
     used_as: str = "",
+    role: Role | None = None,
 ) -> ParameterRecord:
     """Look at one parameter of a model and at its gradient, if it has one.
 
@@ -117,6 +124,7 @@ def parameter_record(
         fan_in=math.nan if product is None else product.fan_in,
         fan_out=math.nan if product is None else product.fan_out,
         used_as=used_as,
+        role=role,
     )
 
 

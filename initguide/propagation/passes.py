@@ -34,6 +34,7 @@ from initguide.propagation.measurement import Measurement
 from initguide.propagation.own_losses import answers_of, own_loss
 from initguide.propagation.parameters import parameter_record
 from initguide.propagation.probing import directions, sensitivities_of
+from initguide.propagation.roles import roles_of
 from initguide.propagation.running import check_model, check_quantiles, prepared
 from initguide.propagation.strangers import strangers_of
 from initguide.propagation.watching import Watch
@@ -193,6 +194,7 @@ def measure(
                 with watch.looking_away():
                     moved = sensitivities_of(answers, probes, known)
             del answers
+            roles = roles_of(value, list(known.values()))
             gradients = watch.backward(value, leaves, list(known.values()))
             with torch.no_grad():
                 parameter_records = tuple(
@@ -205,6 +207,7 @@ def measure(
                         product=watch.products.get(id(tensor)),
                         itself=watch.has_own_record(name),
                         used_as=watch.use_of(tensor),
+                        role=roles.get(id(tensor)),
                     )
                     for name, tensor in known.items()
                 )

@@ -62,13 +62,13 @@ class Using(nn.Module):
         return self.function(self, *args, **kwargs)
 
 
-def _benchmark():
+def _benchmark(name="check_networks"):
     """Import the benchmark's script."""
-    path = ROOT / "benchmarks" / "check_networks.py"
+    path = ROOT / "benchmarks" / f"{name}.py"
     if not path.exists():
         pytest.skip("the package is installed without its repository")
-    spec = importlib.util.spec_from_file_location("check_networks", path)
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules["check_networks"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module

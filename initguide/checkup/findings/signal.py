@@ -65,8 +65,9 @@ def signal(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[D
             )
     yield from _stopped(facts, advise)
     # What a layer of zeros is applied to counts as soon as it has moved.
-    others = max((w.move for w in live if w.size > 0), default=0.0)
-    asleep = [w for w in live if w.size == 0 and w.move > LARGE * others > 0]
+    first = [w for w in facts.first_weights if w.parameter.trained and w.grad > 0]
+    others = max((w.move for w in first if w.size > 0), default=0.0)
+    asleep = [w for w in first if w.size == 0 and w.move > LARGE * others > 0]
     for w in asleep:
         layer, words, advice = advise.blame(+1, w.parameter.layer)
         yield Draft(
