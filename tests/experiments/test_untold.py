@@ -28,6 +28,17 @@ COUNTER = itertools.count()
 SPARSE = torch.eye(2).to_sparse()
 
 
+UFUNC = np.frompyfunc(lambda number: number + 1, 1, 1)
+
+
+def _made_by_numpy(module):
+    return UFUNC(module)
+
+
+def _registered_operator(module):
+    return torch.ops.mine.scaled(module.weight)
+
+
 def _locked(module):
     return LOCK, module
 
@@ -112,6 +123,24 @@ def _sparse(module):
                 "fingerprints",
                 tried="a scheme calls eval",
                 happens="it is refused: name what is used in the code itself",
+            ),
+        ),
+        pytest.param(
+            _made_by_numpy,
+            "UFUNC of _made_by_numpy, .*a function that numpy made of another one.*numpy.vectorize",
+            marks=pytest.mark.fault(
+                "fingerprints",
+                tried="a scheme calls a function made by numpy.frompyfunc",
+                happens="it is refused: numpy does not tell of what it was made",
+            ),
+        ),
+        pytest.param(
+            _registered_operator,
+            "reaches scaled of torch.ops.mine, whose code torch keeps to itself",
+            marks=pytest.mark.fault(
+                "fingerprints",
+                tried="a model calls an operator registered with torch",
+                happens="it is refused: call the function that was registered",
             ),
         ),
         pytest.param(_executed, "_executed reaches exec, which runs code that is made from text"),

@@ -28,6 +28,8 @@ _SAY = "name what is used in the code itself, by an import statement or a functi
 
 # Code and modules that are found by a text, which can be any.
 _BY_TEXT = ("eval", "exec", "__import__")
+_OPERATORS = ("aten", "prims", "torchvision")  # namespaces of operators that libraries bring
+
 # What functools.singledispatch has looked up so far, which follows from what is registered.
 _LOOKED_UP = ("dispatch_cache", "cache_token", "_clear_cache")
 
@@ -100,6 +102,12 @@ def _taken(module: Any, chain: Chain, walk: Walk, role: str) -> str:
     value = module
     for place, name in enumerate(chain):
         held = value
+        space = held.__name__.removeprefix("torch.ops.")
+        if space != held.__name__ and space not in _OPERATORS:
+            raise walk.refuse(
+                f"{name} of {held.__name__}, whose code torch keeps to itself",
+                "call the function that was registered",
+            )
         check_is_seen(held, held.__name__, walk)
         try:
             value = getattr(held, name)

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import cloudpickle
 import numpy as np
+import scipy.special
 from torch import Generator, Tensor
 
 from initguide.experiments.jobs.fingerprints import values
@@ -249,5 +250,11 @@ def _(thing: TypeVar, walk: Walk) -> str:
 
 
 @told.register
-def _(thing: np.ufunc, walk: Walk) -> str:  # noqa: ARG001  all have one signature
-    return f"numpy.{thing.__name__}"
+def _(thing: np.ufunc, walk: Walk) -> str:
+    for module in (np, scipy.special):
+        if getattr(module, thing.__name__, None) is thing:
+            return f"{module.__name__}.{thing.__name__} ({library_of(module.__name__)})"
+    raise walk.refuse(
+        f"{thing.__name__}, a function that numpy made of another one",
+        "use numpy.vectorize, which tells of what",
+    )
