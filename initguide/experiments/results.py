@@ -129,11 +129,12 @@ class Results(ABC):
             If there is no such point, or more than one.
         """
         points = self.points
-        known = f"the labels are {', '.join(map(repr, points))}"
+        # Asked for each point of a large sweep in turn: the list of all is only for who is wrong.
         if not isinstance(point, Mapping):
             if point not in points:
                 raise ValueError(
-                    f"there is no {self.point_noun} labelled {point!r} in this {self.kind}; {known}"
+                    f"there is no {self.point_noun} labelled {point!r} in this {self.kind}; "
+                    f"{self._known_labels()}"
                 )
             return point
         fitting = [
@@ -147,9 +148,12 @@ class Results(ABC):
         if len(fitting) != 1:
             raise ValueError(
                 f"{len(fitting)} points of this {self.kind} have the settings {dict(point)!r}; "
-                f"name settings that one point has, or a label: {known}"
+                f"name settings that one point has, or a label: {self._known_labels()}"
             )
         return fitting[0]
+
+    def _known_labels(self) -> str:
+        return f"the labels are {', '.join(map(repr, self.points))}"
 
     def runs_at(self, point: str | Mapping[str, Any]) -> tuple[Run, ...]:
         """All runs at one point, by seed; see `label_at` for how it is given."""

@@ -270,3 +270,12 @@ def test_a_metric_is_an_entry(made, monkeypatch):
     assert result.rows("time")[0].mean == 1.5
     assert "0.0000 of time" in str(result.difference("a", "b", "time"))
     assert ",train_loss,time,diverged_at" in result.to_csv()
+
+
+def test_a_table_asks_each_point_once(made, monkeypatch):
+    """The list of all labels, which is for errors, is not made for each point of a table."""
+    result = made()
+    with pytest.raises(ValueError, match="the labels are 'a', 'b'"):
+        result.runs_at("another")
+    monkeypatch.setattr(type(result), "_known_labels", lambda _: pytest.fail("it is not needed"))
+    assert str(result)
