@@ -294,7 +294,13 @@ def test_waiting_listens(path, monkeypatch):
         with _locked(path):
             store = Store.__new__(Store)
             store.path, store.owner = path, "me:1:2"
-            threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+            real = sqlite3.connect
+
+            def connect(*arguments, **keywords):
+                threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+                return real(*arguments, **keywords)
+
+            monkeypatch.setattr(sqlite3, "connect", connect)
             start = time.monotonic()
             with pytest.raises(KeyboardInterrupt):
                 store.add([row_of("c")])
