@@ -254,6 +254,11 @@ class Facts:
         """What is left of the differences between inputs, before each layer."""
         return _spreads(self.records)
 
+    @property
+    def position_spreads(self) -> list[tuple[Record, float]]:
+        """What is left of the differences between positions of one input, before each layer."""
+        return [(r, r.position_spread) for r in self.records if not math.isnan(r.position_spread)]
+
     def reached_nothing(self) -> bool:
         """Whether different inputs were exactly the same to the last layer, if that is another."""
         spreads = _spreads(self.before.layers)

@@ -8,12 +8,14 @@ from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from initguide.initializers import fans
 from initguide.propagation.histograms import Histogram
+from initguide.propagation.layers import default_axis, unit_axis
 from initguide.propagation.moments import batch_spread, mean_square
-from initguide.propagation.statistics import Number, number, numbers_of
+from initguide.propagation.positions import position_spread
+from initguide.propagation.statistics import Number, Seen, number, numbers_of
 
 __all__ = ["NUMBERS", "VALUES", "Record"]
 
@@ -31,6 +33,12 @@ def _fan(module: nn.Module | None, found: tuple[float, float] | None, which: int
         return fans(module)[which]
     except TypeError:
         return math.nan
+
+
+def _position_spread(seen: Seen) -> Tensor:
+    (given,) = seen.tensors
+    axis = unit_axis(seen.module, given) if seen.module is not None else None
+    return position_spread(given, default_axis(given) if axis is None else axis)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +96,9 @@ class Record:
         axis): the variance over the batch, at the same place, divided by the mean square. 0 if all
         entries are the same to the layer; NaN for a batch of one. At most 2¹⁸ numbers are looked
         at.
+    position_spread
+        In [0, 1]: how much of it differs between the positions (tokens, steps, places of an image)
+        of one entry, in the same way. NaN if there are no two.
     given_by
         The layer whose output, or activated output, this layer was given as it was; ``None`` if
         something was done to it in between.
@@ -168,6 +179,7 @@ class Record:
     )
     input_second_moment: float = number(of="inputs", by=lambda seen: mean_square(*seen.tensors))
     input_spread: float = number(of="inputs", by=lambda seen: batch_spread(*seen.tensors))
+    position_spread: float = number(of="inputs", by=_position_spread)
     given_by: str | None = None
     activated: int = 0
     normalizes: bool = False

@@ -114,6 +114,25 @@ def _frozen():
     return mlp(*RELU).requires_grad_(False)
 
 
+class Mixed(nn.Module):
+    """Averages over positions, as attention does at its start, or a graph."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(draws(20, 20) / 20**0.5)
+
+    def forward(self, x):
+        """A tenth of each position, and what all share."""
+        return (0.1 * x + 0.9 * x.mean(dim=1, keepdim=True)) @ self.weight
+
+
+def _averaged():
+    """Return a network whose positions become equal."""
+    torch.manual_seed(0)
+    parts = [part for _ in range(6) for part in (Mixed(), nn.LayerNorm(20))]
+    return nn.Sequential(*parts, nn.Linear(20, 5))
+
+
 def _gated():
     """Return a network with a factor that is small."""
     torch.manual_seed(0)
@@ -148,6 +167,7 @@ PLANTED = {  # code -> what makes the network, the layer to blame (None: any)
     "wrong-gain": (_on(20, nn.ReLU, "xavier_normal"), None),
     "no-gradient": (_unused, "side"),
     "not-trained": (_frozen, "fc1"),
+    "equal-positions": (_averaged, None),
     "small-gate": (_gated, "2"),
     "effective-rate": (_normalized, "2"),
     "unregistered": (_in_a_list, "hidden"),
@@ -159,6 +179,9 @@ def planted(code):
     build, layer = PLANTED[code]
     inputs = draws(64, 20)
     targets = inputs[:, :5].argmax(dim=1)  # something that can be learnt
+    if code == "equal-positions":
+        inputs = draws(16, 8, 20)
+        targets = inputs[..., :5].argmax(dim=-1)
     if code == "targets":
         targets = 1e5 * inputs[:, :5]
     if code == "class-frequencies":

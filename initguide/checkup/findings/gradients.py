@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
+from torch.nn.modules.batchnorm import _BatchNorm
+
 from initguide.checkup.facts import Facts
 from initguide.checkup.findings.registry import Draft, finding
 from initguide.checkup.remedies import Remedies
+from initguide.checkup.structure import without_batch_norm
 
 SLOW, FROZEN = 1e-3, 1e-6
 """Below the first, a part of the network learns too slowly (a warning); below the second, it does
@@ -14,6 +17,12 @@ Both compare changes of the outputs, or of the weights in units of their own siz
 part that learns fastest. A step that is stable for the fastest part moves a part that is slower by
 10⁻⁶ by its own size in about 10⁶ steps; and a signal of 10⁻⁶ of its offset is within a few bits of
 what float32 (10⁻⁷) can hold. 10⁻³ is a long training instead.
+"""
+
+
+MANY, GROWTH = 5, 1.25
+"""So many batch normalizations, one behind another, are told to be the cause if gradients grow by
+no more than this factor at each: a ReLU behind them makes √1.47 = 1.21 of it.
 """
 
 
@@ -32,10 +41,10 @@ def gradients(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterato
     """
     effects = [(w, w.effect) for w in facts.trained if w.effect > 0]
     stuck = {f.code for f in found if f.severity == "error"}
-    if len(effects) < 3 or "equal-units" in stuck:
-        return  # equal outputs get gradients that cancel
-    if "dead-units" in stuck:
-        return  # no gradient gets past them, and what is behind them sees biases alone
+    # Equal outputs get gradients that cancel. None gets past dead units, and what is behind them
+    # sees biases alone.
+    if len(effects) < 3 or stuck & {"equal-units", "dead-units"}:
+        return
     dead = [f for f in found if f.code == "dead-units"]
     largest = max(effect for _, effect in effects)
     peak = next(i for i, (_, effect) in enumerate(effects) if effect == largest)
@@ -62,6 +71,8 @@ def gradients(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterato
         at = effects[peak][0].at
         among = range(edge.at, at) if sign < 0 else range(at, edge.at + 1)
         layer, blame, remedies = advise.blame(sign, jump.parameter.layer, among)
+        if words := _growth_of_norms(facts, among, ratio if sign > 0 else 0.0):
+            blame, remedies = words, [without_batch_norm()]
         for told in dead:
             if facts.where(told.layer) in between:
                 layer, remedies = told.layer, told.remedies
@@ -77,3 +88,17 @@ def gradients(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterato
             f"{slow} of {len(effects)} layers are below that.{blame}",
             remedies,
         )
+
+
+def _growth_of_norms(facts: Facts, among: range, ratio: float) -> str:
+    """Say it if normalizations by the batch explain gradients that grow; nothing if they do not."""
+    modules = [facts.named.get(facts.records[i].name) for i in among]
+    norms = sum(isinstance(module, _BatchNorm) for module in modules)
+    if norms < MANY or not ratio > GROWTH**-norms:
+        return ""
+    return (
+        f" Between them stand {norms} batch normalizations. Behind each with a ReLU, the mean "
+        "square of gradients grows by up to π / (π - 1) = 1.47, whatever the weights are (Yang et "
+        "al. 2019, arXiv:1902.08129): no scheme mends it. Skip connections around every two or "
+        "three layers do, or fewer layers between, or another activation or normalization."
+    )
