@@ -73,14 +73,7 @@ def _samples() -> list[Tensor]:
 def _compiled_sample() -> tuple[str, Tensor]:
     """Instructions that the compiled steps use, and the losses of some of them."""
     draw = _drawing()
-    layers = [
-        nn.utils.skip_init(nn.Linear, *widths, device="cpu", dtype=torch.float32)
-        for widths in ((33, 65), (65, 10))
-    ]
-    with torch.no_grad():
-        for layer in layers:
-            layer.weight.copy_(0.1 * draw(*layer.weight.shape))
-            layer.bias.zero_()
+    layers = [_linear(0.1 * draw(*shape)) for shape in ((65, 33), (10, 65))]
     network = engine.prepare(
         nn.Sequential(layers[0], nn.ReLU(), layers[1]),
         draw(30, 33),
@@ -94,6 +87,18 @@ def _compiled_sample() -> tuple[str, Tensor]:
     losses = torch.cat([network.steps(order) for _ in range(3)])
     lanes = network.library.initguide_lanes()
     return _TARGETS.get(lanes, f"{lanes} lanes"), losses
+
+
+def _linear(weight: Tensor) -> nn.Linear:
+    """Layer with these weights and biases of 0."""
+    # Its __init__ would draw from torch's global generator, from which other threads may draw now;
+    # to leave the drawing out, torch imports for more than a second.
+    layer = nn.Linear.__new__(nn.Linear)
+    nn.Module.__init__(layer)
+    layer.out_features, layer.in_features = weight.shape
+    layer.weight = nn.Parameter(weight)
+    layer.bias = nn.Parameter(torch.zeros(len(weight), dtype=torch.float32, device="cpu"))
+    return layer
 
 
 def _drawing() -> Callable[..., Tensor]:
