@@ -17,6 +17,9 @@ from initguide.initializers import plan_of
 # usual rules, such as He's and LeCun's.
 _BEYOND = 1.5
 
+# What a parameter is added to is drowned below this part of it: 0.1 % of the mean square is left.
+_DROWNED = 30.0
+
 
 class Remedies:
     """Writes advice for one network."""
@@ -99,6 +102,8 @@ class Remedies:
         self, sign: int, otherwise: str, among: range | None = None
     ) -> tuple[str, str, Sequence[str]]:
         """Name a layer, of some records or of all, say why in words, and write advice."""
+        if (drowning := self.drowning()) is not None:
+            return drowning
         culprits = self.culprits(sign, among)
         if not culprits:
             return otherwise, "", self.fill_all()
@@ -115,6 +120,24 @@ class Remedies:
             return first, words + ".", self.fill_all()
         names = list(dict.fromkeys(s.record.name for s in culprits))
         return first, words + ".", "\n".join(filter(None, map(self.repair, names)))
+
+    def drowning(self) -> tuple[str, str, str] | None:
+        """Blame a parameter that is added to a signal far smaller than itself, if there is one.
+
+        By itself that is no fault: a token that branches add to starts so, too. But where something
+        is wrong, it is what everything behind it sees.
+        """
+        ratios = [
+            (math.sqrt(p.second_moment / p.beside), p)
+            for p in self.facts.measured.parameters
+            if p.trained and p.beside > 0
+        ]
+        ratio, found = max(ratios, key=lambda pair: pair[0], default=(0.0, None))
+        if found is None or not _DROWNED < ratio < math.inf:
+            return None
+        words = f" Parameter {found.name} is {ratio:.3g} times as large as what it is added to."
+        line = f'model.get_parameter("{found.name}").data.mul_({1 / ratio:.2g})'
+        return found.name, words, line
 
     def repair(self, layer: str, *, biases: bool = False) -> str:
         """Code that puts a layer right, be it a normalization."""

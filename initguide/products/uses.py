@@ -78,12 +78,15 @@ class Uses:
     roles
         What was done with a parameter, by its id, where a signal was multiplied by it (``"gate"``)
         or it was added to one (``"shift"``), number by number.
+    beside
+        Mean square of the signal that a parameter was added to, by the parameter's id.
     """
 
     def __init__(self, parameters: Iterable[Tensor], constants: Iterable[Tensor] = ()) -> None:
         self._parameters = {id(p): p for p in parameters}
         self._constants = {id(tensor): tensor for tensor in constants}
         self.roles: dict[int, str] = {}
+        self.beside: dict[int, Tensor] = {}
         self._sources: TensorNotes[_Source] = TensorNotes()
         self._pending: TensorNotes[_Pending] = TensorNotes()
 
@@ -134,7 +137,7 @@ class Uses:
         if all(sources):
             self._note_mixture([s for s in sources if s], result)
             return None
-        self._note_roles(name, sources)
+        self._note_roles(name, tensors, sources)
         if name in _ELEMENTWISE and len(tensors) == 2:
             self._note_elementwise(tensors, sources, result)
             return None
@@ -142,7 +145,9 @@ class Uses:
         factors = read(args, kwargs, result) if read else None
         return self._product(factors) if factors else None
 
-    def _note_roles(self, name: str, sources: Sequence[_Source | None]) -> None:
+    def _note_roles(
+        self, name: str, tensors: Sequence[Tensor], sources: Sequence[_Source | None]
+    ) -> None:
         """Note which parameters are gates and which are added."""
         bare = name.strip("_")
         roles = ["gate"] if name in _ELEMENTWISE else ["shift"] if bare in _ADDING else []
@@ -151,6 +156,9 @@ class Uses:
         parameters = [s.parameter for s in sources if s is not None and s.parameter is not None]
         for parameter, role in zip(parameters, roles, strict=False):
             self.roles.setdefault(id(parameter), role)
+        if bare in _ADDING and len(parameters) == 1 and len(tensors) == 2:
+            signal = tensors[0 if sources[0] is None else 1].detach()
+            self.beside.setdefault(id(parameters[0]), signal.double().square().mean())
 
     def _note_mixture(self, sources: Sequence[_Source], result: Tensor) -> None:
         """Something was computed from parameters alone."""

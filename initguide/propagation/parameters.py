@@ -61,6 +61,8 @@ class ParameterRecord:
         Whether it ``"multiplies"`` numbers one by one (as a gate, or the gain of a normalization),
         only ``"adds"`` to them (as a bias), or is used in any ``"other"`` way (as a matrix), told
         by the graph of the pass. ``None`` if it is not trained or took no part.
+    beside
+        Mean square of the signal that it was first added to; NaN if it was added to none.
     """
 
     name: str
@@ -78,6 +80,7 @@ class ParameterRecord:
     fan_out: float = math.nan
     used_as: str = ""
     role: Role | None = None
+    beside: float = math.nan
 
 
 def parameter_record(
@@ -91,6 +94,7 @@ def parameter_record(
     itself: bool = False,
     used_as: str = "",
     role: Role | None = None,
+    beside: float = math.nan,
 ) -> ParameterRecord:
     """Look at one parameter of a model and at its gradient, if it has one.
 
@@ -125,6 +129,7 @@ def parameter_record(
         fan_out=math.nan if product is None else product.fan_out,
         used_as=used_as,
         role=role,
+        beside=beside,
     )
 
 

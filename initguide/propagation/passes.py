@@ -208,6 +208,7 @@ def measure(
                         itself=watch.has_own_record(name),
                         used_as=watch.use_of(tensor),
                         role=roles.get(id(tensor)),
+                        beside=watch.beside(tensor),
                     )
                     for name, tensor in known.items()
                 )

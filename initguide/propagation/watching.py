@@ -395,6 +395,10 @@ class Watch(TorchFunctionMode):
             return "product"
         return self._uses.roles.get(id(parameter), "")
 
+    def beside(self, parameter: Tensor) -> float:
+        """Mean square of the signal that a parameter was added to; NaN if it was to none."""
+        return float(self._uses.beside.get(id(parameter), math.nan))
+
     def saw_a_layer(self) -> bool:
         """Whether any layer gave a floating-point tensor."""
         return bool(self._drafts)

@@ -139,3 +139,29 @@ def test_a_frozen_layer_is_not_filled():
     assert 'get_submodule("0")' not in "".join(f.advice for f in report.findings)
     _follow(report, net)
     assert torch.equal(net[0].weight, before)
+
+
+class _Added(nn.Module):
+    def __init__(self, size):
+        super().__init__()
+        self.a, self.p = nn.Linear(8, 32), nn.Parameter(torch.full((32,), size))
+        self.out = nn.Linear(32, 4)
+
+    def forward(self, x):
+        h = self.a(x)
+        return self.out(torch.exp(-F.softplus(h + self.p)) * h)
+
+
+@pytest.mark.parametrize("size", [0.02, 40.0])
+def test_a_parameter_that_drowns_what_it_is_added_to(size):
+    """Where something is wrong it is to blame, and is brought to the size of the signal."""
+    torch.manual_seed(0)
+    net = _Added(size)
+    report = check_init(net, *_data())
+    if size < 1:
+        assert report.ok, report
+        return
+    assert {f.layer for f in report.findings if f.severity != "note"} == {"p"}, report
+    _follow(report, net)
+    assert net.p.abs().max() < 2
+    assert check_init(net, *_data()).ok

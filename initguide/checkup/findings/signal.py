@@ -143,12 +143,15 @@ def collapse(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator
     # If one of the layers up to there can move the outputs, the first steps undo it.
     at = facts.where(worst.name) or 0
     movable = any(w.move >= QUIET[0] for w in facts.trained if w.at <= at)
+    drowned = advise.drowning()
+    repair = advise.fill_all() if factor > SLOW else advise.repair(worst.name)
+    layer, words, repair = drowned or (worst.name, "", repair)
     yield Draft(
         "collapsed-outputs",
         "error" if last < FROZEN * start and not movable else "warning",
-        worst.name,
+        layer,
         f"a share of {start:.2g} of the inputs' mean square differs between inputs; of what "
         f"reaches the last layer ({record.name}), {last:.1e} does. Layer {worst.name} alone "
-        f"takes a factor of {factor:.1e}.",
-        advise.fill_all() if factor > SLOW else advise.repair(worst.name),
+        f"takes a factor of {factor:.1e}.{words}",
+        repair,
     )
