@@ -462,10 +462,21 @@ def _shut_gates() -> Case:
     return case
 
 
+def _same_experts() -> Case:
+    """All experts are copies, and the router is 0: each gets the same gradient."""
+    case = experts()
+    for expert in case.model.experts:
+        expert.load_state_dict(case.model.experts[0].state_dict())
+    nn.init.zeros_(case.model.router.weight)
+    nn.init.zeros_(case.model.router.bias)
+    return case
+
+
 FAULTY: dict[str, tuple[Callable[[], Case], str]] = {
     "both LoRA matrices 0": (lambda: lora("both zero"), "0.lora_A 0.lora_B 2 4"),
     "branches switched off twice": (_both_zero, "1 2 3 4 5 6"),
     "two layers of zeros in a row": (_zeros_in_a_row, "2 3"),
+    "experts that are copies": (_same_experts, "experts"),
     "frozen gates of 0": (_shut_gates, "1 2 3 4 5 6"),
 }
 """Name -> a network with a fault, and the beginnings of the names of layers to blame."""

@@ -114,6 +114,19 @@ def _frozen():
     return mlp(*RELU).requires_grad_(False)
 
 
+def _copied():
+    """Return a network with branches that are copies."""
+    torch.manual_seed(0)
+    model = Using(
+        lambda m, x: m.head(torch.relu(m.a0(x)) + torch.relu(m.a1(x)) + x),
+        a0=nn.Linear(20, 20),
+        a1=nn.Linear(20, 20),
+        head=nn.Linear(20, 5),
+    )
+    model.a1.load_state_dict(model.a0.state_dict())
+    return model
+
+
 class Mixed(nn.Module):
     """Averages over positions, as attention does at its start, or a graph."""
 
@@ -166,6 +179,7 @@ PLANTED = {  # code -> what makes the network, the layer to blame (None: any)
     "output-and-loss": (_probabilities, "4"),
     "wrong-gain": (_on(20, nn.ReLU, "xavier_normal"), None),
     "no-gradient": (_unused, "side"),
+    "equal-modules": (_copied, "a0"),
     "not-trained": (_frozen, "fc1"),
     "equal-positions": (_averaged, None),
     "small-gate": (_gated, "2"),
