@@ -97,6 +97,31 @@ def layer_scale(value: float, depth: int = 6) -> Case:
     )
 
 
+class ClassToken(nn.Module):
+    """A token that reads the others through small factors only (CaiT)."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.embed, self.token = nn.Linear(32, 32), nn.Parameter(0.02 * torch.randn(1, 1, 32))
+        self.norm, self.attention = nn.LayerNorm(32), nn.MultiheadAttention(32, 4, batch_first=True)
+        self.gamma, self.last = nn.Parameter(torch.full((32,), value)), nn.LayerNorm(32)
+        self.head = nn.Linear(32, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores from the token."""
+        token = self.token.expand(len(x), -1, -1)
+        both = self.norm(torch.cat([token, self.embed(x)], dim=1))
+        read = self.attention(both[:, :1], both, both, need_weights=False)[0]
+        return self.head(self.last(token + self.gamma * read)[:, 0])
+
+
+def class_token() -> Case:
+    """A token behind LayerScale of 1e-5; the classes are of the means of a sequence."""
+    x, _ = tokens()
+    x = x + torch.randn(len(x), 1, 32)
+    return Case(ClassToken(1e-5), x, (x.mean(dim=1)[:, 0] > 0).long())
+
+
 def conv_next(value: float) -> Case:
     """Blocks of ConvNeXt with LayerScale, and no other way around them than the sum."""
     blocks: list[nn.Module] = [nn.Conv2d(3, 16, 2, 2)]
@@ -411,6 +436,7 @@ HEALTHY: dict[str, Callable[[], Case]] = {
     **{f"LayerScale {v:g}": lambda v=v: layer_scale(v) for v in (1.0, 1e-2, 1e-5, 1e-6, 0.0)},
     "LayerScale 1e-06, 24 blocks": lambda: layer_scale(1e-6, 12),
     **{f"ConvNeXt {v:g}": lambda v=v: conv_next(v) for v in (1.0, 1e-6, 0.0)},
+    "class token, LayerScale 1e-05": class_token,
     "SkipInit": skip_init,
     "ReZero": re_zero,
     **{

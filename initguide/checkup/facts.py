@@ -255,6 +255,16 @@ class Facts:
         return _spreads(self.records)
 
     @property
+    def opening(self) -> float:
+        """Root mean square of the smallest factor that gets a gradient, at most 1."""
+        sizes = [
+            math.sqrt(p.second_moment)
+            for p in self.measured.parameters
+            if is_factor(p) and p.second_moment > 0 and p.grad_second_moment > 0
+        ]
+        return min([1.0, *sizes])
+
+    @property
     def position_spreads(self) -> list[tuple[Record, float]]:
         """What is left of the differences between positions of one input, before each layer."""
         return [(r, r.position_spread) for r in self.records if not math.isnan(r.position_spread)]

@@ -61,7 +61,7 @@ def gradients(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterato
                     steps.append((effect / best, early, range(early.at, late.at + 1)))
                 best, last = effect, w
         ratio = side[0][1] / largest
-        if ratio >= SLOW or not steps:
+        if ratio >= SLOW * facts.opening or not steps:  # a factor that is small opens
             continue
         sign = -1 if code == "vanishing-gradients" else +1
         _, jump, between = max(steps, key=lambda step: step[0])

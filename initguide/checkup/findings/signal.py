@@ -131,7 +131,8 @@ def collapse(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator
         return
     record, last = facts.spreads[-1]
     start = facts.spreads[0][1]
-    if not start > 0 or not last < SLOW * start:
+    # Behind a factor that is small on purpose, so are differences, until it has grown.
+    if not start > 0 or not last < SLOW * start * facts.opening**2:
         return
     if any(w.size == 0 and w.grad >= 0 for w in facts.trained):  # said already
         return
