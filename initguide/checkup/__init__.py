@@ -11,7 +11,7 @@ False
 ['equal-units', 'exploding-signal']
 
 One forward and two backward passes are run (twice that if the network ends with a layer of zeros),
-and the model is left as it was.
+and the model is left as it was. Where something is found, advice is tried on a copy of it.
 """
 
 import pkgutil

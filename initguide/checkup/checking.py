@@ -5,14 +5,11 @@ from typing import Any
 
 from torch import nn
 
-from initguide.checkup.facts import Facts
-from initguide.checkup.findings.registry import Draft, look_for_all
-from initguide.checkup.opening import opened
-from initguide.checkup.passes import as_in_training
-from initguide.checkup.remedies import Remedies
-from initguide.checkup.report import ORDER, Checkup, Finding
+from initguide.checkup.looking import Case, look
+from initguide.checkup.report import Checkup, Finding
+from initguide.checkup.trying import Trials
 from initguide.introspection import uncompiled
-from initguide.propagation import Loss, Measurement, measure
+from initguide.propagation import Loss
 
 
 def check_init(
@@ -22,6 +19,7 @@ def check_init(
     loss: Loss | None = None,
     *,
     seed: int = 0,
+    advice: bool = True,
 ) -> Checkup:
     """Say whether a network can be trained from the weights that it has, and if not, why.
 
@@ -49,6 +47,12 @@ def check_init(
         report says it, too.
     seed
         For everything that torch draws during the passes; at least 0.
+    advice
+        Whether to look for advice. Each remedy is executed, as it would be printed, on a copy of
+        the model (on the model itself, which is put back, where that cannot be copied). It becomes
+        the advice if it runs, clears or lessens its finding, brings no new error, and if the model
+        then learns its batch better, where there is a loss: a few steps, with two optimizers. What
+        did not help is said. All this may take up to 60 times as long as a step of training.
 
     Returns
     -------
@@ -93,18 +97,13 @@ def check_init(
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is of type {type(model).__name__}; it must be a torch.nn.Module")
-    model = uncompiled(model)
-    with as_in_training(model) as switched:
-        facts = opened(
-            model,
-            lambda: _measured(model, inputs, targets, loss, seed),
-            lambda found, before: Facts(model, found, inputs, targets, before),
-        )
-        found = facts.before
-    drafts = _sorted(facts, Remedies(facts))
-    findings = [
-        Finding(d.code, d.severity, d.layer, d.evidence, next(iter(d.remedies), "")) for d in drafts
-    ]
+    case = Case(uncompiled(model), inputs, targets, loss, seed)
+    first = look(case)
+    facts, found = first.facts, first.measured
+    if advice:
+        findings = Trials(case, first).findings()
+    else:
+        findings = tuple(Finding(d.code, d.severity, d.layer, d.evidence, "") for d in first.drafts)
     remarks = [f"{found.source}.", f"Loss: {found.loss:.4g} ({found.loss_name})."]
     if not math.isfinite(found.blank_loss):
         why = (
@@ -113,29 +112,6 @@ def check_init(
         remarks.append(f"The initial loss was not judged: {why}.")
     if facts.batch == 1:
         remarks.append("A batch of one does not tell whether different inputs stay different.")
-    if switched:
+    if first.switched:
         remarks.append("Batch normalization used the batch, as it will in training.")
-    return Checkup(tuple(findings), found, tuple(remarks))
-
-
-# So many answers are asked how far weights can move them: a fourth of what one alone says by
-# accident is left, and a backward pass can ask them all if they have so many numbers.
-_ANSWERS = 4
-
-
-def _measured(
-    model: nn.Module, inputs: Any, targets: Any, loss: Loss | None, seed: int
-) -> Measurement:
-    """Run the passes that all findings are drawn from."""
-    return measure(model, inputs, targets, loss, seed=seed, parameters=True, sensitivities=_ANSWERS)
-
-
-def _sorted(facts: Facts, advise: Remedies) -> list[Draft]:
-    """Everything that is to be said, the worst first."""
-    whole = advise.fill_all().partition(" ")[0]  # advice for one layer comes before such
-
-    def order(draft: Draft) -> tuple[int, bool, int]:
-        everything = next(iter(draft.remedies), "").startswith(whole)
-        return ORDER[draft.severity], everything, facts.where(draft.layer) or 0
-
-    return sorted(look_for_all(facts, advise), key=order)
+    return Checkup(findings, found, tuple(remarks))

@@ -4,7 +4,7 @@ import html
 import json
 import math
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -53,10 +53,11 @@ class Finding:
     evidence
         What was measured, beside what is predicted or healthy.
     advice
-        Python to paste; ``model``, ``inputs``, ``targets``, ``torch`` and ``initguide`` are at
-        hand.
+        Python to paste; ``model``, ``inputs``, ``targets``, ``loss``, ``torch`` and ``initguide``
+        are at hand. It was tried, with what stands above it in the report. Empty if nothing that
+        was tried helped, or nothing was.
     tried
-        The remedies that were tried, in their order.
+        What was tried, in its order.
     """
 
     code: str
@@ -74,7 +75,8 @@ class Checkup:
     Attributes
     ----------
     findings
-        Errors first, then warnings and notes; within these in the order of the layers.
+        What is wrong with the inputs first, for layers may only seem faulty because of it; then
+        errors, warnings and notes; within these in the order of the layers.
     measurement
         All that was measured.
     remarks
@@ -94,6 +96,12 @@ class Checkup:
     def ok(self) -> bool:
         """Whether nothing worse than a note was found."""
         return all(finding.severity == "note" for finding in self.findings)
+
+    @property
+    def advice(self) -> str:
+        """All advice in one piece, in the order in which it is printed; empty if there is none."""
+        # Advice holds what stands above it, so the last piece holds all.
+        return next((f.advice for f in reversed(self.findings) if f.advice), "")
 
     def to_json(self) -> str:
         """Everything as JSON: ``ok``, ``loss``, ``findings``, ``layers``, ``remarks``.
@@ -142,15 +150,23 @@ class Checkup:
         return list(groups.values())
 
     def _rows(self) -> Iterator[tuple[Finding, str, list[str]]]:
-        """Yield the first finding of each group, its layers, and the lines of advice."""
+        """Yield the first finding of each group, its layers, and pieces of code to be printed.
+
+        Advice is printed so that all of it can be pasted in its order: what stands above is not
+        repeated.
+        """
+        above = ""
         for group in self._groups():
             names = list(dict.fromkeys(finding.layer for finding in group))
             more = f" and {len(names) - 3} more" if len(names) > 4 else ""
             shown = names[:3] if more else names
-            advice = list(dict.fromkeys(finding.advice for finding in group))
-            lines = advice[: 3 if len(advice) > 4 else 4]
-            if len(advice) > 4:
-                lines.append(f"# and the same for {len(advice) - 3} more")
+            pieces = list(dict.fromkeys(finding.advice for finding in group if finding.advice))
+            if not pieces:
+                lines = _in_vain(group[0].tried, above)
+            else:
+                lines = [piece for advice in pieces if (piece := _below(above, advice))]
+                lines = lines or ["# the advice above mends this, too"]
+                above = max((above, *pieces), key=len)
             yield group[0], ", ".join(shown) + more, lines
 
     def __str__(self) -> str:
@@ -187,6 +203,25 @@ class Checkup:
         ]
         columns = {name: [row[name] for row in rows] for name in rows[0]}
         return Table(columns, caption=self._verdict, note=" ".join(self.remarks))._repr_html_()
+
+
+def _below(above: str, advice: str) -> str:
+    """Return what advice adds to the advice that is printed above it."""
+    if advice == above or above.startswith(f"{advice}\n"):
+        return ""
+    return advice.removeprefix(f"{above}\n") if above else advice
+
+
+def _in_vain(tried: Sequence[Attempt], above: str) -> list[str]:
+    """Comments that say what was tried without success."""
+    lines = []
+    for attempt in tried:
+        code = _below(above, attempt.code).split("\n")
+        number = len(code) - 1
+        more = f" (and {number} more line{'s' * (number > 1)})" if number else ""
+        lines += textwrap.wrap(f"{code[0]}{more}: {attempt.outcome}", WIDTH - 17)
+    comments = ["# tried, and none of it helped:", *(f"# {line}" for line in lines)]
+    return ["\n".join(comments)] if tried else []
 
 
 def _plain(value: Any) -> Any:

@@ -4,8 +4,9 @@ from initguide.propagation.activations import FLAT
 from initguide.propagation.comparing import Comparison
 from initguide.propagation.curvature import sharpness
 from initguide.propagation.histograms import Histogram
-from initguide.propagation.losses import Loss
+from initguide.propagation.losses import Loss, loss_of
 from initguide.propagation.measurement import Measurement
+from initguide.propagation.own_losses import own_loss
 from initguide.propagation.parameters import ParameterRecord
 from initguide.propagation.passes import measure
 from initguide.propagation.records import VALUES, Record
@@ -25,6 +26,8 @@ __all__ = [
     "Record",
     "Stranger",
     "gradients_through_time",
+    "loss_of",
     "measure",
+    "own_loss",
     "sharpness",
 ]

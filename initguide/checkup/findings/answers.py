@@ -75,7 +75,7 @@ def targets(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[
         "warning",
         "targets",
         text,
-        "targets = (targets - targets.mean()) / targets.std()",
+        advise.scale_targets(),
     )
 
 

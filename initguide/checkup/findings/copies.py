@@ -44,5 +44,5 @@ def equal_modules(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Ite
                 first.layer,
                 f"{first.name} and {len(copies) - 1} more, to {copies[-1].name}, have the same "
                 "weights and get gradients of the same size: they are copies, and stay so.",
-                "\n".join(advise.fill(p.layer) for p in copies[1:]),
+                advise.joined([p.layer for p in copies[1:]], advise.fill),
             )

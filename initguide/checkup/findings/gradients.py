@@ -72,10 +72,10 @@ def gradients(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterato
         among = range(edge.at, at) if sign < 0 else range(at, edge.at + 1)
         layer, blame, remedies = advise.blame(sign, jump.parameter.layer, among)
         if words := _growth_of_norms(facts, among, ratio if sign > 0 else 0.0):
-            blame, remedies = words, [without_batch_norm()]
+            blame, remedies = words, (without_batch_norm(),)
         for told in dead:
             if facts.where(told.layer) in between:
-                layer, remedies = told.layer, told.remedies
+                layer, remedies = told.layer, tuple(told.remedies)
                 blame = f" Units of {layer}, on the way between them, are dead."
                 break
         slow = sum(effect < SLOW * largest for _, effect in side)

@@ -39,15 +39,15 @@ def initial_loss(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iter
     if not now > WRONG * blank:
         return
     last = facts.records[facts.weights[-1].at].name if facts.weights else facts.records[-1].name
-    layer, words, advice = advise.blame(+1, last)
+    layer, words, remedies = advise.blame(+1, last)
     if not advise.culprits(+1):
-        advice = f"torch.nn.init.zeros_({advise.code(last)}.weight)"
+        remedies = (*advise.fill(last), *remedies)
     yield Draft(
         "initial-loss",
         "error" if now > CONFIDENT * blank else "warning",
         layer,
         f"the loss is {now:.4g}; with all outputs 0 it would be {blank:.4g}, and a network "
         f"that knows nothing should be near that.{words}",
-        advice,
+        remedies,
         cause=explained(facts),
     )

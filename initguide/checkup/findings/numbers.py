@@ -39,7 +39,7 @@ def non_finite(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterat
                 "error",
                 "inputs",
                 f"{count} of {tensor.numel()} numbers are infinite or not numbers.",
-                "inputs = torch.nan_to_num(inputs, posinf=0.0, neginf=0.0)",
+                advise.finite_inputs(),
             )
             return
     for record in facts.records:

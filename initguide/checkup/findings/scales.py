@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from initguide.checkup.facts import Facts, Scale
 from initguide.checkup.findings.gradients import SLOW
 from initguide.checkup.findings.registry import Draft, finding
-from initguide.checkup.remedies import Remedies, call, range_text
+from initguide.checkup.remedies import Remedies, range_text
 
 DRIFT = (1 / math.sqrt(SLOW), 1 / SLOW)
 """A stack of layers whose gain does not fit is a note, or a warning, if the size of the signal
@@ -53,7 +53,7 @@ def wrong_gain(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterat
             f"{math.exp(middle) * (low if middle < 0 else high):.3g} (the median), where "
             f"{range_text(low, high)} fits {activation}; from the first to the last of them, the "
             f"signal changes {math.exp(gone):.2g} times.",
-            call("model", advise.scheme(activation)),
+            advise.fill_all(advise.scheme(activation)),
         )
 
 

@@ -145,7 +145,7 @@ def collapse(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator
     at = facts.where(worst.name) or 0
     movable = any(w.move >= QUIET[0] for w in facts.trained if w.at <= at)
     drowned = advise.drowning()
-    repair = advise.fill_all() if factor > SLOW else advise.repair(worst.name)
+    repair = (*(() if factor > SLOW else advise.repair(worst.name)), *advise.fill_all())
     layer, words, repair = drowned or (worst.name, "", repair)
     yield Draft(
         "collapsed-outputs",

@@ -63,7 +63,8 @@ def saturated_units(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> I
             record.input_second_moment > INPUTS[1] ** 2
             and facts.where(record.name) == facts.first_layer()
         ):
-            advice = "inputs = (inputs - inputs.mean()) / inputs.std()\n" + advice
+            scaled = advise.scale_inputs()
+            advice = (*(f"{s}\n{a}" for s in scaled for a in advice), *advice)
         yield Draft(
             "saturated-units",
             "error" if flat >= FLATTENED[1] else "warning",

@@ -52,7 +52,8 @@ def zero_layers(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Itera
             severity,
             parameter.layer,
             f"{parameter.name} is all 0, {words}",
-            _opening(facts, advise, parameter, at),
+            # A start as nothing is meant: nobody is told to undo it.
+            () if severity == "note" else _opening(facts, advise, parameter, at),
         )
 
 
@@ -81,11 +82,11 @@ def _why_it_is_fine(
     return ""
 
 
-def _opening(facts: Facts, advise: Remedies, parameter: ParameterRecord, at: int) -> str:
+def _opening(facts: Facts, advise: Remedies, parameter: ParameterRecord, at: int) -> Sequence[str]:
     """Code that fills what is all 0."""
     layer, name = parameter.layer, parameter.name.rpartition(".")[2]
     if is_factor(parameter) or len(parameter.shape) < 2 or facts.records[at].normalizes:
-        return f"torch.nn.init.ones_({advise.code(layer)}.{name})"
+        return (f"torch.nn.init.ones_({advise.code(layer)}.{name})",)
     return advise.fill(layer)
 
 
@@ -105,5 +106,4 @@ def small_gates(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Itera
                 f"the root mean square of {p.name} is {size:.2g}: what it multiplies starts as "
                 "nearly nothing, and gets larger as it does. Where it is meant to, 1 to 1e-6 is "
                 "usual, and 1 in a normalization.",
-                _opening(facts, advise, p, at),
             )

@@ -1,0 +1,103 @@
+"""One look at a network: measure, gather the facts, and look for all that can be found."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from initguide.checkup.facts import Facts
+from initguide.checkup.findings.registry import Draft, look_for_all
+from initguide.checkup.opening import opened
+from initguide.checkup.passes import as_in_training
+from initguide.checkup.remedies import Remedies
+from initguide.checkup.report import ORDER
+from initguide.propagation import Loss, Measurement, measure
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What is checked: the arguments of `initguide.checkup.check_init`."""
+
+    model: nn.Module
+    inputs: Any
+    targets: Any
+    loss: Loss | None
+    seed: int
+
+    def having(self, **changed: Any) -> "Case":
+        """Return the same with some of it replaced."""
+        return replace(self, **changed)
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What was seen, the worst first."""
+
+    facts: Facts
+    measured: Measurement
+    drafts: tuple[Draft, ...]
+    switched: bool  # whether batch normalization was switched to the batch
+    passes: int  # forward and backward passes that it took
+
+    @property
+    def errors(self) -> set[tuple[str, str]]:
+        """Code and layer of each error."""
+        return {(d.code, d.layer) for d in self.drafts if d.severity == "error"}
+
+    def count(self, code: str, severity: str) -> tuple[int, ...]:
+        """How many findings of a code there are: errors, then warnings, down to a severity."""
+        alike: list[str] = [d.severity for d in self.drafts if d.code == code]
+        return tuple(alike.count(s) for s in list(ORDER)[: ORDER[severity] + 1])
+
+
+# So many answers are asked how far weights can move them: a fourth of what one alone says by
+# accident is left, and a backward pass can ask them all if they have so many numbers.
+_ANSWERS = 4
+
+
+def _measured(case: Case) -> Measurement:
+    """Run the passes that all findings are drawn from."""
+    return measure(
+        case.model,
+        case.inputs,
+        case.targets,
+        case.loss,
+        seed=case.seed,
+        parameters=True,
+        sensitivities=_ANSWERS,
+    )
+
+
+def look(case: Case) -> Look:
+    """Look at a network without trying anything."""
+    model, passes = case.model, 0
+
+    def measured() -> Measurement:
+        nonlocal passes
+        passes += 1
+        return _measured(case)
+
+    with as_in_training(model) as switched:
+        facts = opened(
+            model,
+            measured,
+            lambda found, before: Facts(model, found, case.inputs, case.targets, before),
+        )
+    return Look(facts, facts.before, tuple(_sorted(facts)), switched, passes)
+
+
+def _sorted(facts: Facts) -> list[Draft]:
+    """Everything that is to be said, the worst first."""
+    advise = Remedies(facts)
+
+    whole = advise.fill_all()
+
+    def order(draft: Draft) -> tuple[bool, int, bool, int]:
+        # Unscaled inputs make layers look faulty that are not: cause before consequence. Advice
+        # for one layer comes before that for all.
+        first = draft.layer == "inputs" and draft.severity != "note"
+        remedy = next(iter(draft.remedies), "")
+        everything = remedy in whole or remedy.startswith("initguide.initialize(model,")
+        return not first, ORDER[draft.severity], everything, facts.where(draft.layer) or 0
+
+    return sorted(look_for_all(facts, advise), key=order)
