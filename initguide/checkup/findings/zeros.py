@@ -106,4 +106,5 @@ def small_gates(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Itera
                 f"the root mean square of {p.name} is {size:.2g}: what it multiplies starts as "
                 "nearly nothing, and gets larger as it does. Where it is meant to, 1 to 1e-6 is "
                 "usual, and 1 in a normalization.",
+                _opening(facts, advise, p, at) if facts.records[at].normalizes else (),
             )
