@@ -107,8 +107,8 @@ def _in_a_list():
 RELU, TANH = (4, nn.ReLU, "he_normal"), (4, nn.Tanh, "lecun_normal")
 
 # What the loss does not reach is mended in the forward pass; a start as nothing is meant; and the
-# few steps that advice is tried with do not show what skips around layers are good for.
-WITHOUT_ADVICE = {"no-gradient", "small-gate", "equal-positions"}
+# few steps that advice is tried with do not show what skips, or parting copies, are good for.
+WITHOUT_ADVICE = {"no-gradient", "small-gate", "equal-positions", "equal-modules"}
 
 
 def _frozen():
