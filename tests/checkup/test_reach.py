@@ -110,3 +110,35 @@ def test_it_hardly_moves_with_the_batch(family):
         found.append(facts.reach())
     assert max(found) < 3 * min(found)
     assert min(found) > 1.5 * QUIET[0]
+
+
+def test_small_factors_are_both_named():
+    """The outputs are their product: neither is small alone."""
+    report = check_init(factors(0.01), torch.randint(30, (64, 2)).float(), torch.randn(64))
+    found = [(f.layer, f.severity) for f in report.findings if f.code == "vanishing-signal"]
+    assert found == [("users", "warning"), ("items", "warning")]
+
+
+@pytest.mark.parametrize("at", [0, 2, 4])
+def test_one_tiny_layer_is_named(at):
+    """Each layer can still move the outputs, but nothing reaches the last one."""
+    torch.manual_seed(0)
+    model = default(20, 64, 64, 64, 5)
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            nn.init.kaiming_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+    model[at].weight.data.mul_(1e-4)
+    report = check_init(model, torch.randn(64, 20), torch.randint(5, (64,)))
+    (finding,) = [f for f in report.findings if f.severity != "note"]
+    assert (finding.code, finding.layer) == ("vanishing-signal", str(at))
+
+
+def test_a_tiny_last_layer_and_tiny_inputs_are_no_such_fault():
+    """What a head starts with is seen in the loss; and tiny inputs are found as such."""
+    model = mlp(4, nn.ReLU, "he_normal")
+    model.fc4.weight.data.mul_(1e-4)
+    inputs = torch.randn(64, 20)
+    assert check_init(model, inputs, torch.randint(5, (64,))).ok
+    small = check_init(mlp(4, nn.ReLU, "he_normal"), 1e-2 * inputs, torch.randint(5, (64,)))
+    assert {f.code for f in small.findings} == {"inputs"}

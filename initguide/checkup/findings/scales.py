@@ -33,7 +33,8 @@ def wrong_gain(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterat
         if len(stack) < 3 or not all(math.isfinite(s.excess) for s in stack):
             continue
         excesses = sorted(s.excess for s in stack)
-        middle, total = excesses[len(stack) // 2], sum(excesses)
+        # One layer that is far off is no stack of them: it is told by what it does.
+        middle, total = excesses[len(stack) // 2], sum(excesses) - max(excesses, key=abs)
         if middle == 0 or middle * total <= 0:
             continue
         # In a residual network the branches are small on purpose, and the trunk goes on.

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from initguide.checkup.facts import Facts
-from initguide.checkup.findings.data import explained
+from initguide.checkup.facts import Facts, Weight
+from initguide.checkup.findings.data import INPUTS, explained
 from initguide.checkup.findings.gradients import FROZEN, SLOW
 from initguide.checkup.findings.losses import WRONG
 from initguide.checkup.findings.registry import Draft, finding
@@ -50,19 +50,7 @@ outputs, so weights must be right to a thousandth of their size before it counts
 def signal(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[Draft]:
     """Outputs that no weights can move, or that are far larger than what they are compared with."""
     live = [w for w in facts.trained if w.grad > 0]
-    if live:
-        reach = facts.reach()
-        if reach < QUIET[0]:
-            layer, words, advice = advise.blame(-1, facts.records[live[0].at].name)
-            yield Draft(
-                "vanishing-signal",
-                "error" if reach < QUIET[1] else "warning",
-                layer,
-                f"no layer's weights can move the outputs: a change of usual size moves them "
-                f"by {reach:.2g} at most, where {QUIET[0]:g} or more is healthy.{words}",
-                advice,
-                cause="output-and-loss",
-            )
+    yield from _quiet(facts, advise, live, found)
     yield from _stopped(facts, advise)
     # What a layer of zeros is applied to counts as soon as it has moved.
     first = [w for w in facts.first_weights if w.parameter.trained and w.grad > 0]
@@ -124,7 +112,40 @@ def _stopped(facts: Facts, advise: Remedies) -> Iterator[Draft]:
             )
 
 
-@finding({"collapsed-outputs": "different inputs are nearly the same to the last layer"}, order=90)
+def _quiet(
+    facts: Facts, advise: Remedies, live: Sequence[Weight], found: Sequence[Draft]
+) -> Iterator[Draft]:
+    """Weights that hardly move the outputs, whichever they are."""
+    reach = facts.reach()
+    if not live or not reach < QUIET[0]:
+        return
+    words = (
+        "no layer's weights can move the outputs: a change of usual size moves them by "
+        f"{reach:.2g} at most, where {QUIET[0]:g} or more is healthy."
+    )
+    severe = reach < QUIET[1]
+    layer, blame, advice = advise.blame(-1, facts.records[live[0].at].name)
+    # Tables of embeddings have no input whose size they could change, but they may be small.
+    small = [
+        facts.records[w.at] for w in live if math.isnan(facts.records[w.at].input_second_moment)
+    ]
+    names = [r.name for r in small if r.output_second_moment < QUIET[0] ** 2]
+    explaining = {"output-and-loss", "collapsed-outputs"}
+    if facts.input_size() < INPUTS[0]:
+        explaining.add("inputs")
+    causes = [f.code for f in found if f.code in explaining]
+    for name in names if names and not blame else [layer]:
+        yield Draft(
+            "vanishing-signal",
+            "error" if severe else "warning",
+            name,
+            words + blame,
+            advice,
+            cause=causes[0] if causes else "",
+        )
+
+
+@finding({"collapsed-outputs": "different inputs are nearly the same to the last layer"}, order=65)
 def collapse(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[Draft]:
     """Different inputs that are nearly the same to the last layer."""
     if len(facts.spreads) < 2 or facts.spreads[-1][0].name in facts.normalized:
