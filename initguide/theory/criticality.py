@@ -61,12 +61,15 @@ def _critical(activation: Activation, b: float) -> float:
 
     # Below b = 3e-9 the length at which χ₁ = 1 cannot be told from 0.
     lengths = [0.0] if activation.second(0.0) == 0 and b**2 < 1e-17 else []
-    start = max(b**2, 1e-6)
-    grid = [start * 1.3**k for k in range(80)]
+    start = b**2 if b**2 >= 1e-17 else 1e-6  # no length is below that of the biases
+    steps = 80 if start >= 1e-6 else 80 + math.ceil(math.log(1e-6 / start, 1.3))
+    grid = [start * 1.3**k for k in range(steps)]
     gaps = [gap(q) for q in grid]
     for low, high, before, after in zip(grid, grid[1:], gaps, gaps[1:], strict=False):
         if before * after < 0:
             lengths.append(root(gap, low, high))
+        elif (before == 0) != (after == 0):  # it ends, or begins, to be told from 0
+            lengths.append(low if before == 0 else high)
     lengths.append(math.inf)
     # Where lengths grow without bound gradients may still keep theirs, as for ReLU with biases.
     candidates = [
@@ -74,7 +77,7 @@ def _critical(activation: Activation, b: float) -> float:
     ]
     for w, q in sorted(candidates):
         # Lengths settle at a half-stable point, too, from one side; a search does not see it.
-        half = 0 < q < math.inf and abs(w**2 * activation.second_slope(q) - 1) < 1e-5
+        half = 1e-6 <= q < math.inf and abs(w**2 * activation.second_slope(q) - 1) < 1e-5
         if half or abs(gradient_factor(activation, w, b) - 1) < 1e-6:
             return w
     raise ValueError(
