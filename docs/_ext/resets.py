@@ -1,5 +1,6 @@
 """What is put back to its default before each page runs."""
 
+import warnings
 from typing import Any
 
 import torch
@@ -15,3 +16,9 @@ def reset_torch(gallery_conf: dict[str, Any], fname: str) -> None:  # noqa: ARG0
     torch.set_default_dtype(torch.float32)
     torch.manual_seed(0)
     torch.set_num_threads(1)
+    warnings.formatwarning = _without_path
+
+
+def _without_path(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> str:  # noqa: ARG001
+    """Write a warning without the line that it came from, whose path is that of this machine."""
+    return f"{category.__name__}: {message}\n"

@@ -85,7 +85,7 @@ except ImportError:
     print('Left out, for Dask is missing: pip install "initguide[dask]"')
 else:
     cluster = LocalCluster(
-        n_workers=0, processes=False, protocol="tcp", dashboard_address=None
+        n_workers=0, processes=False, protocol="tcp", dashboard_address=":0"
     )
     worker = [sys.executable, "-m", "dask", "worker", cluster.scheduler_address]
     worker += ["--nthreads", "1", "--no-nanny", "--death-timeout", "60"]
