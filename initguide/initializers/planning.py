@@ -147,9 +147,10 @@ def make_plan(
         given = found_in_use(model, inputs, bare) | given
     weights = [k for k, (layer, _) in known.items() if _is_weight(layer, tensors[k])]
     zero = {key for key in weights if is_zero(tensors[key])}
-    # A scheme that needs the architecture says itself where zeros are. Where all is 0, none of it
-    # is there for a purpose; and who passes one layer wants that layer filled.
-    if len(zero) == len(weights) or (isinstance(scheme, Scheme) and scheme.require is not None):
+    # A scheme that needs the architecture, or a function of one's own, says itself where zeros are.
+    # Where all is 0, none of it is there for a purpose; and who passes one layer wants that filled.
+    own = not isinstance(scheme, Scheme)
+    if len(zero) == len(weights) or not isinstance(scheme, Scheme) or scheme.require is not None:
         zero = set()
     zero -= {key for key in zero if known[key][0] is model or (only is not None and key in asked)}
     kept: dict[int, tuple[Tensor, Tensor | None]] = {}
@@ -169,7 +170,7 @@ def make_plan(
             why = _why_unknown(model, name, computed, scheme, large=large)
             missed = large and bool(why) and not why.endswith(_OWN)
             fates.append(Fate(name, shape, filled=False, why=why, expected=missed))
-        elif (mask := _set(tensor, known[key], bias)) is not None:
+        elif not own and (mask := _set(tensor, known[key], bias)) is not None:
             kept[key] = (tensor, mask)
             why = _set_words(tensor, mask)
             fates.append(Fate(name, shape, filled=not bool(mask.all()), why=why, expected=True))

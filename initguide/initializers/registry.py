@@ -94,7 +94,8 @@ def initialize(
     that are all 0 while others are not, as the last layer of a branch or half of an adapter (to
     fill such a layer, pass it alone); and biases that no start draws, as a prior or the 1 of a
     forget gate. Everything else that the scheme knows is filled. `plan_of` says it beforehand, for
-    each parameter.
+    each parameter. A function of your own says itself what is on purpose: only what is frozen is
+    kept from it.
 
     Parameters
     ----------

@@ -100,8 +100,9 @@ class Comparing(TorchFunctionMode):
 
     Examples
     --------
+    >>> outputs = torch.rand(5, 3, requires_grad=True).softmax(1)
     >>> with Comparing() as comparing:
-    ...     loss = torch.nn.CrossEntropyLoss()(torch.rand(5, 3).softmax(1), torch.ones(5).long())
+    ...     loss = torch.nn.CrossEntropyLoss()(outputs, torch.ones(5).long())
     >>> comparing.found[0].loss, comparing.found[0].ending
     ('cross_entropy', 'softmax')
     """

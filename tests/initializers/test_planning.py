@@ -408,3 +408,22 @@ def test_fans_are_found_from_use():
         initialize(net, "orthogonal", seed=0, inputs=torch.ones(3, 5, 6))
     matrix = net.out.detach().reshape(800, 30)  # both heads are summed over
     torch.testing.assert_close(matrix.T @ matrix, torch.eye(30), rtol=0, atol=1e-5)
+
+
+def test_a_function_of_ones_own_sets_what_it_sets():
+    """Zeros and biases are its own affair, without a word; what is frozen is kept."""
+
+    def start(module):
+        if isinstance(module, nn.Linear):
+            nn.init.ones_(module.weight)
+            nn.init.constant_(module.bias, 0.5)
+
+    net = _mlp()
+    nn.init.zeros_(net[-1].weight)
+    nn.init.constant_(net[-1].bias, -3.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        initialize(net, start)
+        initialize(net, lambda _: None)
+    assert all(bool((m.weight == 1).all()) for m in net if isinstance(m, nn.Linear))
+    assert all(bool((m.bias == 0.5).all()) for m in net if isinstance(m, nn.Linear))
