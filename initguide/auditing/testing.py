@@ -155,7 +155,7 @@ def compare(seen: Summary, reference: Summary) -> Verdict:
         square = float(centred.square().mean())
         kurtosis = float(centred.pow(4).mean()) / square**2 if square else 3.0
         # No distribution is flatter than two points, of kurtosis 1.
-        one, other = (_freedom(max(kurtosis, 1.05), s.count) for s in (seen, reference))
+        one, other = (_freedom(max(kurtosis, 1.05), _telling(s)) for s in (seen, reference))
         ratio = (seen.std / reference.std) ** 2 if reference.std else math.inf * (seen.std > 0)
         if math.isfinite(ratio):
             tails = float(fdtr(one, other, ratio)), float(fdtrc(one, other, ratio))
@@ -170,6 +170,12 @@ def compare(seen: Summary, reference: Summary) -> Verdict:
         chances["mean"] = 2 * float(stdtr(freedom, -t))
     worst = min(chances, key=lambda test: chances[test])
     return Verdict(worst, chances[worst])
+
+
+def _telling(seen: Summary) -> int:
+    """How many values tell of the spread: of few among many zeros, these few."""
+    others = seen.count - seen.zeros
+    return seen.count if others >= 32 else max(2, others)
 
 
 def _two_shapes(one: Tensor, other: Tensor) -> float:
