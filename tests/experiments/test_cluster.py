@@ -204,16 +204,23 @@ def test_preemption(cluster, held, expected, measured):
     tried="Dask's scheduler is killed and never comes back",
     happens="the call ends with what to do, and what had ended is stored",
 )
-def test_a_scheduler_that_stays_away(cluster, client, held, until):
+def test_a_scheduler_that_stays_away(cluster, client, swept, faulty, until):
     """Told when the client gives up, which it does after its own patience."""
+    (faulty.folder / "slow").touch()
     cluster.worker()
-    held.at_work()
-    until(lambda: read(held.path)[1] or held.future.done())
-    client._timeout = 1
-    cluster.first.kill()
-    with pytest.raises(RuntimeError, match=r"scheduler was lost.*call again"):
-        held.future.result(240)
-    assert read(held.path)[1]
+    path, many = (
+        faulty.folder / "runs.sqlite",
+        300,
+    )  # so many that some are left, whatever ends first
+    keywords = {"model": faulty.model, "executor": client.get_executor(), "store": path}
+    with ThreadPoolExecutor(1) as thread:
+        future = thread.submit(swept, {"fault": [""]}, seeds=many, **keywords)
+        until(lambda: (path.exists() and read(path)[1]) or future.done())
+        client._timeout = 1
+        cluster.first.kill()
+        with pytest.raises(RuntimeError, match=r"scheduler was lost.*call again"):
+            future.result(240)
+    assert 0 < len(read(path)[1]) < many
 
 
 @pytest.mark.fault(
