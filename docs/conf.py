@@ -38,6 +38,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     # Our own, from docs/_ext. Each says in its docstring why it exists.
     "benchtables",
+    "bound",
     "cards",
     "cheatsheet",
     "citations",
@@ -100,7 +101,7 @@ sphinx_gallery_conf = {
     "subsection_order": sections.order(DOCS.parent / "examples"),
     "within_subsection_order": "sections.PageOrder",  # plot_1_..., plot_2_..., … plot_10_...
     "filename_pattern": figures.EVERY_PAGE,
-    "image_scrapers": ("figures.scrape",),
+    "image_scrapers": ("figures.scrape", "bound.scrape"),
     "reset_modules": ("matplotlib", "resets.reset_torch"),
     "capture_repr": ("_repr_html_",),  # tables; not the repr of every last expression
     "abort_on_example_error": True,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         plots,
         prediction,
         propagation,
+        sentences,
         tables,
         theory,
         training,
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     from initguide.auditing import audit
     from initguide.checkup import check_init
     from initguide.data import fashion_mnist
-    from initguide.experiments import Comparison, Sweep, compare_init_weights, sweep
+    from initguide.experiments import Comparison, Sweep, compare_init_weights, estimate, sweep
     from initguide.initializers import INITIALIZERS, initialize
     from initguide.models import Net, mlp
     from initguide.propagation import measure
+    from initguide.sentences import bullets, says
     from initguide.tables import Table
 
 __version__ = "0.1.0"
@@ -38,10 +40,12 @@ __all__ = [
     "Table",
     "audit",
     "auditing",
+    "bullets",
     "check_init",
     "checkup",
     "compare_init_weights",
     "data",
+    "estimate",
     "experiments",
     "fashion_mnist",
     "helpers",
@@ -53,6 +57,8 @@ __all__ = [
     "plots",
     "prediction",
     "propagation",
+    "says",
+    "sentences",
     "sweep",
     "tables",
     "theory",
@@ -68,12 +74,15 @@ _HOMES = {
     "Sweep": "experiments",
     "Table": "tables",
     "audit": "auditing",
+    "bullets": "sentences",
     "check_init": "checkup",
     "compare_init_weights": "experiments",
+    "estimate": "experiments",
     "fashion_mnist": "data",
     "initialize": "initializers",
     "measure": "propagation",
     "mlp": "models",
+    "says": "sentences",
     "sweep": "experiments",
 }
 

@@ -89,11 +89,40 @@ result
 plots.plot_losses(result, first=100)
 
 # %%
-# It learns: far better than guessing, and better than all ones. It is still a bad start. The loss
-# begins in the tens of thousands, and after two epochs it has not come down to the 2.303 of a guess
-# that knows nothing. And look at the
-# column sd, the standard deviation over seeds: how well it does depends on luck.
-#
+# The figure shows the loss of the first mini-batches. In words:
+
+uniform = initguide.estimate(result.values("Uniform [0, 1)"))
+spread = result.values("Uniform [0, 1)").std(ddof=1)
+loss = initguide.estimate(result.values("Uniform [0, 1)", "valid_loss"))
+ones = result.difference("Uniform [0, 1)", "All ones")
+(
+    initguide.says(
+        uniform.above(0.2),
+        "It learns: far better than guessing.",
+        "It hardly learns: not far better than guessing.",
+        "Whether it learns much, these seeds cannot tell.",
+    )
+    + initguide.says(
+        ones.better(),
+        "It is better than all ones, by {ones:.1f} points.",
+        "It is no better than all ones.",
+        "Whether it is better than all ones is open.",
+        ones=ones,
+    )
+    + initguide.says(
+        loss.above(math.log(10)),
+        "Still, after two epochs its loss is above the ``ln 10`` of a guess that knows nothing.",
+        "After two epochs its loss is below the ``ln 10`` of a guess that knows nothing.",
+        "After two epochs its loss may still be above the ``ln 10`` of a guess that knows nothing.",
+    )
+    + initguide.says(
+        spread > 0.02,
+        "And look at the column sd, the standard deviation over seeds: how well it does is luck.",
+        "The column sd, the standard deviation over seeds, is small: all seeds do about as well.",
+    )
+)
+
+# %%
 # Why so poorly?
 # --------------
 # The weights of the units are all different. What about their *outputs*? Send some images through
@@ -106,13 +135,16 @@ schemes = {
     "Uniform [0, 1)": init.uniform(0.0, 1.0),
     "Uniform [-0.5, 0.5)": init.uniform(-0.5, 0.5),
 }
-sums = {}
+sums, alike = {}, {}
 for name, scheme in schemes.items():
     net = initguide.initialize(initguide.Net(), scheme, seed=0)
     with torch.inference_mode():
         z = sums[name] = net.fc1(images)
-    alike = torch.corrcoef(z.T)[~torch.eye(z.shape[1], dtype=torch.bool)].mean()
-    print(f"{name:20} mean {z.mean():6.1f}, correlation of two units {alike:.3f}")
+    pairs = ~torch.eye(z.shape[1], dtype=torch.bool)
+    alike[name] = torch.corrcoef(z.T)[pairs].mean()
+    print(
+        f"{name:20} mean {z.mean():6.1f}, correlation of two units {alike[name]:.3f}"
+    )
 
 # %%
 # (The correlation is over the images, and averaged over all pairs of units.) Here are two of them:
@@ -141,11 +173,13 @@ axes[0].set_ylabel("sum of unit 2")
 # those sums:
 
 
+growth = {}
 print("root mean square of sums        fc1       fc2       fc3   answers given")
 for name, scheme in schemes.items():
     net = initguide.initialize(initguide.Net(), scheme, seed=0).eval()
     found = initguide.measure(net, images)
     sizes = [found[f"fc{i}"].output_second_moment ** 0.5 for i in (1, 2, 3)]
+    growth[name] = sizes[1] / sizes[0]
     with torch.inference_mode():
         answers = net(images).argmax(dim=1).unique()
     sizes = " ".join(f"{size:9,.0f}" for size in sizes)
@@ -183,10 +217,28 @@ for name, scheme in schemes.items():
 #
 # What we learnt
 # --------------
-# - Random weights break the symmetry, so the network learns.
-# - If all weights are positive, all units add up the same ink: they stay nearly alike, and the sums
-#   grow with the number of inputs.
-# - Weights should be centred at zero.
-#
+
+initguide.bullets(
+    initguide.says(
+        uniform.above(0.2),
+        "Random weights break the symmetry, so the network learns.",
+        "Random weights break the symmetry, and that alone is not enough to learn.",
+        "Random weights break the symmetry; whether that is enough to learn is open.",
+    ),
+    initguide.says(
+        alike["Uniform [0, 1)"] > 0.9 and growth["Uniform [0, 1)"] > 10,
+        "If all weights are positive, all units add up the same ink: they stay nearly alike, and "
+        "the sums grow with the number of inputs.",
+        "If all weights are positive, all units add up the same ink, though here they came out "
+        "less alike or smaller than that suggests.",
+    ),
+    initguide.says(
+        alike["Uniform [-0.5, 0.5)"] < 0.5,
+        "Weights should be centred at zero.",
+        "Centring the weights at zero was not enough here to make the units different.",
+    ),
+)
+
+# %%
 # Next: how wide should they be spread?
 # :doc:`The general rule </auto_examples/lesson/plot_4_general_rule>`.

@@ -17,7 +17,7 @@ from initguide.experiments.metrics import METRICS, Metric
 from initguide.experiments.planning import power, seeds_needed
 from initguide.experiments.results import Results
 from initguide.experiments.roughness import BoxCount, border, box_count, pixels_per_box
-from initguide.experiments.statistics import Difference, Row, mean_interval
+from initguide.experiments.statistics import Difference, Estimate, Row, estimate, mean_interval
 from initguide.experiments.store import Store, StoreError, StoreWarning, is_store
 from initguide.experiments.sweeping import sweep
 from initguide.experiments.sweeps import Point, Sweep, SweptRun
@@ -29,6 +29,7 @@ __all__ = [
     "Comparison",
     "CoordinateCheck",
     "Difference",
+    "Estimate",
     "Failure",
     "Job",
     "JudgedSetting",
@@ -49,6 +50,7 @@ __all__ = [
     "box_count",
     "compare_init_weights",
     "coordinate_check",
+    "estimate",
     "fingerprint",
     "is_store",
     "judge",

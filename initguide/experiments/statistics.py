@@ -1,6 +1,7 @@
 """Means over seeds with their intervals, and paired differences."""
 
 import math
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -31,9 +32,86 @@ class Row(NamedTuple):
     interval: Interval | None
 
 
+class ThreeWay:
+    """What an interval decides: yes, no, or that it cannot tell."""
+
+    mean: float
+    interval: Interval | None
+
+    @property
+    def _decides(self) -> bool:
+        return self.interval is not None
+
+    def above(self, threshold: float = 0.0) -> bool | None:
+        """Whether the true mean lies above a number; ``None`` if the interval reaches across."""
+        if self.interval is None or not self._decides:
+            return None
+        low, high = self.interval
+        return True if low > threshold else False if high < threshold else None
+
+    def below(self, threshold: float = 0.0) -> bool | None:
+        """Whether the true mean lies below a number; ``None`` if the interval reaches across."""
+        above = self.above(threshold)
+        return None if above is None else not above
+
+    def within(self, low: float, high: float) -> bool | None:
+        """Whether the true mean lies between two; ``None`` if the interval reaches across one.
+
+        Raises
+        ------
+        ValueError
+            If they are not in order.
+        """
+        if not low < high:
+            raise ValueError(f"low is {low!r} and high is {high!r}; low must be below high")
+        above, below = self.above(low), self.below(high)
+        if above is False or below is False:
+            return False
+        return True if above and below else None
+
+
+@dataclass(frozen=True)
+class Estimate(ThreeWay):
+    """A mean with its interval: what `estimate` returns.
+
+    In a format string, the specification is that of each number:
+    ``f"{e:.2f}"`` is ``"0.68 (0.60 to 0.76)"``.
+
+    Attributes
+    ----------
+    mean
+        NaN if there are no numbers.
+    interval
+        The interval of the mean, or ``None`` if it has none.
+    confidence
+        How often such intervals hold the true mean, in (0, 1).
+    """
+
+    mean: float
+    interval: Interval | None
+    confidence: float = 0.95
+
+    def __format__(self, spec: str) -> str:
+        return _with_interval(self.mean, self.interval, spec or ".3g")
+
+    def __str__(self) -> str:
+        return format(self)
+
+
+def _with_interval(mean: float, interval: Interval | None, spec: str) -> str:
+    """``"0.68 (0.60 to 0.76)"``, with minus signs that are no hyphens."""
+    text = format(mean, spec)
+    if interval is not None:
+        text += f" ({interval[0]:{spec}} to {interval[1]:{spec}})"
+    return re.sub(r"(?<![\de])-(?=[\d.])", "−", text)
+
+
 @dataclass(frozen=True, eq=False)
-class Difference:
+class Difference(ThreeWay):
     """One scheme against another, seed by seed.
+
+    In a format string, the specification is that of each number, in points where the metric is a
+    fraction: ``f"{difference:+.1f}"`` is ``"+0.4 (−0.1 to +0.9)"``.
 
     Attributes
     ----------
@@ -62,6 +140,26 @@ class Difference:
     interval: Interval | None
     confidence: float
     complete: bool = True
+
+    @property
+    def _decides(self) -> bool:
+        return self.complete  # the seeds that are left where runs diverged are no fair sample
+
+    def better(self, margin: float = 0.0) -> bool | None:
+        """Whether ``a`` is better than ``b`` by more than a margin; ``None`` if undecided.
+
+        Parameters
+        ----------
+        margin
+            In the unit of the metric (0.003 is 0.3 points of accuracy).
+        """
+        return self.above(margin) if METRICS[self.metric].higher_is_better else self.below(-margin)
+
+    def __format__(self, spec: str) -> str:
+        scale = 100 if METRICS[self.metric].is_fraction else 1
+        default = "+.2f" if scale == 100 else "+.3g"
+        interval = self.interval and (scale * self.interval[0], scale * self.interval[1])
+        return _with_interval(scale * self.mean, interval, spec or default)
 
     @property
     def excludes_zero(self) -> bool:
@@ -152,3 +250,30 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, I
     error = float(array.std(ddof=1)) / math.sqrt(len(array))
     half = float(stdtrit(len(array) - 1, (1 + confidence) / 2)) * error
     return mean, (mean - half, mean + half)
+
+
+def estimate(values: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """Mean of independent numbers with its interval, which can be asked.
+
+    Parameters
+    ----------
+    values
+        (n,) numbers, one per seed, say.
+    confidence
+        How often such intervals hold the true mean, in (0, 1).
+
+    Returns
+    -------
+    Estimate
+        As `mean_interval` has it; but if one of the numbers is not finite (a run diverged) there
+        is no interval: those that are left are no fair sample.
+
+    Examples
+    --------
+    >>> ratio = estimate([2.1, 1.9, 2.0, 2.2])
+    >>> print(f"{ratio:.2f}", ratio.above(1), ratio.above(2))
+    2.05 (1.84 to 2.26) True None
+    """
+    mean, interval = mean_interval(values, confidence)
+    finite = bool(np.isfinite(np.asarray(values, dtype=np.float64)).all())
+    return Estimate(mean, interval if finite else None, confidence)

@@ -11,6 +11,7 @@ from scipy import stats
 from initguide.experiments import (
     METRICS,
     Comparison,
+    estimate,
     mean_interval,
 )
 from initguide.training import Run
@@ -273,3 +274,48 @@ def test_verdict_of_what_is_left_is_undecided(made):
     assert difference.excludes_zero
     assert not difference.complete
     assert difference.verdict() == "undecided"
+
+
+@given(st.lists(st.floats(-10, 10), min_size=2, max_size=8), st.floats(-10, 10), st.floats(0.1, 5))
+def test_what_an_interval_decides(values, threshold, width):
+    """Yes if all of it lies there, no if none does, and None else."""
+    found = estimate(values)
+    low, high = found.interval
+    expected = True if low > threshold else False if high < threshold else None
+    assert found.above(threshold) is expected
+    assert found.below(threshold) is (None if expected is None else not expected)
+    inside = found.within(threshold, threshold + width)
+    if threshold < low and high < threshold + width:
+        assert inside is True
+    elif high < threshold or low > threshold + width:
+        assert inside is False
+    else:
+        assert inside is None
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [1.0, 2.0, math.nan], [1.0, math.inf]])
+def test_what_nothing_decides(values):
+    """One number, none, or a run that diverged: no interval, and all is open."""
+    found = estimate(values)
+    assert found.above(0) is found.below(0) is found.within(-1, 9) is None
+
+
+def test_estimates_are_written_with_their_interval():
+    """Each number as asked; a minus is no hyphen, but the sign of an exponent stays."""
+    assert f"{estimate([-1.0, 1.0, 0.5]):.1f}" == "0.2 (−2.4 to 2.8)"
+    assert str(estimate([0.5])) == "0.5"
+    assert f"{estimate([1e-7, 1e-7]):.0e}" == "1e-07 (1e-07 to 1e-07)"
+    with pytest.raises(ValueError, match="low must be below high"):
+        estimate([1, 2]).within(1, 1)
+
+
+def test_differences_decide_in_the_direction_of_their_metric(made):
+    """Better is higher for an accuracy and lower for a loss; runs that diverged leave it open."""
+    result = made({"a": [0.9, 0.91, 0.92], "b": [0.8, 0.81, 0.83], "c": [0.9, None, 0.9]})
+    found = result.difference("a", "b")
+    assert (found.better(), found.better(0.05), found.better(0.2)) == (True, True, False)
+    assert result.difference("b", "a").better() is False
+    assert result.difference("a", "c").better() is None
+    assert f"{found:.1f}" == "9.7 (8.2 to 11.1)"
+    loss = result.difference("a", "b", "valid_loss")
+    assert loss.better() is None  # they are equal

@@ -1,0 +1,82 @@
+"""Sentences that a measurement chooses."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from initguide import bullets, says
+
+BRANCHES = ("It grows.", "It shrinks.", "It may do either.")
+
+
+@pytest.mark.parametrize(
+    ("holds", "text"),
+    [
+        (True, BRANCHES[0]),
+        (np.bool_(False), BRANCHES[1]),
+        (torch.tensor(True), BRANCHES[0]),
+        (None, BRANCHES[2]),
+    ],
+)
+def test_a_measurement_chooses(holds, text):
+    """A truth value of Python, NumPy or PyTorch, or None."""
+    assert str(says(holds, *BRANCHES)) == text
+
+
+def test_numbers_stand_in_the_sentence():
+    """Formatted as asked, with a minus that is no hyphen; words keep their hyphens."""
+    said = says(True, "{name}: {by:+.1f}.", "No.", by=-1.25, name="so-so")
+    assert str(said) == "so-so: −1.2."
+    assert said.text("no") == "No."
+    assert str(says(True, "{x:.2f}{{}}", "No.", x=torch.tensor(0.5))) == "0.50{}"
+
+
+@pytest.mark.parametrize("holds", [0.3, 1, "yes", np.float64(1), torch.tensor([True, False])])
+def test_refused_conditions(holds):
+    """A number is no truth value."""
+    with pytest.raises(TypeError, match="must be True, False, or None"):
+        says(holds, *BRANCHES)
+
+
+def test_undecided_needs_a_sentence():
+    """Silence would be taken for one of the other two."""
+    with pytest.raises(ValueError, match=r"no sentence for that beside 'It grows\.'"):
+        says(None, *BRANCHES[:2])
+
+
+def test_a_field_without_value_is_found_in_every_branch():
+    """Also in the one that is not chosen today."""
+    with pytest.raises(ValueError, match=r"\{gain\}.*add gain=.*there are: by"):
+        says(True, "By {by}.", "By {gain}.", by=1)
+
+
+def test_paragraphs_and_lists():
+    """Added sentences are a paragraph, and a list has one item a line."""
+    one, two = says(True, "One.", "None."), says(False, "Two.", "None.")
+    assert str(one + two + one) == "One. None. One."
+    assert str(one + (two + one)) == "One. None. One."
+    assert str(bullets(one, one + two)) == "- One.\n- One. None."
+    with pytest.raises(TypeError, match="inside bullets"):
+        bullets(one) + two
+
+
+def test_markup():
+    """Plain in a terminal, Markdown in a notebook."""
+    said = says(
+        True,
+        "``a_b`` is *not* :math:`\\sqrt{{2}}`: see :doc:`that page </x/y>`, :func:`~a.b.c`.",
+        "No.",
+    )
+    assert str(said) == r"a_b is not \sqrt{2}: see that page, c."
+    assert said._repr_markdown_() == r"`a_b` is *not* $\sqrt{2}$: see that page, `c`."
+    assert bullets(said, said)._repr_markdown_().count("\n- `a_b`") == 1
+
+
+@given(st.sampled_from([True, False, None]), st.floats(allow_nan=False))
+def test_only_one_branch_is_said(holds, value):
+    """Whatever the value."""
+    said = says(holds, "A{v:g}A", "B{v:g}B", "C{v:g}C", v=value)
+    letter = {True: "A", False: "B", None: "C"}[holds]
+    assert str(said).strip(letter) == f"{value:g}".replace("-", "−")
