@@ -1,12 +1,14 @@
 """Run the tests and the pages as other machines round, and with other seeds, and say what changes.
 
 ``nox -s elsewhere`` first runs everything as it is here, then once for each of `ROUNDINGS`, in a
-copy of the repository, and prints a table: the tests that fail, and the words that a page's outputs
-have there and not here. Numbers may differ, and so may a word that code chooses by an interval; a
-test that fails is one that hangs on a processor. The exit status is 1 if there is one.
+copy of the repository, and prints a table: the tests that fail, the bound sentences that come out
+otherwise, and the words that a page's outputs have there and not here. Numbers may differ, and so
+may a sentence that can also say that nothing is decided; a test that fails, and a sentence of two
+outcomes that turns over, hang on a processor. The exit status is 1 if there is one.
 """
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -17,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import unified_diff
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +38,7 @@ ROUNDINGS: dict[str, dict[str, str]] = {
     "four-threads": {"OMP_NUM_THREADS": "4", "MKL_NUM_THREADS": "4"},
     "seeds": {"INITGUIDE_TEST_SEED_OFFSET": "1000"},  # see offset_seeds.py
 }
+SAID = re.compile(r"^ *\.\. said::\n\n +(\{.*\})$", re.MULTILINE)
 NUMBER = re.compile(r"[-−+±]?\d[\d.,]*(e[-+]?\d+|[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?")
 
 
@@ -46,6 +50,7 @@ class Seen:
     lines: dict[str, list[str]] = field(
         default_factory=dict
     )  # page -> its outputs, without numbers
+    sentences: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # page -> in order
 
 
 def copied(folder: Path) -> None:
@@ -99,9 +104,41 @@ def outputs(folder: Path, rounding: dict[str, str]) -> dict[str, list[str]]:
     }
 
 
+def said(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Read what the pages of a copy said, as ``docs/_ext/bound.py`` wrote it down."""
+    gallery = folder / "docs" / "auto_examples"
+    return {
+        str(page.relative_to(gallery)): [
+            sentence
+            for line in SAID.findall(page.read_text(encoding="utf-8"))
+            for sentence in flat(json.loads(line))
+        ]
+        for page in sorted(gallery.rglob("plot_*.rst"))
+    }
+
+
+def flat(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """All sentences of a paragraph or a list."""
+    return [s for item in data["items"] for s in flat(item)] if "items" in data else [data]
+
+
+def turned(here: Seen, there: Seen) -> Iterator[tuple[bool, str]]:
+    """Sentences that came out otherwise: whether they can say that nothing is decided; and which.
+
+    A page that says more here than there, or less, is compared as far as both go.
+    """
+    for page in sorted(here.sentences.keys() & there.sentences.keys()):
+        for old, new in zip(here.sentences[page], there.sentences[page], strict=False):
+            if old["outcome"] != new["outcome"]:
+                line = f"{page}: {old['outcome']} → {new['outcome']}: {old['branches']['so']}"
+                yield "undecided" in old["branches"], line
+
+
 def changes(here: Seen, there: Seen) -> Iterator[str]:
     """What is otherwise there, a line at a time."""
     yield from (f"test fails: {name}" for name in there.failed if name not in here.failed)
+    for may, line in turned(here, there):
+        yield f"sentence {'of three outcomes' if may else 'HANGS on this'}: {line}"
     for page in sorted(here.lines.keys() & there.lines.keys()):
         diff = list(unified_diff(here.lines[page], there.lines[page], n=0, lineterm=""))[2:]
         changed = [line for line in diff if not line.startswith("@@")]
@@ -118,6 +155,7 @@ def look(rounding: dict[str, str], options: argparse.Namespace) -> Seen:
             seen.failed = failures(folder, rounding, options.pytest)
         if not options.tests:
             seen.lines = outputs(folder, rounding)
+            seen.sentences = said(folder)
     return seen
 
 
@@ -150,7 +188,7 @@ def main() -> int:
     for name in options.names or ROUNDINGS:
         there = look(ROUNDINGS[name], options)
         found = list(changes(here, there))
-        bad = bad or bool(there.failed)
+        bad = bad or bool(there.failed) or not all(may for may, _ in turned(here, there))
         print(
             f"{name}:",
             *(f"  {line}" for line in found or ["nothing changes"]),

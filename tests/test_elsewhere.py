@@ -1,5 +1,6 @@
 """What `nox -s elsewhere` prints: the tests that fail there, and the words that change."""
 
+import json
 import os
 import subprocess
 import sys
@@ -45,6 +46,30 @@ def test_words_that_change(elsewhere):
         "x.html: +# is smaller",
     ]
     assert list(elsewhere.changes(here, here)) == []
+
+
+def test_sentences_that_turn_over(elsewhere, tmp_path):
+    """One of three outcomes may come out otherwise; one of two hangs on a processor."""
+    pages = []
+    for outcome in ("so", "no"):
+        two = {"outcome": outcome, "branches": {"so": "A.", "no": "B."}}
+        three = {"outcome": outcome, "branches": {"so": "C.", "no": "D.", "undecided": "E."}}
+        data = json.dumps({"bulleted": True, "items": [{"bulleted": False, "items": [two]}, three]})
+        folder = tmp_path / outcome / "docs" / "auto_examples" / "lesson"
+        folder.mkdir(parents=True)
+        text = f"Text.\n\n.. said::\n\n   {data}\n\nText.\n"
+        (folder / "plot_1.rst").write_text(text, encoding="utf-8")
+        pages.append(elsewhere.Seen(sentences=elsewhere.said(tmp_path / outcome)))
+    here, there = pages
+    assert list(elsewhere.turned(here, there)) == [
+        (False, "lesson/plot_1.rst: so → no: A."),
+        (True, "lesson/plot_1.rst: so → no: C."),
+    ]
+    assert [line.partition(":")[0] for line in elsewhere.changes(here, there)] == [
+        "sentence HANGS on this",
+        "sentence of three outcomes",
+    ]
+    assert list(elsewhere.turned(here, here)) == []
 
 
 def test_other_seeds():
