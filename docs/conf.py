@@ -53,6 +53,7 @@ extensions = [
     "pages",
     "sections",
     "terminal",
+    "which",
 ]
 html_baseurl = site_url
 

@@ -23,8 +23,9 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "docs"))
+sys.path[:0] = [str(ROOT / "docs"), str(ROOT / "docs" / "_ext")]
 
+import bound  # noqa: E402  one of the site's extensions
 import compare_builds  # noqa: E402  a program beside the site's sources
 
 ROUNDINGS: dict[str, dict[str, str]] = {
@@ -38,7 +39,6 @@ ROUNDINGS: dict[str, dict[str, str]] = {
     "four-threads": {"OMP_NUM_THREADS": "4", "MKL_NUM_THREADS": "4"},
     "seeds": {"INITGUIDE_TEST_SEED_OFFSET": "1000"},  # see offset_seeds.py
 }
-SAID = re.compile(r"^ *\.\. said::\n\n +(\{.*\})$", re.MULTILINE)
 NUMBER = re.compile(r"[-−+±]?\d[\d.,]*(e[-+]?\d+|[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?")
 
 
@@ -110,16 +110,11 @@ def said(folder: Path) -> dict[str, list[dict[str, Any]]]:
     return {
         str(page.relative_to(gallery)): [
             sentence
-            for line in SAID.findall(page.read_text(encoding="utf-8"))
-            for sentence in flat(json.loads(line))
+            for line in bound.WRITTEN.findall(page.read_text(encoding="utf-8"))
+            for sentence in bound.flat(json.loads(line))
         ]
         for page in sorted(gallery.rglob("plot_*.rst"))
     }
-
-
-def flat(data: dict[str, Any]) -> list[dict[str, Any]]:
-    """All sentences of a paragraph or a list."""
-    return [s for item in data["items"] for s in flat(item)] if "items" in data else [data]
 
 
 def turned(here: Seen, there: Seen) -> Iterator[tuple[bool, str]]:

@@ -25,6 +25,7 @@ CONCLUSIONS = "What we learnt"  # the heading under which everything is bound
 # A number in these is a name or a formula, and no measurement.
 NAMED = re.compile(r"``.+?``|:[\w:-]+:`[^`]+`|\{[^}]*\}")
 NUMBER = re.compile(r"(?<![\w.])\d[\d,.]*")
+WRITTEN = re.compile(r"^ *\.\. said::\n\n +(\{.*\})$", re.MULTILINE)
 BULLET = re.compile(r"^# (?:- |\* )", re.MULTILINE)
 
 
@@ -56,6 +57,36 @@ def text_of(data: dict[str, Any], outcome: str = "") -> str:
         return data["branches"].get(outcome) or data["branches"][data["outcome"]]
     texts = [text_of(item, outcome) for item in data["items"]]
     return "\n".join(f"- {text}" for text in texts) if data["bulleted"] else " ".join(texts)
+
+
+def flat(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """All sentences of a paragraph or a list."""
+    if "items" not in data:
+        yield data
+    for item in data.get("items", ()):
+        yield from flat(item)
+
+
+def outcomes(gallery: Path) -> dict[str, str]:
+    """Key of a sentence -> what came out, on all pages of a gallery that were run."""
+    return {
+        sentence["key"]: sentence["outcome"]
+        for page in sorted(gallery.rglob("plot_*.rst"))
+        for line in WRITTEN.findall(page.read_text(encoding="utf-8"))
+        for sentence in flat(json.loads(line))
+        if sentence["key"]
+    }
+
+
+def keys(examples: Path) -> dict[str, str]:
+    """Key of a sentence -> the page whose script has it, such as ``"theory/plot_4_gains"``."""
+    return {
+        keyword.value.value: script.relative_to(examples).with_suffix("").as_posix()
+        for script in sorted(examples.rglob("plot_*.py"))
+        for call in _calls(ast.parse(script.read_text(encoding="utf-8")), "initguide.says")
+        for keyword in call.keywords
+        if keyword.arg == "key" and isinstance(keyword.value, ast.Constant)
+    }
 
 
 class Said(SphinxDirective):
