@@ -93,6 +93,23 @@ def test_relu_gets_no_isometry():
     assert spread["gaussian"] / spread["orthogonal"] == pytest.approx(19 / 9, rel=0.3)
 
 
+@pytest.mark.parametrize("depth", [2, 10])
+def test_mirrored_pairs_give_relu_isometry(depth):
+    """Orthogonal weights in pairs of both signs: relu(z) - relu(-z) = z, and all values are 1."""
+    generator = torch.Generator().manual_seed(0)
+    net = initguide.mlp([32, *[64] * (depth - 1), 32], nn.ReLU, bias=False)
+    product = torch.eye(32)
+    for i in range(1, depth + 1):
+        q = nn.init.orthogonal_(torch.empty(32, 32), generator=generator)
+        product = q @ product
+        wide = q if i == 1 else torch.cat([q, -q], dim=1)
+        net.get_submodule(f"fc{i}").weight.data = wide if i == depth else torch.cat([wide, -wide])
+    x = torch.randn(1, 32, generator=generator)
+    torch.testing.assert_close(net(x), x @ product.T)  # it starts as a linear network
+    s = initguide.measure(net, x, jacobian=1).jacobian_singular_values
+    np.testing.assert_allclose(s, 1, rtol=1e-4)
+
+
 def test_tanh_keeps_its_spread_below_2_with_orthogonal_weights():
     """For tanh at gain 1, orthogonal weights keep the spread below 2, at 32 layers too."""
     assert slopes_add("tanh", 32) < 2
