@@ -29,8 +29,8 @@ import numpy as np
 import torch
 
 import initguide
-from initguide import experiments, plots
 from initguide import initializers as init
+from initguide import plots
 
 network = partial(initguide.Net, dropout=0.0)
 small = initguide.fashion_mnist().subset(train=4000, valid=1000, test=1000)
@@ -42,31 +42,55 @@ ways = {
     "centred": lambda x: x - mean,
     "standardized": lambda x: (x - mean) / std,
 }
-rows = []
+sums, twice, share = {}, {}, {}
 for name, way in ways.items():
     x, found = way(images), []
     for seed in range(3):
         net = initguide.initialize(network(), "he_normal", seed=seed)
         found.append(initguide.measure(net, x)["fc1"].output_second_moment)
     squares = torch.linalg.svdvals(x.flatten(1)).square()
-    share = f"{squares[0] / squares.sum():.0%}"
-    rows.append((name, 2 * x.square().mean().item(), np.mean(found), share))
+    share[name] = (squares[0] / squares.sum()).item()
+    sums[name], twice[name] = np.mean(found), 2 * x.square().mean().item()
 
-heads = ["inputs", "predicted", "measured", "share"]
+columns = {"predicted": twice, "measured": sums, "share": share}
 initguide.Table(
-    dict(zip(heads, zip(*rows, strict=True), strict=True)),
+    {"inputs": list(ways)} | {k: list(v.values()) for k, v in columns.items()},
     caption="Mean square of the first layer's pre-activations, by inputs",
     note="Share: of the inputs' mean square, in their largest common direction. 3 networks.",
+    formats={"share": ".0%"},
 )
 
 # %%
-# Scale decides the mean square, as predicted. Schemes are made for inputs of about size 1. With
-# bytes, from 0 to 255, the first layer starts with numbers far too large, and so does everything
-# behind it, for ReLU hands a factor on. (Mean and standard deviation are those of the training
-# images. Validation and test images are shifted and scaled by the same two numbers.)
-#
-# Centring changes something else. Raw pixels are never negative, so all images point roughly the
-# same way, and most of their mean square lies in *one* direction. Centring takes much of that away.
+# Schemes are made for inputs of about size 1. With bytes, from 0 to 255, the first layer starts
+# with numbers far too large, and so does everything behind it, for ReLU hands a factor on. (Mean
+# and standard deviation are those of the training images. Validation and test images are shifted
+# and scaled by the same two numbers.) Centring changes something else: raw pixels are never
+# negative, so that the images share a direction.
+
+scale_off = max(abs(sums[name] / twice[name] - 1) for name in ways)
+(
+    initguide.says(
+        scale_off < 0.1,
+        "The scale of the inputs decides the mean square, as predicted: no row is off by more than "
+        "{off:.0%}.",
+        "The scale of the inputs should decide the mean square; here a row is off by {off:.0%}.",
+        off=scale_off,
+    )
+    + initguide.says(
+        share["0 to 1"] > 0.5,
+        "Most of the mean square of raw pixels lies in *one* direction: {raw:.0%}.",
+        "Of the mean square of raw pixels, {raw:.0%} lies in *one* direction.",
+        raw=share["0 to 1"],
+    )
+    + initguide.says(
+        share["centred"] < 0.7 * share["0 to 1"],
+        "Centring takes much of that away and leaves {centred:.0%}.",
+        "Centring leaves {centred:.0%}, which is not much less.",
+        centred=share["centred"],
+    )
+)
+
+# %%
 # Why should training care? Take a single linear layer and squared errors. The loss is then a bowl,
 # whose curvature along a direction is proportional to the mean square that the inputs have in it.
 # Gradient descent overshoots more with each step if its learning rate is above 2 divided by the
@@ -92,19 +116,50 @@ initguide.Table(
 )
 
 # %%
-# In each column there is a best rate, and beyond it training gets worse or diverges. A comparison
-# at any single rate would favour the inputs that happen to like it. So each version meets the raw
-# pixels at its own best rate, seed by seed:
+# At a single rate, the inputs that happen to like it would be favoured. So each version meets the
+# raw pixels at its own best rate, seed by seed:
 
-best = {k: rows[np.nanargmin(rows.mean(axis=1))] for k, rows in losses.items()}
-for name in ("centred", "standardized"):
-    gap, (low, high) = experiments.mean_interval(best[name] - best["0 to 1"])
-    print(f"{name} − 0 to 1: {gap:+.3f} nats, 95 %: {low:+.3f} to {high:+.3f}")
+best, at = {}, {}
+for name, rows in losses.items():
+    at[name] = np.nanargmin(rows.mean(axis=1))
+    best[name] = rows[at[name]]
+gaps = {
+    k: initguide.estimate(best[k] - best["0 to 1"]) for k in losses if k != "0 to 1"
+}
+for name, gap in gaps.items():
+    print(f"{name} − 0 to 1: {gap:+.3f} nats, rate {rates[at[name]]}")
 
 # %%
-# Below zero means better than raw pixels. (Each best rate was chosen by the same four losses that
-# the interval is made of, which flatters all three versions alike.) 0 to 255 is not among them: for
-# the same steps it would need rates smaller by about 255².
+# In brackets are 95 % intervals over the seeds, with the same 1,000 validation images for all.
+
+(
+    initguide.says(
+        max(at.values()) < len(rates) - 1,
+        "In each column of the table the best rate is not the largest: beyond it, training gets "
+        "worse or diverges.",
+        "In one column of the table or more the largest rate is the best, so that a still larger "
+        "one may be better.",
+    )
+    + initguide.says(
+        gaps["centred"].below(),
+        "Centred pixels end at a smaller loss than raw ones.",
+        "Centred pixels end at a larger loss than raw ones.",
+        "Whether centred pixels end at a smaller loss than raw ones, these seeds cannot tell.",
+        key="inputs-centred",
+    )
+    + initguide.says(
+        gaps["standardized"].below(),
+        "Standardized pixels end at a smaller loss than raw ones.",
+        "Standardized pixels end at a larger loss than raw ones.",
+        "Whether standardized pixels end at a smaller loss than raw ones, these seeds cannot tell.",
+        key="inputs-standardized",
+    )
+)
+
+# %%
+# (Each best rate was chosen by the same four losses that the interval is made of, which flatters
+# all three versions.) Pixels from 0 to 255 are not among them: for the same steps they would need
+# rates smaller by about 255².
 #
 # The first loss
 # --------------
@@ -148,10 +203,28 @@ ax.set_xscale("log")
 plots.ticks_at(ax.yaxis, [math.log(10), 5, 10, 20], ["ln 10", "5", "10", "20"])
 
 # %%
-# The dots lie around the prediction: flat as long as logits are well below 1, then rising with g.
-# They scatter, because all images share the ten rows of the last layer: a seed that favours one
-# class does so for most images.
-#
+
+loss_off = np.abs(first.mean(axis=0) / predicted - 1).max()
+(
+    initguide.says(
+        loss_off < 0.15,
+        "The dots lie around the prediction, and the means of eight seeds within {off:.0%} of it: "
+        "flat as long as the logits are small, then rising with ``g``.",
+        "The means of eight seeds follow the prediction only roughly; the largest distance is "
+        "{off:.0%}.",
+        key="first-loss-predicted",
+        off=loss_off,
+    )
+    + initguide.says(
+        first[:, -1].std(ddof=1) > 2 * first[:, 2].std(ddof=1),
+        "They scatter more where ``g`` is large: all images share the ten rows of the last "
+        "layer, and a seed that favours one class does so for most images.",
+        "All images share the ten rows of the last layer, so that a seed may favour one class for "
+        "most images; here that scatters little.",
+    )
+)
+
+# %%
 # A first loss far above ln 10 says that something is off with the scale: of the last layer, here,
 # or of all before it. It costs one batch to see, and :cite:t:`karpathy2019` makes it the first
 # check. A first loss well *below* ln 10 would be stranger still: nobody knows the labels before
@@ -162,17 +235,43 @@ plots.ticks_at(ax.yaxis, [math.log(10), 5, 10, 20], ["ln 10", "5", "10", "20"])
 
 schemes = {f"g = {g}": partial(last_layer, gain=g) for g in (0, 1, 3, 30)}
 result = initguide.compare_init_weights(schemes, small, **training)
-for gain in (0, 3, 30):
-    print(result.difference(f"g = {gain}", "g = 1", "valid_loss"))
+against = {
+    gain: result.difference(f"g = {gain}", "g = 1", "valid_loss")
+    for gain in (0, 3, 30)
+}
+for difference in against.values():
+    print(difference)
 
 # %%
-# Above zero means worse. So the lowest is not the best: a last layer of zeros starts at ln 10
-# exactly, but what comes back through it is multiplied by zeros, so that at first the layers below
-# get no gradient. The last layer itself gets one, so this is a delay and no lock, unlike
-# :doc:`zeros everywhere </auto_examples/lesson/plot_2_zeros_and_ones>`; yet after an epoch the
-# network is still behind. Logits of a nat or two, with g = 3, do no harm that four seeds could
-# show. With g = 30, an epoch is not enough to unlearn them.
-#
+# Above zero means worse. A last layer of zeros starts at ln 10 exactly, but what comes back through
+# it is multiplied by zeros, so that at first the layers below get no gradient. The last layer
+# itself gets one, so this is a delay and no lock, unlike :doc:`zeros everywhere
+# </auto_examples/lesson/plot_2_zeros_and_ones>`.
+
+zero, three, thirty = against.values()
+(
+    initguide.says(
+        zero.better(),
+        "After an epoch, the network that began with a last layer of zeros is ahead of ``g = 1``.",
+        "After an epoch, the network that began with a last layer of zeros is still behind "
+        "``g = 1``: the lowest first loss is not the best start.",
+        "Whether it has caught up with ``g = 1`` after an epoch, these seeds cannot tell.",
+    )
+    + initguide.says(
+        three.better(),
+        "Logits of a nat or two, with ``g = 3``, did better.",
+        "Logits of a nat or two, with ``g = 3``, did worse.",
+        "Logits of a nat or two, with ``g = 3``, made no difference that these seeds show.",
+    )
+    + initguide.says(
+        thirty.better(),
+        "With ``g = 30`` the network is ahead, although its first loss is the largest.",
+        "With ``g = 30``, an epoch was not enough to unlearn them.",
+        "With ``g = 30``, these seeds cannot tell whether an epoch was enough to unlearn them.",
+    )
+)
+
+# %%
 # .. admonition:: Try it
 #
 #    What is the first loss if the same weights, with g = 1, meet pixels from 0 to 255?
@@ -188,11 +287,58 @@ for gain in (0, 3, 30):
 #
 # What we learnt
 # --------------
-# - The inputs' scale sets the first layer's mean square.
-# - With plain gradient descent, one epoch and each version's best learning rate, centred and
-#   standardized pixels beat raw ones. Raw pixels have most of their mean square in one direction.
-# - The last layer sets the first loss, which is predicted from its gain and the size of the images.
-# - A first loss far above ln 10 is a warning. The lowest first loss is not the best start.
-#
+
+initguide.bullets(
+    initguide.says(
+        scale_off < 0.1,
+        "The inputs' scale sets the first layer's mean square.",
+        "The inputs' scale should set the first layer's mean square, and here did so only roughly.",
+    ),
+    initguide.says(
+        gaps["centred"].below(),
+        "With plain gradient descent, one epoch and each version's best learning rate, centred "
+        "pixels beat raw ones.",
+        "With plain gradient descent, one epoch and each version's best learning rate, raw pixels "
+        "beat centred ones.",
+        "With plain gradient descent, one epoch and each version's best learning rate, four seeds "
+        "did not show whether centred pixels beat raw ones.",
+    )
+    + initguide.says(
+        gaps["standardized"].below(),
+        "Standardized pixels beat raw ones.",
+        "Raw pixels beat standardized ones.",
+        "For standardized pixels it is open.",
+    )
+    + initguide.says(
+        share["0 to 1"] > 0.5,
+        "Raw pixels have most of their mean square in one direction.",
+        "Raw pixels have less than half of their mean square in one direction.",
+        key="raw-pixels-one-direction",
+    ),
+    initguide.says(
+        loss_off < 0.15,
+        "The last layer sets the first loss, which is predicted from its gain and the size of the "
+        "images.",
+        "The last layer sets the first loss, which its gain and the size of the images predict "
+        "only roughly.",
+    ),
+    initguide.says(
+        thirty.better(),
+        "A first loss far above ``ln 10`` was no harm here.",
+        "A first loss far above ``ln 10`` is a warning: such a network was behind after an "
+        "epoch.",
+        "A first loss far above ``ln 10`` is a warning, though here its harm was not shown.",
+        key="last-layer-times-thirty",
+    )
+    + initguide.says(
+        zero.better(),
+        "The lowest first loss was a better start than ``g = 1``.",
+        "The lowest first loss is not the best start.",
+        "Whether the lowest first loss is the best start, these seeds did not tell.",
+        key="last-layer-zeros",
+    ),
+)
+
+# %%
 # What biases do to the units behind the inputs: :doc:`dead and saturated units
 # </auto_examples/theory/plot_8_units>`.
