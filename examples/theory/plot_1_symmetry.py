@@ -25,7 +25,8 @@ adds.
 # Take two hidden units whose incoming weights, outgoing weights and biases are equal. They compute
 # the same number, so the loss depends on both in the same way, so their gradients are equal, so
 # they make the same step. After it they are equal again. This holds for every optimizer that treats
-# all weights alike, and for every loss. It is the whole argument.
+# all weights alike, and for every loss, unless chance treats the two differently, as
+# :term:`dropout` does. It is the whole argument.
 #
 # It says more than it seems to. Copy every hidden unit of a narrow network m times. To keep the
 # output, the weights out of the copies must be smaller. If the :term:`activation` is ReLU, dividing
@@ -35,6 +36,7 @@ adds.
 # theory predicts the wide network's training exactly:
 
 from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -89,9 +91,23 @@ plots.plot_prediction(
 
 # %%
 # The dots are networks of 64 units, one for each seed; the dashed line is the mean of the narrow
-# networks. Both make the same losses, mini-batch by mini-batch, but for rounding. Copies bring
-# nothing. Constant weights are the case of one unit: whatever its width, such a network trains as
-# one with a single unit in each hidden layer.
+# networks:
+
+apart = sum(gap > 1e-4 for gap in gaps)
+initguide.says(
+    apart == 0,
+    "In all {pairs} pairs both make the same losses, mini-batch by mini-batch, but for rounding. "
+    "Copies bring nothing.",
+    "In {apart} of {pairs} pairs some loss differs by more than rounding, by up to {gap:.2g}: "
+    "training can magnify what rounding begins. The other pairs make the same losses.",
+    apart=apart,
+    pairs=len(gaps),
+    gap=max(gaps),
+)
+
+# %%
+# Constant weights are the case of one unit: whatever its width, such a network trains as one with a
+# single unit in each hidden layer.
 #
 # What tells units apart?
 # -----------------------
@@ -120,18 +136,18 @@ def random_in(*names):  # He's weights in these layers, the constant 0.02 elsewh
 
 
 cases = {  # scheme, dropout, and how many different units theory expects in fc1 and fc2
-    "nothing: all weights 0.02": (random_in(), 0.0, "1, 1"),
-    "fc1": (random_in("fc1"), 0.0, "64, 1"),
-    "fc2": (random_in("fc2"), 0.0, "64, 32"),
-    "fc3": (random_in("fc3"), 0.0, "1, 32"),
-    "all weights (He)": (init.he_normal(), 0.0, "64, 32"),
-    "dropout, weights 0.02": (random_in(), 0.2, "64, 32"),
-    "dropout, weights 0": (init.zeros(), 0.2, "1, 1"),
+    "nothing: all weights 0.02": (random_in(), 0.0, (1, 1)),
+    "fc1": (random_in("fc1"), 0.0, (64, 1)),
+    "fc2": (random_in("fc2"), 0.0, (64, 32)),
+    "fc3": (random_in("fc3"), 0.0, (1, 32)),
+    "all weights (He)": (init.he_normal(), 0.0, (64, 32)),
+    "dropout, weights 0.02": (random_in(), 0.2, (64, 32)),
+    "dropout, weights 0": (init.zeros(), 0.2, (1, 1)),
 }
 
 
 def train_and_count(scheme, dropout=0.0):
-    """Different units in both hidden layers, and accuracy in %: means of three seeds."""
+    """Different units in both hidden layers, and accuracy in %: a row per seed."""
     rows = []
     for seed in seeds:
         net = initguide.Net(64, 32, dropout=dropout)
@@ -140,22 +156,65 @@ def train_and_count(scheme, dropout=0.0):
         found = initguide.measure(net.eval(), data.valid.images)
         units = [found[name].distinct_units for name in ("fc1", "fc2")]
         rows.append([*units, 100 * run.valid_accuracy])
-    return [f"{number:.3g}" for number in torch.tensor(rows).mean(dim=0)]
+    return torch.tensor(rows)
 
 
+found = {what: train_and_count(*case) for what, (*case, _) in cases.items()}
 heads = ["what differs", "predicted fc1, fc2", "fc1", "fc2", "accuracy, %"]
-rows = [(k, units, *train_and_count(*case)) for k, (*case, units) in cases.items()]
+rows = [
+    (
+        what,
+        "{}, {}".format(*cases[what][-1]),
+        *(f"{number:.3g}" for number in rows.mean(0)),
+    )
+    for what, rows in found.items()
+]
 initguide.Table(
     dict(zip(heads, zip(*rows, strict=True), strict=True)),
     caption="Different units after three epochs of Adam, of 64 and 32; mean of 3 seeds",
 )
 
 # %%
-# The predictions hold, but for an occasional unit of ``fc2`` that has not come apart from another
-# one. Randomness in one place is enough if it is the middle. And **being different is not enough**:
-# the rows with all units different, 64 and 32, lie far apart in accuracy, and the one with dropout
-# is nearer to those of equal units than to He's. What dropout makes of constants in longer training
-# is in :doc:`the lesson </auto_examples/lesson/plot_2_zeros_and_ones>`.
+# Randomness in one place is enough if it is the middle. But look at the accuracy, too:
+
+off = {  # the largest difference of a count from its prediction
+    what: (rows[:, :2] - torch.tensor(cases[what][-1])).abs().max().item()
+    for what, rows in found.items()
+}
+he, dropped = found["all weights (He)"], found["dropout, weights 0.02"]
+equal = found["nothing: all weights 0.02"]
+behind = initguide.estimate((he - dropped)[:, 2])
+nearer = initguide.estimate((he - dropped)[:, 2] - (dropped - equal)[:, 2])
+(
+    initguide.says(
+        max(off.values()) == 0,
+        "Every count is the predicted one, in each of the seeds.",
+        "Not every count is the predicted one: in one of the seeds it is off by {off:.0f}.",
+        off=max(off.values()),
+    )
+    + initguide.says(
+        behind.above(5),
+        "And *being different is not enough*: dropout made {first:.3g} and {second:.3g} different "
+        "units, and they are {behind:.0f} points of validation accuracy behind He's weights.",
+        "The different units that dropout made are not far behind He's weights: {behind:.0f} "
+        "points of validation accuracy.",
+        "Whether the different units that dropout made are far behind He's weights, these seeds "
+        "cannot tell: it was {behind:.0f} points of validation accuracy.",
+        first=dropped[:, 0].mean(),
+        second=dropped[:, 1].mean(),
+        behind=behind,
+    )
+    + initguide.says(
+        nearer.above(0),
+        "That is nearer to the row whose weights are all equal than to He's.",
+        "That is nearer to He's row than to the one whose weights are all equal.",
+        "Whether that is nearer to the row of equal weights or to He's is open.",
+    )
+)
+
+# %%
+# What dropout makes of constants in longer training is in :doc:`the lesson
+# </auto_examples/lesson/plot_2_zeros_and_ones>`.
 #
 # How little noise is enough?
 # ---------------------------
@@ -176,14 +235,60 @@ result = initguide.compare_init_weights(schemes, data, **settings)
 plots.plot_losses(result, smooth=20)
 
 # %%
-# Any noise breaks the symmetry, but small noise breaks it late. With ε = 0, all units do one unit's
-# work, and the loss lies on a plateau. The other curves leave it one after the other, the largest
-# noise first. With the smallest, units differ from the first step, and yet nothing of it is to be
-# seen in these 400 mini-batches.
-#
-# The noise that works at once has the size of ordinary initial weights: He's rule gives these
-# layers standard deviations of 0.05, 0.18 and 0.25. That is a good way to think of random
-# initialization: not as constants with a little noise, but as noise without the constant.
+# With ε = 0, all units do one unit's work. When do the other curves leave that one? Say, when
+# their loss, in the mean over 20 mini-batches, is a tenth of a nat below it:
+
+
+def smoothed(label):
+    """(seeds, mini-batches) losses."""
+    losses = torch.tensor(
+        [run.train_losses.tolist() for run in result.runs_at(label)]
+    )
+    return losses.unfold(1, 20, 1).mean(dim=2)
+
+
+left = {}  # the first such mini-batch of each seed; infinity if there is none
+for label in result.labels[1:]:
+    below = smoothed("ε = 0") - smoothed(label) > 0.1
+    first = below.int().argmax(dim=1).double()
+    left[label] = torch.where(below.any(dim=1), first, torch.inf)
+    print(f"{label:10} leaves at the mini-batches {left[label].tolist()}")
+
+# %%
+# (One number per seed; inf, for infinity, where it does not happen.)
+
+ranked = all(
+    (larger < smaller).all() for smaller, larger in pairwise(left.values())
+)
+*smaller, largest = left.values()
+epoch = len(result.runs[0].train_losses) // settings["epochs"]
+unseen = result.difference("ε = 1e-06", "ε = 0", "train_loss").within(-0.05, 0.05)
+(
+    initguide.says(
+        ranked,
+        "The larger the noise, the sooner it matters, in every seed.",
+        "Not in every seed does the larger noise matter sooner.",
+    )
+    + initguide.says(
+        unseen,
+        "With the smallest, weights differ from the start, and yet next to nothing of it is to be "
+        "seen in the training loss at the end.",
+        "Even the smallest noise changed the training loss at the end.",
+        "Whether the smallest noise changed the training loss, these seeds cannot tell.",
+    )
+    + initguide.says(
+        bool((largest < epoch).all() and (torch.stack(smaller) >= epoch).all()),
+        "Only the largest matters within the first epoch of {epoch} mini-batches, in every seed.",
+        "It is not so that the largest, and no other, matters within the first epoch of {epoch} "
+        "mini-batches in every seed.",
+        epoch=epoch,
+    )
+)
+
+# %%
+# The largest noise here has the size of ordinary initial weights: He's rule gives these layers
+# standard deviations of 0.05, 0.18 and 0.25. That is a good way to think of random initialization:
+# not as constants with a little noise, but as noise without the constant.
 #
 # .. admonition:: Try it
 #
@@ -205,14 +310,62 @@ plots.plot_losses(result, smooth=20)
 #
 # What we learnt
 # --------------
-# - A network trained by SGD from copied units makes, mini-batch by mini-batch, the losses of the
-#   narrow network without the copies. Constant weights train a network of width one.
-# - Units are told apart by what comes in, or by what goes out. One random layer tells apart the
-#   units on both of its sides.
-# - Any noise makes units different, but small noise takes long. To matter from the first steps it
-#   must be as large as ordinary initial weights.
-# - Dropout tells equal units apart, unless the weights are zeros.
-# - Being different is necessary and not sufficient: the size must be right, too.
-#
+
+initguide.bullets(
+    initguide.says(
+        apart == 0,
+        "A network trained by SGD from copied units makes, mini-batch by mini-batch, the losses of "
+        "the narrow network without the copies.",
+        "A network trained by SGD from copied units makes the losses of the narrow network without "
+        "the copies, until rounding, magnified by training, parts them: it did so in {apart} of "
+        "{pairs} pairs.",
+        key="copies-are-one-unit",
+        apart=apart,
+        pairs=len(gaps),
+    )
+    + initguide.says(
+        off["nothing: all weights 0.02"] == 0,
+        "Constant weights train a network of width one.",
+        "Constant weights did not stay a network of width one here.",
+        key="constants-width-one",
+    ),
+    initguide.says(
+        max(off[what] for what in ("fc1", "fc2", "fc3")) == 0,
+        "Units are told apart by what comes in, or by what goes out: one random layer tells apart "
+        "the units on both of its sides, and no others.",
+        "Units are told apart by what comes in, or by what goes out; but the counts of one random "
+        "layer were not exactly those predicted.",
+    ),
+    initguide.says(
+        ranked,
+        "Small noise takes longer than large noise to make a difference.",
+        "How long noise takes to make a difference did not follow its size in every seed.",
+    )
+    + initguide.says(
+        unseen,
+        "The smallest that we tried made next to none in the {batches} mini-batches.",
+        "Even the smallest that we tried made one.",
+        "Whether the smallest that we tried made one is open.",
+        batches=len(result.runs[0].train_losses),
+    ),
+    initguide.says(
+        bool((dropped[:, :2] > 1).all()) and off["dropout, weights 0"] == 0,
+        "Dropout tells equal units apart, unless the weights are zeros.",
+        "It did not come out here that dropout tells equal units apart, unless the weights are "
+        "zeros.",
+        key="dropout-breaks-symmetry",
+    ),
+    initguide.says(
+        behind.above(5),
+        "Being different is not sufficient: the units that dropout made from a constant are far "
+        "behind those that started from He's weights, after three epochs.",
+        "Being different was nearly sufficient here: dropout and a constant were not far behind "
+        "He's weights after three epochs.",
+        "Whether being different is sufficient, these seeds cannot tell.",
+        key="different-is-not-enough",
+    ),
+)
+
+# %%
 # Which size is right follows from what a sum of many numbers does: :doc:`variance forward
 # </auto_examples/theory/plot_2_forward>`.
