@@ -100,7 +100,7 @@ print("validation accuracy:", ", ".join(ranked("valid_accuracy", -1)))
 # seed by seed. Which one is the best we know only from looking at all of them, so all pairs of the
 # k schemes that work count as questions asked; for all k(k-1)/2 intervals to hold together, each
 # has to be wider. We use 1 - 0.05 / (k(k-1)/2) in place of 95 % (Bonferroni's rule). The remarks in
-# the table above ask each question alone.
+# the table above count all pairs of the twelve, by Holm's rule, which has no intervals.
 
 best, rows = result.best(), result.rows()
 working = [row.label for row in rows if row.mean > rows[3].mean + 0.02]

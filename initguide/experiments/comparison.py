@@ -1,6 +1,7 @@
 """Schemes trained over the same seeds: the result of a comparison."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ class Comparison(Results):
     kind = "comparison"
     point_noun = "scheme"
     best_may_diverge = True
+    says_level = True
 
     @property
     def points(self) -> dict[str, dict[str, Any]]:
@@ -124,13 +126,17 @@ class Comparison(Results):
     def _places(self) -> dict[str, list[str]]:
         return {"label": [run.label for run in self.runs]}
 
-    def _level_with(self, best: str, row: Row) -> bool:
-        return row.interval is not None and not self.difference(row.label, best).excludes_zero
-
     def _notes(self) -> str:
-        if len(self.settings["seeds"]) == 1:
+        schemes = len(self._whole_labels())
+        if len(self.settings["seeds"]) == 1 or schemes < 2:
             return ""
-        return " Level with the best: the 95 % interval of the paired difference holds 0."
+        words = " Level with the best: a paired t test at 5 % does not tell the two apart"
+        if schemes > 2:
+            words += (
+                f", corrected for all {math.comb(schemes, 2)} pairs of {schemes} schemes together "
+                "(Holm)"
+            )
+        return f"{words}."
 
     def _document(self) -> dict[str, Any]:
         return {"schemes": dict(self.schemes)}

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from initguide.arguments import check_number
 from initguide.experiments.columns import COLUMNS
 from initguide.experiments.files import (
     VERSION,
@@ -21,6 +22,8 @@ from initguide.experiments.files import (
 )
 from initguide.experiments.jobs import origins_in_words
 from initguide.experiments.metrics import METRICS, metric_named, numbers_of
+from initguide.experiments.multiplicity import level_labels
+from initguide.experiments.seeds import in_ranges
 from initguide.experiments.settings import is_same_value, setting_text
 from initguide.experiments.statistics import Difference, Row, mean_interval
 from initguide.experiments.store import StoreError, is_store
@@ -55,6 +58,7 @@ class Results(ABC):
     kind: ClassVar[str]  # in files and messages: "comparison" or "sweep"
     point_noun: ClassVar[str]  # what a point is called in messages
     best_may_diverge: ClassVar[bool]  # whether there is a best where every point has lost runs
+    says_level: ClassVar[bool]  # whether the table says which points are level with the best
 
     # What subclasses say
 
@@ -91,10 +95,6 @@ class Results(ABC):
     def _failed_at(self, label: str) -> int:  # noqa: ARG002  a comparison has no failed runs
         """How many runs at a point could not be done."""
         return 0
-
-    def _level_with(self, best: str, row: Row) -> bool:  # noqa: ARG002  see Comparison
-        """Whether the table is to say that a point is level with the best."""
-        return False
 
     def _notes(self) -> str:
         """What is said below the table after the settings."""
@@ -214,7 +214,13 @@ class Results(ABC):
         confidence
             How often such intervals hold the true mean, in (0, 1). For k differences that were
             chosen beforehand, ``1 - 0.05 / k`` keeps the chance of any false "not 0" below 5 %. If
-            one side is the best, picked by looking at the results, k counts all pairs of points.
+            one side is the best, picked by looking at the results, k counts all pairs of points;
+            `level_with_best` does so.
+
+        Returns
+        -------
+        Difference
+            It names the runs that diverged or are missing; its verdict is "undecided" then.
 
         Raises
         ------
@@ -230,10 +236,81 @@ class Results(ABC):
             for seed in first
             if seed in second and math.isfinite(first[seed] - second[seed])
         }
+        diverged, missing = {}, {}
+        for label, numbers in ((a, first), (b, second)):
+            if lost := tuple(seed for seed, number in numbers.items() if not math.isfinite(number)):
+                diverged[label] = lost
+            if lost := tuple(seed for seed in self.settings["seeds"] if seed not in numbers):
+                missing[label] = lost
         per_seed = np.array(list(both.values()), dtype=np.float64)
         mean, interval = mean_interval(per_seed, confidence)
-        complete = len(both) == len(self.settings["seeds"])
-        return Difference(a, b, metric, tuple(both), per_seed, mean, interval, confidence, complete)
+        return Difference(
+            a, b, metric, tuple(both), per_seed, mean, interval, confidence, diverged, missing
+        )
+
+    def level_with_best(
+        self,
+        metric: str = "valid_accuracy",
+        *,
+        confidence: float = 0.95,
+        corrected: bool = True,
+    ) -> tuple[str, ...]:
+        """Find the points that these seeds do not tell from the one with the best mean.
+
+        Each pair of points is asked by a paired t test over the seeds. Which one is the best is
+        known only from looking at all of them, so all pairs count as questions asked, and their p
+        values are corrected for their number by Holm's rule. That supposes nothing of how the tests
+        depend on one another: all share the seeds, some share random numbers, and noise is not the
+        same for all of them. (Dunnett's test wants independent groups and one reference that was
+        chosen beforehand, Tukey's wants the same noise in all of them; and shuffling five seeds of
+        two points has 32 outcomes, none of them rarer than 5 %.)
+
+        Parameters
+        ----------
+        metric
+            A name from `METRICS`.
+        confidence
+            1 minus the chance, in (0, 1), that any point that is as good as the best is denied it.
+        corrected
+            With ``False``, that is the chance for each point alone: of twelve equal schemes, some
+            scheme is then denied it in two comparisons out of three.
+
+        Returns
+        -------
+        tuple of str
+            Labels in the order of the table, the best among them. Points whose runs diverged or are
+            missing are not asked. Empty if there are fewer than two seeds, or no best without such
+            runs.
+
+        Raises
+        ------
+        ValueError
+            If the metric is unknown or ``confidence`` is out of its range.
+
+        References
+        ----------
+        Holm (1979), A simple sequentially rejective multiple test procedure. Scandinavian Journal
+        of Statistics 6, 65–70.
+
+        See Also
+        --------
+        difference : One pair, asked alone.
+        """
+        check_number("confidence", confidence, above=0, below=1)
+        best, whole = self._best_label(metric), self._whole_labels(metric)
+        if best not in whole or len(self.settings["seeds"]) < 2:
+            return ()
+        values = {label: self.values_at(label, metric) for label in whole}
+        return level_labels(values, best, confidence, corrected=corrected)
+
+    def _whole_labels(self, metric: str = "valid_accuracy") -> list[str]:
+        """Labels of the points that have a number for each seed."""
+        seeds = len(self.settings["seeds"])
+        return [
+            label
+            for label in self.labels
+            if np.count_nonzero(np.isfinite(self.values_at(label, metric))) == seeds
+        ]
 
     def _best_label(self, metric: str) -> str | None:
         """Label of the best mean among the points that are whole.
@@ -269,7 +346,8 @@ class Results(ABC):
             cells = [column.of(runs[label]) for label in points]
             if column.always or any(cell is not None for cell in cells):
                 columns[heading], formats[heading] = cells, column.write
-        columns["remark"] = [self._remark_on(row, best) for row in self.means()]
+        level = self.level_with_best() if self.says_level else ()
+        columns["remark"] = [self._remark_on(label, best, level) for label in points]
         return Table(
             columns,
             caption=self._caption,
@@ -278,14 +356,14 @@ class Results(ABC):
             marked=[i for i, label in enumerate(points) if label == best],
         )
 
-    def _remark_on(self, row: Row, best: str | None) -> str:
+    def _remark_on(self, label: str, best: str | None, level: Sequence[str]) -> str:
         seeds = len(self.settings["seeds"])
-        failed = self._failed_at(row.label)
-        diverged = self._lost_at(row.label) - failed
-        words = ["best"] * (row.label == best)
+        failed = self._failed_at(label)
+        diverged = self._lost_at(label) - failed
+        words = ["best"] * (label == best)
         words += [f"{diverged} of {seeds} diverged"] * bool(diverged)
         words += [f"{failed} of {seeds} failed"] * bool(failed)
-        if not words and best is not None and self._level_with(best, row):
+        if not words and label in level:
             words = ["level with the best"]
         return "; ".join(words)
 
@@ -302,7 +380,7 @@ class Results(ABC):
     def _footnote(self) -> str:
         shown = {k: v for k, v in self.settings.items() if k not in ("seeds", "torch")}
         settings = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
-        seeds = _in_ranges(self.settings["seeds"])
+        seeds = in_ranges(self.settings["seeds"])
         words = f"Settings: {settings}; seeds {seeds}; torch {self.settings['torch']}."
         if len(self.settings["seeds"]) > 1:
             words += " ±: half of the 95 % interval of the mean over seeds."
@@ -405,10 +483,3 @@ class Results(ABC):
             found = cls._from_document(document)
             str(found)  # shows now, not later, that something is missing which the table needs
         return found
-
-
-def _in_ranges(numbers: Sequence[int]) -> str:
-    """Seeds in words: 0, 1, 2, … by their ends."""
-    if len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
-        return f"{numbers[0]} to {numbers[-1]}"
-    return ", ".join(map(str, numbers))

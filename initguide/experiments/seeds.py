@@ -1,6 +1,6 @@
 """Which seeds the runs of a call have."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import cast
 
@@ -40,3 +40,16 @@ def seed_list(seeds: int | Iterable[int]) -> list[int]:
             f"seeds is {seeds!r}; it must be how many, at least 1, or a list of different numbers"
         )
     return [int(seed) for seed in given]
+
+
+def in_ranges(numbers: Sequence[int]) -> str:
+    """Seeds in words: 0, 1, 2, … by their ends.
+
+    Examples
+    --------
+    >>> in_ranges([0, 1, 2]), in_ranges([7, 1])
+    ('0 to 2', '7, 1')
+    """
+    if len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]} to {numbers[-1]}"
+    return ", ".join(map(str, numbers))

@@ -2,7 +2,8 @@
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
 from initguide.experiments.metrics import METRICS
+from initguide.experiments.seeds import in_ranges
 
 Interval = tuple[float, float]
 
@@ -127,8 +129,10 @@ class Difference(ThreeWay):
         The interval of the mean, or ``None`` with fewer than two seeds.
     confidence
         How often such intervals hold the true mean, in (0, 1).
-    complete
-        Whether no run of either scheme diverged.
+    diverged
+        ``a`` or ``b`` -> the seeds whose run diverged; neither where no run did.
+    missing
+        ``a`` or ``b`` -> the seeds without a run: it failed, or has not been done.
     """
 
     a: str
@@ -139,7 +143,13 @@ class Difference(ThreeWay):
     mean: float
     interval: Interval | None
     confidence: float
-    complete: bool = True
+    diverged: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    missing: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether both have a run for each seed, and none diverged."""
+        return not self.diverged and not self.missing
 
     @property
     def _decides(self) -> bool:
@@ -163,8 +173,11 @@ class Difference(ThreeWay):
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the interval lies wholly on one side of 0: the difference is more than noise."""
-        return self.interval is not None and (self.interval[0] > 0 or self.interval[1] < 0)
+        """Whether the interval lies wholly on one side of 0: the difference is more than noise.
+
+        Not so where runs diverged or are missing: the seeds that are left are no fair sample.
+        """
+        return self.above() is not None
 
     def verdict(self, margin: float = 0.0) -> str:
         """Say in a word what the interval shows.
@@ -180,7 +193,7 @@ class Difference(ThreeWay):
         str
             ``"higher"`` or ``"lower"`` if the whole interval lies beyond the margin on that side;
             ``"level"`` if it lies within the margin; ``"undecided"`` if it reaches across, if there
-            is none, or if runs diverged: the seeds that are left are no fair sample.
+            is none, or if runs diverged or are missing: the seeds that are left are no fair sample.
 
         Raises
         ------
@@ -201,17 +214,29 @@ class Difference(ThreeWay):
     def __str__(self) -> str:
         fraction = METRICS[self.metric].is_fraction
         scale, unit, digits = (100, " points", 2) if fraction else (1, "", 4)
-        text = f"{self.a} − {self.b}: {scale * self.mean:+.{digits}f}{unit} of "
-        text += METRICS[self.metric].title
+        mean = f"{scale * self.mean:+.{digits}f}{unit} of" if self.seeds else "no number for"
+        text = f"{self.a} − {self.b}: {mean} {METRICS[self.metric].title}"
         seeds = f"{len(self.seeds)} paired seed{'s' * (len(self.seeds) != 1)}"
         if self.interval is None:
-            return f"{text}\n  {seeds}: no interval"
-        low, high = (f"{scale * end:+.{digits}f}" for end in self.interval)
-        verdict = "not 0" if self.excludes_zero else "0 is not ruled out"
-        interval = f"{100 * self.confidence:.4g} % interval {low} to {high}"
-        return f"{text}\n  {interval} ({seeds}): {verdict}"
+            text += f"\n  {seeds}: no interval"
+        else:
+            low, high = (f"{scale * end:+.{digits}f}" for end in self.interval)
+            text += f"\n  {100 * self.confidence:.4g} % interval {low} to {high} ({seeds})"
+            if self.complete:
+                text += ": not 0" if self.excludes_zero else ": 0 is not ruled out"
+        return text if self.complete else f"{text}\n  {self._undecided()}"
 
     __repr__ = __str__
+
+    def _undecided(self) -> str:
+        """Why there is no verdict: which runs diverged or are missing."""
+        reasons = [
+            f"{label} {did} with seed{'s' * (len(seeds) != 1)} {in_ranges(seeds)}"
+            for did, found in (("diverged", self.diverged), ("has no run", self.missing))
+            for label, seeds in found.items()
+        ]
+        left = "the seeds that are left are no fair sample" if self.seeds else "no pair is left"
+        return f"undecided: {', '.join(reasons)}; {left}"
 
 
 def mean_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, Interval | None]:

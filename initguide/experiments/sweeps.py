@@ -99,6 +99,7 @@ class Sweep(Results):
     kind = "sweep"
     point_noun = "point"
     best_may_diverge = False
+    says_level = False  # a grid is a search: its table names the best, and what was lost
 
     @cached_property
     def points(self) -> dict[str, dict[str, Any]]:

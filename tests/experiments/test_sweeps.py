@@ -322,6 +322,11 @@ def test_a_failed_run_has_no_partner(swept):
     np.testing.assert_array_equal(found.per_seed, whole.per_seed[1:])
     assert not found.complete
     assert found.verdict() == "undecided"
+    assert found.missing == {"scale 1": (0,)}
+    assert str(found).endswith(
+        "(2 paired seeds)\n  undecided: scale 1 has no run with seed 0; "
+        "the seeds that are left are no fair sample"
+    )
 
 
 def test_labels_tell_close_numbers_apart(swept):
