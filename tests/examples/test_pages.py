@@ -1,7 +1,8 @@
 """Every page runs as a downloaded script, with every solution on it; notebooks have the same cells.
 
-A page is run once here: what takes time is the training on it, and the site's build runs it again,
-on the full data.
+A page is run in miniature here, with few images and few steps: what takes time is the training on
+it, which the site's build does on the full data. So little training comes out otherwise, too, and a
+page has to have words for that.
 """
 
 import ast
@@ -38,11 +39,36 @@ import initguide.data
 initguide.data.fashion_mnist = functools.partial(initguide.data.fashion_mnist, source="sample")
 """
 
+# On few images, and with few steps where a page counts them itself.
+IN_MINIATURE = f"""{ON_THE_SAMPLE}
+from initguide import experiments
+from initguide.data import FashionMNIST
+
+whole, subset = initguide.data.fashion_mnist, FashionMNIST.subset
+trainability_map = experiments.trainability_map
+
+def few_images(*arguments, **keywords):
+    return subset(whole(*arguments, **keywords), train=1000, valid=200, test=200)
+
+def what_there_is(data, train=None, valid=None, test=None):
+    asked = {{"train": train, "valid": valid, "test": test}}
+    there = {{name: min(n, len(getattr(data, name))) for name, n in asked.items() if n is not None}}
+    return subset(data, **there)
+
+def few_steps(*arguments, steps=20, **keywords):
+    return trainability_map(*arguments, steps=min(steps, 20), **keywords)
+
+initguide.data.fashion_mnist, FashionMNIST.subset = few_images, what_there_is
+experiments.trainability_map = few_steps
+"""
+WHOLE = ("plot_10_a_sweep_on_a_cluster",)  # another process of it loads the same data
+
 # Runs a downloaded script, and then its solutions.
-RUN_SCRIPT = f"""{ON_THE_SAMPLE}
+RUN_SCRIPT = """
 import runpy, sys
-names = runpy.run_path(sys.argv[1], run_name="__main__")
-for solution in sys.argv[2:]:
+exec(sys.argv[1])
+names = runpy.run_path(sys.argv[2], run_name="__main__")
+for solution in sys.argv[3:]:
     exec(solution, names)
 """
 
@@ -77,6 +103,11 @@ def test_pages_are_found():
     assert len(PAGES) >= 8
 
 
+def data_of(page):
+    """What is run before a page, so that it gets its data."""
+    return ON_THE_SAMPLE if page.stem in WHOLE else IN_MINIATURE
+
+
 def run(folder, code, *arguments):
     """Run code in another interpreter, without a display; return what it printed."""
     environment = {**os.environ}
@@ -102,7 +133,7 @@ def test_downloaded_script_and_solutions_run_alone(page, tmp_path):
     script, work = tmp_path / page.name, tmp_path / "work"
     work.mkdir()
     script.write_text(downloads.script_of(page.read_text(encoding="utf-8")), encoding="utf-8")
-    done = run(work, RUN_SCRIPT, script, *solutions(page))
+    done = run(work, RUN_SCRIPT, data_of(page), script, *solutions(page))
     assert "non-interactive" not in done.stderr  # matplotlib's word for "no display"
     assert "There is no screen for the figures" in done.stdout
     if "\nprint(result)\n" in script.read_text(encoding="utf-8"):
@@ -141,7 +172,7 @@ def test_notebook_runs_from_top_to_bottom(name, tmp_path):
     notebook, work = tmp_path / "page.ipynb", tmp_path / "work"
     work.mkdir()
     notebook.write_text(json.dumps(notebook_of(page)), encoding="utf-8")
-    figures = int(run(work, RUN_NOTEBOOK, notebook, ON_THE_SAMPLE).stdout.split()[0])
+    figures = int(run(work, RUN_NOTEBOOK, notebook, data_of(page)).stdout.split()[0])
     assert figures >= 1
 
 
