@@ -28,6 +28,7 @@ saturated from the biases, the depth and the gain, then counts, and trains.
 import math
 from functools import partial
 
+import numpy as np
 import torch
 from scipy import stats
 from torch import nn
@@ -43,7 +44,7 @@ network = partial(initguide.Net, dropout=0.0)
 # %%
 # Biases and dead units
 # ---------------------
-# # For one image x, a random unit's pre-activation is normal: its mean is the bias b, its variance
+# For one image x, a random unit's pre-activation is normal: its mean is the bias b, its variance
 # σ² = 2 E[x²]. The unit is *silent* for the image with probability Φ(−b/σ), Φ being the
 # distribution function of N(0, 1). It is a :term:`dead unit <dead ReLU>` if it is silent for
 # **all** images. How likely that is depends on how alike they are. Were they all the same, silent
@@ -68,12 +69,10 @@ for seed in range(8):
     dead.append([(z.amax(0) <= -k).float().mean().item() for k in ratios])
 
 expected = [stats.norm.cdf(-k * sigma / sigmas).mean() for k in ratios]
+by_model = theory.dead_share(ratios, cosine, 1000)
 plots.plot_prediction(
     {"silent for an image": silent, "dead: silent for all": dead},
-    {
-        "silent for an image": expected,
-        "dead: silent for all": theory.dead_share(ratios, cosine, 1000),
-    },
+    {"silent for an image": expected, "dead: silent for all": by_model},
     at=ratios,
     log=False,
     title="ReLUs of the first layer, 1,000 images (8 seeds)",
@@ -82,13 +81,39 @@ plots.plot_prediction(
 )
 
 # %%
-# Dots: one per seed; dashed: predicted. The silent share is as predicted. The dead share follows a
-# model that puts one cosine for all pairs of images, with gaps of up to about a tenth. As the bias
-# falls, it rises later than the silent share: to be silent for every image, the one that drives it
-# most included, a unit needs a bias far below 0.
-#
+# Dots: one per seed; dashed: predicted. The model for the dead share puts one cosine for all pairs
+# of images. To be silent for every image, the one that drives it most included, a unit needs a bias
+# further below 0 than to be silent for a typical one.
+
+silent_off = np.abs(np.mean(silent, axis=0) - expected).max()
+dead_off = np.abs(np.mean(dead, axis=0) - by_model).max()
+dead_at = dict(zip(ratios, np.mean(dead, axis=0), strict=True))
+(
+    initguide.says(
+        silent_off < 0.03,
+        "The silent share is as predicted.",
+        "The silent share is off its prediction by up to {off:.0%} of the units.",
+        off=silent_off,
+    )
+    + initguide.says(
+        dead_off < 0.15,
+        "The dead share follows its model, with gaps of up to {off:.0%} of the units.",
+        "The dead share follows its model only roughly: the gaps are up to {off:.0%} of the units.",
+        off=dead_off,
+    )
+    + initguide.says(
+        dead_at[-2] > 0.25 and dead_at[0] < 0.01,
+        "Negative biases kill: at ``−2σ``, {low:.0%} of the units are dead. At ``0`` hardly a unit "
+        "is: {zero:.1%}.",
+        "At ``−2σ``, {low:.0%} of the units are dead, and at ``0`` {zero:.1%}.",
+        low=dead_at[-2],
+        zero=dead_at[0],
+    )
+)
+
+# %%
 # Only the ratio b/σ counts, for weights and biases half as large leave the signs of all sums as
-# they are. With b = 0 the scale of the weights has no say at all, and hardly a unit is dead.
+# they are. With b = 0 the scale of the weights has no say at all.
 #
 # What becomes of dead units? We start with biases of −σ in both hidden layers and train:
 
@@ -105,27 +130,80 @@ def dead_units(net):
         return [z.amax(0) <= 0 for z in (z1, net.fc2(z1.relu()))]
 
 
+were, stayed = np.zeros(2, dtype=int), np.zeros(2, dtype=int)
 for seed in range(3):
     net = initguide.initialize(network(), partial(he_with, bias=-sigma), seed=seed)
     before = dead_units(net)
     training.train(net, small, epochs=1, seed=seed)
-    for i, (old, new) in enumerate(zip(before, dead_units(net), strict=True), 1):
-        print(f"fc{i}: {(old & new).sum()} of {old.sum()} dead units stay dead")
+    for i, (old, new) in enumerate(zip(before, dead_units(net), strict=True)):
+        print(f"fc{i + 1}: {(old & new).sum()} of {old.sum()} dead units stay dead")
+        were[i] += old.sum().item()
+        stayed[i] += (old & new).sum().item()
 
 # %%
-# Dead units of the first layer stay dead: they get no gradient, so their weights stay, and their
-# inputs never change. Behind it, some come back, for the layer below them moves, and with it what
-# they are given. The price, for biases of one size in both hidden layers:
+# In the first layer a dead unit gets no gradient, so that its weights stay, and its inputs are the
+# images, which never change. Behind it, the layer below moves, and with it what a unit is given.
+
+(
+    initguide.says(
+        stayed[0] == were[0],
+        "All dead units of the first layer stay dead.",
+        "Of the dead units of the first layer, {back} came back, which only rounding can do.",
+        back=were[0] - stayed[0],
+    )
+    + initguide.says(
+        stayed[1] < were[1],
+        "Behind it, some come back: {back} of {dead}.",
+        "Behind it, some might have come back, but none did.",
+        back=were[1] - stayed[1],
+        dead=were[1],
+    )
+)
+
+# %%
+# The price, for biases of one size in both hidden layers:
 
 
 schemes = {
     f"bias {k:+d} σ": partial(he_with, bias=k * sigma) for k in (-2, -1, 0, 1)
 }
-initguide.compare_init_weights(schemes, small, model=network, epochs=1, seeds=4)
+result = initguide.compare_init_weights(
+    schemes, small, model=network, epochs=1, seeds=4
+)
+result
 
 # %%
-# At −2σ the loss stays at ln 10 = 2.303: nothing was learnt. At −σ less was learnt than at 0.
-#
+
+stuck = initguide.estimate(result.values("bias -2 σ", "valid_loss") - math.log(10))
+cost = result.difference("bias -1 σ", "bias +0 σ")
+gift = result.difference("bias +1 σ", "bias +0 σ")
+(
+    initguide.says(
+        stuck.within(-0.01, 0.01),
+        "At ``−2σ`` the loss stays at ``ln 10``: nothing was learnt.",
+        "At ``−2σ`` the loss does not stay at ``ln 10``.",
+        "Whether anything was learnt at ``−2σ``, these seeds leave open.",
+    )
+    + initguide.says(
+        cost.better(),
+        "At ``−σ`` more was learnt than at ``0``: {cost:+.1f} points.",
+        "At ``−σ`` less was learnt than at ``0``: {cost:+.1f} points.",
+        "Whether less was learnt at ``−σ`` than at ``0``, these seeds cannot tell: {cost:+.1f} "
+        "points.",
+        key="biases-minus-one-sigma",
+        cost=cost,
+    )
+    + initguide.says(
+        gift.better(),
+        "At ``+σ`` more was learnt: {gift:+.1f} points.",
+        "At ``+σ`` less was learnt: {gift:+.1f} points.",
+        "For ``+σ`` these seeds show no difference: {gift:+.1f} points.",
+        key="biases-plus-one-sigma",
+        gift=gift,
+    )
+)
+
+# %%
 # Depth kills units, too, with all biases at 0: from layer to layer inputs become more alike (the
 # correlation map, :doc:`page 5 </auto_examples/theory/plot_5_depth>`), and among like inputs a unit
 # that is silent for one is silent for all. We repeat the map twenty times, and put its correlations
@@ -146,8 +224,9 @@ def measurements(activation, scheme, x, seeds):
     return [initguide.measure(net, x) for net in nets]
 
 
+found = measurements(nn.ReLU, "he_normal", images, seeds=4)
 plots.plot_layers(
-    measurements(nn.ReLU, "he_normal", images, seeds=4),
+    found,
     value="dead_fraction",
     kinds=["ReLU"],
     predicted=predicted,
@@ -156,10 +235,31 @@ plots.plot_layers(
 )
 
 # %%
-# The prediction knows the mean cosine of the images and the map, nothing else. In the first layer
-# next to no unit is dead. After twenty layers it is about a quarter, without a bias and without a
-# step of training.
-#
+# The prediction knows the mean cosine of the images and the map, nothing else.
+
+by_layer = np.array(
+    [[m[f"act{i + 1}"].dead_fraction for i in range(depth)] for m in found]
+).mean(axis=0)
+depth_off = np.abs(by_layer - predicted).max()
+(
+    initguide.says(
+        by_layer[0] < 0.01 and by_layer[-1] > 0.1,
+        "In the first layer next to no unit is dead. After twenty layers it is {last:.0%}, without "
+        "a bias and without a step of training.",
+        "In the first layer {first:.0%} of the units are dead, and after twenty layers {last:.0%}.",
+        first=by_layer[0],
+        last=by_layer[-1],
+    )
+    + initguide.says(
+        depth_off < 0.08,
+        "The means of four seeds follow the prediction, with gaps of up to {off:.0%} of the units.",
+        "The means of four seeds follow the prediction only roughly, with gaps of up to {off:.0%} "
+        "of the units.",
+        off=depth_off,
+    )
+)
+
+# %%
 # Saturated tanh
 # --------------
 # A tanh is :term:`saturated <saturation>` where it is nearly flat: here, beyond ±0.975, where its
@@ -170,17 +270,42 @@ plots.plot_layers(
 
 x = (images[:500] - images.mean()) / images.std()
 flat = math.atanh(math.sqrt(1 - propagation.FLAT))
+saturated = {}
 for gain in (1.0, 5 / 3, 3.0):
     found = measurements(nn.Tanh, init.xavier_normal(gain), x, seeds=3)
     shares = [m[f"act{depth}"].saturated_fraction for m in found]
     q = theory.fixed_point("tanh", gain)
-    predicted = 2 * stats.norm.sf(flat / math.sqrt(q)) if q else 0.0
-    print(f"gain {gain:.3g}: {sum(shares) / 3:.1%}, predicted {predicted:.1%}")
+    expected = 2 * stats.norm.sf(flat / math.sqrt(q)) if q else 0.0
+    saturated[gain] = (sum(shares) / 3, expected)
+    print(f"gain {gain:.3g}: {sum(shares) / 3:.1%}, predicted {expected:.1%}")
 
 # %%
-# With gain 1 nothing is saturated, because the signal fades. With torch's gain for tanh, 5/3, it is
-# a few in a hundred, and with gain 3 more than a third.
-#
+# The gain of 5/3 is the one that torch gives for tanh.
+
+tanh_off = max(abs(share - expected) for share, expected in saturated.values())
+none, few, many = (share for share, _ in saturated.values())
+(
+    initguide.says(
+        none < 0.001,
+        "With gain ``1`` next to nothing is saturated, because the signal fades.",
+        "With gain ``1`` it is {share:.1%}, although the signal fades.",
+        share=none,
+    )
+    + initguide.says(
+        0.01 < few < 0.1 and many > 0.25,
+        "With ``5/3`` it is a few in a hundred, and with gain ``3`` a large share, {many:.0%}.",
+        "With ``5/3`` it is {few:.1%}, and with gain ``3`` {many:.1%}.",
+        few=few,
+        many=many,
+    )
+    + initguide.says(
+        tanh_off < 0.02,
+        "The length map predicts all three.",
+        "The length map predicts them only roughly.",
+    )
+)
+
+# %%
 # .. admonition:: Try it
 #
 #    Does centring the inputs save units from death? Count dead units by bias for centred images.
@@ -200,13 +325,57 @@ for gain in (1.0, 5 / 3, 3.0):
 #
 # What we learnt
 # --------------
-# - How many ReLUs are silent is decided by bias/σ; how many are dead, also by how alike the inputs
-#   are. Negative biases kill. With zero biases hardly a unit of the first layer is dead.
-# - Dead units of the first layer stay dead. Behind it some come back, as the layer below them
-#   moves.
-# - Depth makes inputs alike, and so kills units even with zero biases: as many as predicted.
-# - Tanh at gain 5/3 settles with a few per cent of its units saturated, as the length map says.
-#
+
+initguide.bullets(
+    initguide.says(
+        silent_off < 0.03 and dead_off < 0.15,
+        "How many ReLUs are silent is decided by bias/σ; how many are dead, also by how alike the "
+        "inputs are.",
+        "How many ReLUs are silent or dead follows bias/σ and the likeness of the inputs, though "
+        "less closely than the model has it.",
+    )
+    + initguide.says(
+        dead_at[-2] > 0.25,
+        "Negative biases kill.",
+        "Negative biases killed few units here.",
+    )
+    + initguide.says(
+        dead_at[0] < 0.01,
+        "With zero biases hardly a unit of the first layer is dead.",
+        "With zero biases some units of the first layer are dead.",
+        key="zero-biases-hardly-dead",
+    ),
+    initguide.says(
+        stayed[0] == were[0],
+        "Dead units of the first layer stay dead.",
+        "Dead units of the first layer should stay dead; single ones came back.",
+        key="dead-first-layer-stays",
+    )
+    + initguide.says(
+        stayed[1] < were[1],
+        "Behind it some come back, as the layer below them moves.",
+        "Behind it none came back, either.",
+        key="dead-deeper-come-back",
+    ),
+    initguide.says(
+        by_layer[-1] > by_layer[0] + 0.1 and depth_off < 0.08,
+        "Depth makes inputs alike, and so kills units even with zero biases: as many as predicted.",
+        "Depth makes inputs alike; how many units that kills was predicted only roughly.",
+        key="depth-kills-relus",
+    ),
+    initguide.says(
+        few < 0.1 and tanh_off < 0.02,
+        "Tanh at gain ``5/3`` settles with {few:.1%} of its units saturated, as the length map "
+        "says, and at gain ``3`` with {many:.1%}.",
+        "Tanh at gain ``5/3`` came out with {few:.1%} of its units saturated, and at gain ``3`` "
+        "with {many:.1%}, other than the length map says.",
+        key="tanh-saturation-by-gain",
+        few=few,
+        many=many,
+    ),
+)
+
+# %%
 # How much of all this depends on the seed? :doc:`Finite width
 # </auto_examples/theory/plot_9_finite_width>`. What random biases do in PyTorch's default:
 # :doc:`page 6 of the lesson </auto_examples/lesson/plot_6_automatic>`.
