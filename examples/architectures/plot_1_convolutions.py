@@ -91,13 +91,32 @@ initguide.Table(
 )
 
 # %%
-# With the package's fan-in, every layer is close to 1: the count is right. PyTorch's shape rule
-# agrees for ordinary convolutions. With ``mode="fan_out"`` it counts the outputs of all groups,
-# though an input reaches only those of its own. In a depthwise layer, that divides the mean square
-# by the number of channels. For transposed convolutions it takes inputs for outputs and knows no
-# stride. How far off that is depends on the channels; by luck, it can be nothing. (The purpose of
-# ``fan_out`` is to keep gradients, so it need not agree with fan-in. Counted rightly, its column
-# would say 1 for the grouped layers and ½ for these transposed ones.)
+
+counted = np.abs(np.subtract(found["he_normal"], 1)).max()
+modes = ("fan_in", "fan_out")
+read = [np.divide(found[mode], found[f"{mode}, predicted"]) for mode in modes]
+read = np.abs(np.subtract(read, 1)).max()
+initguide.says(
+    counted < 0.1,
+    "With the package's fan-in, every layer is within {by:.1%} of ``1``: the count is right.",
+    "With the package's fan-in, a layer is off ``1`` by {by:.0%}, which is much for these draws.",
+    by=counted,
+) + initguide.says(
+    read < 0.1,
+    "The columns of PyTorch's function are within {by:.1%} of what its reading of the shape "
+    "predicts, right or wrong.",
+    "A column of PyTorch's function is off by {by:.0%} from what its reading of the shape "
+    "predicts.",
+    by=read,
+)
+
+# %%
+# That reading agrees with the count for ordinary convolutions. With ``mode="fan_out"`` it takes the
+# outputs of all groups, though an input reaches only those of its own. In a depthwise layer, that
+# divides the mean square by the number of channels. For transposed convolutions it takes inputs for
+# outputs and knows no stride. How far off that is depends on the channels; by luck, it can be
+# nothing. (The purpose of ``fan_out`` is to keep gradients, so it need not agree with fan-in.
+# Counted rightly, its column would say 1 for the grouped layers and ½ for these transposed ones.)
 #
 # With a stride, fan-in is an average. Where the kernel is a multiple of the stride, all outputs sum
 # as many inputs. With a 3 × 3 kernel and stride 2, an output sums one input per channel, or two, or
@@ -106,12 +125,19 @@ initguide.Table(
 square = squares(layers["transposed 3 × 3, stride 2"], "he_normal")
 shares = sorted(square[i::2, j::2].mean().item() for i in (0, 1) for j in (0, 1))
 print("measured:  " + ", ".join(f"{share:.2f}" for share in shares))
-print("predicted: " + ", ".join(f"{n / 2.25:.2f}" for n in (1, 2, 2, 4)))
+expected = [n / 2.25 for n in (1, 2, 2, 4)]
+print("predicted: " + ", ".join(f"{share:.2f}" for share in expected))
 
 # %%
-# This is the checkerboard that such layers draw :cite:p:`odena2016`, and it is there before
-# training.
-#
+
+initguide.says(
+    np.allclose(shares, expected, rtol=0.1),
+    "The counts tell the squares: this is the checkerboard that such layers draw "
+    ":cite:p:`odena2016`, and it is there before training.",
+    "The squares are not those that the counts tell; so many draws should come closer.",
+)
+
+# %%
 # Whole networks
 # --------------
 # What becomes of a wrong count in a network? :func:`initguide.models.hourglass` has everything:
@@ -124,13 +150,16 @@ images = (images - images.mean()) / images.std()
 small = nn.functional.avg_pool2d(images[:12], 4)  # 7 × 7 pixels
 schemes = {"he_normal": init.he_normal()}
 schemes |= {f"kaiming {mode}": kaiming(mode) for mode in ("fan_in", "fan_out")}
-measured, predicted = {}, {}
+measured, predicted, levels = {}, {}, {}
 for name, scheme in schemes.items():
     nets = [init.initialize(models.hourglass(), scheme, seed=i) for i in range(8)]
     measured[name] = [initguide.measure(net, small[:4]) for net in nets]
     predicted[name] = theory.predict_variances(nets[0], small[:4])
     runs = [[r.output_second_moment for r in one] for one in measured[name]]
-    first, last = np.mean(runs, axis=0)[[0, 32]]  # before and behind the blocks
+    levels[name] = np.mean(runs, axis=0)[
+        [0, 32, 40]
+    ]  # around the blocks, and at the end
+    first, last, _ = levels[name]
     print(f"{name}: times {(last / first) ** (1 / 8):.3g} per block")
 plots.plot_layers(
     measured,
@@ -140,11 +169,34 @@ plots.plot_layers(
 )
 
 # %%
-# Lines are means of eight draws and bands their range; hollow marks are predicted. With the right
-# fan-in the level stays about the same through the whole network. ``fan_out`` divides it by about
-# 64, the number of channels, in every block, and by about four at every transposed layer.
-# ``fan_in`` is right up to there, where it begins to halve.
-#
+# Lines are means of eight draws and bands their range; hollow marks are predicted. All three
+# networks share their draws, so that what the counts do can be told apart from luck:
+
+whole = levels["he_normal"][-1] / levels["he_normal"][0]
+taken = {}  # by a block and by a transposed layer, beside the right count
+for mode in modes:
+    ratio = levels["he_normal"] / levels[f"kaiming {mode}"]
+    taken[mode] = (ratio[1:] / ratio[:-1]) ** (1 / 8, 1 / 4)
+initguide.says(
+    0.1 < whole < 10,
+    "With the right fan-in the level keeps its order of magnitude through the network: at the end "
+    "it is {whole:.2g} times that of the first layer.",
+    "Even with the right fan-in the level ends at {whole:.2g} times that of the first layer.",
+    whole=whole,
+) + initguide.says(
+    np.allclose([*taken["fan_out"], *taken["fan_in"]], [64, 4, 1, 2], rtol=0.1),
+    "Beside it, ``fan_out`` divides by {block:.0f}, the number of channels, in every block, and by "
+    "{layer:.1f} at every transposed layer. ``fan_in`` is right up to there, and divides by "
+    "{half:.1f} at each of those.",
+    "Beside it, ``fan_out`` divides by {block:.3g} in every block and by {layer:.2g} at every "
+    "transposed layer, and ``fan_in`` by {half:.2g} at each of those, which is not what the counts "
+    "say.",
+    block=taken["fan_out"][0],
+    layer=taken["fan_out"][1],
+    half=taken["fan_in"][1],
+)
+
+# %%
 # The border
 # ----------
 # Zero padding adds terms that are 0. In the corner of an image a 3 × 3 kernel finds four real
@@ -160,8 +212,8 @@ plots.plot_layers(
 
 measured, predicted, net = {}, {}, models.plain_cnn(nn.ReLU, 64, depth=30)
 for size in (14, 7):
-    maps = torch.empty(12, 30, size, size)  # of 12 draws, of 30 layers
-    for seed in range(12):
+    maps = torch.empty(24, 30, size, size)  # of 24 draws, of 30 layers
+    for seed in range(24):
         init.initialize(net, "he_normal", seed=seed)
         x = nn.functional.avg_pool2d(images[:12], 28 // size)
         with torch.no_grad():
@@ -181,10 +233,37 @@ for n in (7, 14, 28):
     print(f"{n} × {n}: a layer keeps {rate:.3f}, fifty layers keep {rate**50:.2g}")
 
 # %%
-# Single draws stray, but around the dashes: zero padding takes about what the filter predicts, and
-# far more from the small images than from the larger ones. No fan-in can make up for that, since
-# the loss depends on the position: where all is equal, one layer takes five ninths from the corners
-# and nothing from the middle. On 28 × 28 pixels, a layer takes less than a hundredth.
+# Single draws stray. What the filter predicts is their mean:
+
+left = {size: kept[:, -1].numpy() for size, kept in measured.items()}
+off = {size: initguide.estimate(left[size] / predicted[size][-1]) for size in left}
+share = initguide.estimate(left["7 × 7"] / left["14 × 14"])  # of the same draws
+initguide.says(
+    all(e.above(1) is None for e in off.values()),
+    "After thirty layers that mean is {large:.2f} times the prediction on the larger images and "
+    "{small:.2f} times on the small ones. Both intervals hold ``1``, so these draws do not "
+    "contradict the filter.",
+    "After thirty layers that mean is {large:.2f} times the prediction on the larger images and "
+    "{small:.2f} times on the small ones. Not both intervals hold ``1``, so these draws do not fit "
+    "the filter.",
+    large=off["14 × 14"],
+    small=off["7 × 7"],
+) + initguide.says(
+    share.below(0.5),
+    "Draw by draw, zero padding leaves {share:.2f} times as much of the small images as of the "
+    "larger ones. Of the means it is {means:.2f} times, where the filter predicts {expected:.2f}.",
+    "Draw by draw, zero padding leaves {share:.2f} times as much of the small images as of the "
+    "larger ones, where the filter predicts a far greater loss: {expected:.2f}.",
+    "Whether zero padding leaves less than half as much of the small images, these draws cannot "
+    "tell: {share:.2f} times, where the filter predicts {expected:.2f}.",
+    share=share,
+    means=left["7 × 7"].mean() / left["14 × 14"].mean(),
+    expected=predicted["7 × 7"][-1] / predicted["14 × 14"][-1],
+)
+
+# %%
+# No fan-in can make up for such a loss, since it depends on the position: where all is equal, one
+# layer takes five ninths from the corners and nothing from the middle.
 #
 # .. admonition:: Try it
 #
@@ -208,12 +287,41 @@ for n in (7, 14, 28):
 #
 # What we learnt
 # --------------
-# - Fan-in is kernel area × input channels / groups, and for a transposed convolution that divided
-#   by the stride in each dimension. With this count, 2 / fan-in doubled the mean square in each.
-# - :func:`torch.nn.init.kaiming_normal_` counts the outputs of all groups in a grouped layer, and
-#   the wrong side of a transposed one. In a deep network the error is multiplied block by block.
-# - Zero padding lowers the mean square as a box filter predicts: strongly on small maps.
-#
+
+initguide.bullets(
+    initguide.says(
+        counted < 0.1,
+        "Fan-in is kernel area × input channels / groups, and for a transposed convolution that "
+        "divided by the stride in each dimension. With this count, ``2 / fan-in`` doubled the mean "
+        "square in each layer tried.",
+        "Fan-in is kernel area × input channels / groups, and for a transposed convolution that "
+        "divided by the stride in each dimension; and yet ``2 / fan-in`` did not double the mean "
+        "square in each layer tried.",
+        key="convolutions-fan-in",
+    ),
+    initguide.says(
+        taken["fan_out"][0] > 10 and taken["fan_in"][1] > 1.5,
+        ":func:`torch.nn.init.kaiming_normal_` counts the outputs of all groups in a grouped "
+        "layer, and the wrong side of a transposed one. In a network with many such layers the "
+        "error was multiplied layer by layer.",
+        ":func:`torch.nn.init.kaiming_normal_` counts the outputs of all groups in a grouped "
+        "layer, and the wrong side of a transposed one. In a network with many such layers, one of "
+        "these errors hardly showed.",
+        key="convolutions-torch-count",
+    ),
+    initguide.says(
+        share.below(0.5),
+        "Zero padding lowers the mean square, and far more on small maps, as a box filter "
+        "predicts.",
+        "Zero padding lowers the mean square. That it takes far more from small maps, as a box "
+        "filter predicts, did not show here.",
+        "Zero padding lowers the mean square. Whether it takes far more from small maps, as a box "
+        "filter predicts, these draws cannot tell.",
+        key="convolutions-zero-padding",
+    ),
+)
+
+# %%
 # The rule to take home: **count what one output sums**, also in depthwise and transposed layers.
 #
 # Small maps and many layers: :doc:`/auto_examples/architectures/plot_9_deep_convolutions`. With
