@@ -1,8 +1,24 @@
 """The original lesson's two functions, with their original signatures.
 
-Whoever has the notebook of that lesson (Udacity, deep-learning-v2-pytorch, 2018) changes one
-line, ``import helpers`` to ``from initguide import helpers``, and its cells run on current
-versions. New code is better served by `initguide.compare_init_weights`, which trains over several
+Whoever has the notebook of that lesson (Udacity, deep-learning-v2-pytorch, 2018) runs it on current
+versions with these changes, and no others:
+
+=============================  =====================  ================================
+The cell that                  Instead of             Write
+=============================  =====================  ================================
+shows some images              ``dataiter.next()``    ``next(dataiter)``
+shows some images              ``20/2``               ``20//2``
+compares the first two models  ``import helpers``     ``from initguide import helpers``
+=============================  =====================  ================================
+
+Iterators have lost the method, and a grid of plots wants whole numbers.
+
+The cell that loads the data stays as it is, and downloads them. Where there is no network, run
+``initguide data --torchvision data`` first, in the notebook's folder: it lays the files out where
+that cell finds them (`initguide.data.lay_out`), from an earlier download or the package
+``dataset-fashion-mnist`` of Debian and Ubuntu, or else the sample that comes with initguide.
+
+New code is better served by `initguide.compare_init_weights`, which trains over several
 seeds, and by `initguide.plots`.
 """
 

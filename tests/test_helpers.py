@@ -1,22 +1,18 @@
-"""The original lesson's notebook, with one import changed; and the two functions by themselves."""
+"""The original lesson's two functions by themselves; test_original_notebook.py runs them all."""
 
 import math
 import re
-import struct
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
-from torch.utils.data.sampler import SubsetRandomSampler
-from torchvision import datasets, transforms
 
 from initguide import helpers
-from initguide.models import Net as OurNet
+from initguide.models import Net
 
 mpl.use("Agg")
 
@@ -28,23 +24,6 @@ def shown(monkeypatch):
     monkeypatch.setattr(plt, "show", lambda: figures.append(plt.gcf()))
     yield figures
     plt.close("all")
-
-
-@pytest.fixture
-def folder(tmp_path, sample):
-    """500 training and 100 test images of the sample, in the files that torchvision reads."""
-    raw = tmp_path / "FashionMNIST" / "raw"
-    raw.mkdir(parents=True)
-    for name, split, count in (("train", sample.train, 500), ("t10k", sample.test, 100)):
-        images = split.images[:count].mul(255).round().byte().numpy()
-        labels = split.labels[:count].byte().numpy()
-        (raw / f"{name}-images-idx3-ubyte").write_bytes(
-            struct.pack(">4I", 0x0803, count, 28, 28) + images.tobytes()
-        )
-        (raw / f"{name}-labels-idx1-ubyte").write_bytes(
-            struct.pack(">2I", 0x0801, count) + labels.tobytes()
-        )
-    return tmp_path
 
 
 REPORT = re.compile(
@@ -80,154 +59,6 @@ def _curves(figure):
     }
 
 
-class Net(nn.Module):
-    """The notebook's network, as it stands there."""
-
-    def __init__(self, hidden_1=256, hidden_2=128, constant_weight=None):
-        super().__init__()
-        self.fc1 = nn.Linear(28 * 28, hidden_1)
-        self.fc2 = nn.Linear(hidden_1, hidden_2)
-        self.fc3 = nn.Linear(hidden_2, 10)
-        self.dropout = nn.Dropout(0.2)
-        if constant_weight is not None:
-            for m in self.modules():
-                if isinstance(m, nn.Linear):
-                    nn.init.constant_(m.weight, constant_weight)
-                    nn.init.constant_(m.bias, 0)
-
-    def forward(self, x):
-        """Scores of the images."""
-        x = x.view(-1, 28 * 28)
-        x = F.relu(self.fc1(x))
-        x = self.dropout(x)
-        x = F.relu(self.fc2(x))
-        x = self.dropout(x)
-        return self.fc3(x)
-
-
-def weights_init_uniform(m):
-    """The notebook's baseline: U[0, 1)."""
-    classname = m.__class__.__name__
-    if classname.find("Linear") != -1:
-        m.weight.data.uniform_(0.0, 1.0)
-        m.bias.data.fill_(0)
-
-
-def weights_init_uniform_center(m):
-    """The notebook's centred rule: U[-0.5, 0.5)."""
-    classname = m.__class__.__name__
-    if classname.find("Linear") != -1:
-        m.weight.data.uniform_(-0.5, 0.5)
-        m.bias.data.fill_(0)
-
-
-def weights_init_uniform_rule(m):
-    """The notebook's general rule: U[-1/√n, 1/√n)."""
-    classname = m.__class__.__name__
-    if classname.find("Linear") != -1:
-        n = m.in_features
-        y = 1.0 / np.sqrt(n)
-        m.weight.data.uniform_(-y, y)
-        m.bias.data.fill_(0)
-
-
-def weights_init_normal(m):
-    """The solution of the notebook's exercise: N(0, 1/√n)."""
-    classname = m.__class__.__name__
-    if classname.find("Linear") != -1:
-        y = m.in_features
-        m.weight.data.normal_(0.0, 1 / np.sqrt(y))
-        m.bias.data.fill_(0)
-
-
-def test_the_notebook(folder, shown, capsys):
-    """Every cell of the original runs, prints its report and shows its figures."""
-    torch.manual_seed(0)
-    rng = np.random.default_rng(0)
-
-    # Import libraries and load the data
-    batch_size = 100
-    valid_size = 0.2
-    transform = transforms.ToTensor()
-    train_data = datasets.FashionMNIST(root=folder, train=True, download=False, transform=transform)
-    test_data = datasets.FashionMNIST(root=folder, train=False, download=False, transform=transform)
-    num_train = len(train_data)
-    indices = list(range(num_train))
-    rng.shuffle(indices)
-    split = int(np.floor(valid_size * num_train))
-    train_idx, valid_idx = indices[split:], indices[:split]
-    train_sampler = SubsetRandomSampler(train_idx)
-    valid_sampler = SubsetRandomSampler(valid_idx)
-    train_loader = DataLoader(train_data, batch_size=batch_size, sampler=train_sampler)
-    valid_loader = DataLoader(train_data, batch_size=batch_size, sampler=valid_sampler)
-    test_loader = DataLoader(test_data, batch_size=batch_size)
-    assert len(test_loader) == 1
-
-    # All zeros or ones
-    model_0 = Net(constant_weight=0)
-    model_1 = Net(constant_weight=1)
-    model_list = [(model_0, "All Zeros"), (model_1, "All Ones")]
-    helpers.compare_init_weights(model_list, "All Zeros vs All Ones", train_loader, valid_loader)
-    accuracies, losses = _report(capsys)
-    assert list(accuracies) == list(losses) == ["All Zeros", "All Ones"]
-    assert losses["All Zeros"] == pytest.approx(math.log(10), abs=0.05)
-    assert losses["All Ones"] > 100
-
-    # Uniform distribution
-    helpers.hist_dist("Random Uniform (low=-3, high=3)", rng.uniform(-3, 3, [1000]))
-
-    # Uniform initialization, baseline
-    model_uniform = Net()
-    model_uniform.apply(weights_init_uniform)
-    helpers.compare_init_weights(
-        [(model_uniform, "Uniform Weights")], "Uniform Baseline", train_loader, valid_loader
-    )
-    assert list(_report(capsys)[0]) == ["Uniform Weights"]
-
-    # General rule for setting weights
-    model_centered = Net()
-    model_centered.apply(weights_init_uniform_center)
-    model_rule = Net()
-    model_rule.apply(weights_init_uniform_rule)
-    model_list = [
-        (model_centered, "Centered Weights [-0.5, 0.5)"),
-        (model_rule, "General Rule [-y, y)"),
-    ]
-    helpers.compare_init_weights(model_list, "[-0.5, 0.5) vs [-y, y)", train_loader, valid_loader)
-    _, losses = _report(capsys)
-    assert losses["General Rule [-y, y)"] < 2.3
-
-    # Normal distribution
-    helpers.hist_dist("Random Normal (mean=0.0, stddev=1.0)", rng.normal(size=[1000]))
-    model_uniform_rule = Net()
-    model_uniform_rule.apply(weights_init_uniform_rule)
-    model_normal_rule = Net()
-    model_normal_rule.apply(weights_init_normal)
-    model_list = [
-        (model_uniform_rule, "Uniform Rule [-y, y)"),
-        (model_normal_rule, "Normal Distribution"),
-    ]
-    helpers.compare_init_weights(model_list, "Uniform vs Normal", train_loader, valid_loader)
-    _report(capsys)
-
-    # Automatic initialization
-    model_list = [(Net(), "No Weights")]
-    helpers.compare_init_weights(model_list, "Automatic", train_loader, valid_loader)
-    _report(capsys)
-
-    titles = [figure.axes[0].get_title() for figure in shown]
-    assert titles == [
-        "All Zeros vs All Ones",
-        "Random Uniform (low=-3, high=3)",
-        "Uniform Baseline",
-        "[-0.5, 0.5) vs [-y, y)",
-        "Random Normal (mean=0.0, stddev=1.0)",
-        "Uniform vs Normal",
-        "Automatic",
-    ]
-    assert set(_curves(shown[0])) == {"All Zeros", "All Ones"}
-
-
 @pytest.fixture
 def loaders(sample):
     """250 training images in batches of 50, 100 validation images."""
@@ -239,7 +70,7 @@ def loaders(sample):
 def _small(seed, label):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return OurNet(16, 8), label
+        return Net(16, 8), label
 
 
 def test_numbers_are_those_of_a_plain_loop(loaders, shown, capsys):

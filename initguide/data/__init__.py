@@ -1,5 +1,6 @@
-"""Fashion-MNIST: find it, check it, download it, split it; and the embedded sample."""
+"""Fashion-MNIST: find it, check it, download it, split it, lay it out; and the embedded sample."""
 
+from initguide.data.layout import LaidOut, lay_out
 from initguide.data.loading import fashion_mnist
 from initguide.data.places import SOURCES
 from initguide.data.problems import DamagedFileError, DataWarning, DownloadError
@@ -13,9 +14,11 @@ __all__ = [
     "DataWarning",
     "DownloadError",
     "FashionMNIST",
+    "LaidOut",
     "Sequences",
     "Split",
     "Tokens",
     "as_sequences",
     "fashion_mnist",
+    "lay_out",
 ]

@@ -1,28 +1,17 @@
 """`fashion_mnist`: find the data, read them once, and split them."""
 
-import contextlib
 import functools
 import os
-import warnings
 import weakref
-from importlib import resources
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from initguide.arguments import check_number, check_whole
-from initguide.data.download import download_once, fetch
-from initguide.data.idx import SAMPLE, read_idx
-from initguide.data.places import (
-    DataPlace,
-    cache_places,
-    check_source,
-    debian_place,
-    locate,
-    only_place,
-)
-from initguide.data.problems import DamagedFileError, DataWarning
+from initguide.data.finding import at_first_whole
+from initguide.data.idx import read_idx
+from initguide.data.places import DataPlace, locate
 from initguide.data.tensors import CLASSES, FashionMNIST, Split, as_pixels
 
 
@@ -101,53 +90,7 @@ def fashion_mnist(
     """
     seed = check_whole("seed", seed, 0)
     valid_fraction = check_number("valid_fraction", valid_fraction, above=0, below=1)
-    check_source(source, root)
-    if source == "sample":
-        return _load_sample(valid_fraction, seed)
-    place = only_place(source, root)
-    if place is None:
-        return _search(source, valid_fraction, seed)
-    if source == "download":
-        # Files that are missing or damaged are what a download is for.
-        with contextlib.suppress(FileNotFoundError, DamagedFileError):
-            return _load(place, valid_fraction, seed)
-        fetch(place.root)
-    return _load(place, valid_fraction, seed)
-
-
-def _search(source: str, valid_fraction: float, seed: int) -> FashionMNIST:
-    """Steps 2 to 5 of `fashion_mnist`, or step 2 alone. Its warnings point at that one's caller."""
-    places = cache_places()
-    if source == "auto":
-        places = [*places, debian_place()]
-    for place in places:
-        try:
-            locate(place)
-        except OSError:
-            continue  # nothing there, or not ours to read: ./data may be anything
-        try:
-            return _load(place, valid_fraction, seed)
-        except (OSError, DamagedFileError) as error:
-            warnings.warn(f"{error} This place was skipped.", DataWarning, stacklevel=3)
-    if source == "cache":
-        folders = ", ".join(str(place.root) for place in places)
-        raise FileNotFoundError(
-            f"No whole earlier download of Fashion-MNIST was found in {folders}. "
-            'fashion_mnist(source="download") downloads it.'
-        )
-
-    try:
-        download_once(places[0].root)
-        return _load(places[0], valid_fraction, seed)
-    except (OSError, DamagedFileError) as error:
-        sample = _load_sample(valid_fraction, seed)
-        warnings.warn(
-            f"Using {sample.source}; what is measured on it differs from what the full data gives. "
-            f'{error} source="sample" uses the sample without this warning.',
-            DataWarning,
-            stacklevel=3,
-        )
-        return sample
+    return at_first_whole(root, source, lambda place: _load(place, valid_fraction, seed))
 
 
 # Data that is still in use is shared. Only the latest is kept alive beyond that: each is 220 MB.
@@ -169,12 +112,6 @@ def _load(place: DataPlace, valid_fraction: float, seed: int) -> FashionMNIST:
         data = _loaded[key] = _read_and_split(place, paths, valid_fraction, seed)
     _latest[:] = [data]
     return data
-
-
-def _load_sample(valid_fraction: float, seed: int) -> FashionMNIST:
-    with resources.as_file(resources.files("initguide.data.sample")) as folder:
-        remedy = "It is a part of initguide: install the package again."
-        return _load(DataPlace(folder, "the embedded sample", remedy, SAMPLE), valid_fraction, seed)
 
 
 def _read_and_split(
@@ -208,7 +145,7 @@ def _read_and_split(
 def _again(root: str | None, valid_fraction: float, seed: int) -> FashionMNIST:
     """Load the sample (``None``), or the full data: from that folder, or where it is here."""
     if root is None:
-        return _load_sample(valid_fraction, seed)
+        return fashion_mnist(source="sample", valid_fraction=valid_fraction, seed=seed)
     if Path(root).is_dir():
         return fashion_mnist(root, source="root", valid_fraction=valid_fraction, seed=seed)
     data = fashion_mnist(valid_fraction=valid_fraction, seed=seed)

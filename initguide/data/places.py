@@ -82,19 +82,19 @@ def _named_place(root: str | os.PathLike[str] | None) -> DataPlace | None:
         raise ValueError('root is the empty string; for the current folder, pass root="."')
     remedy = f'fashion_mnist({os.fspath(value)!r}, source="download") downloads it there.'
     if name == "root":
-        return DataPlace(_absolute(value), "the folder", remedy, idx.FULL)
+        return DataPlace(absolute(value), "the folder", remedy, idx.FULL)
     remedy = f"The environment variable {name} names this folder; {remedy}"
-    return DataPlace(_absolute(value), name, remedy, idx.FULL)
+    return DataPlace(absolute(value), name, remedy, idx.FULL)
 
 
 def cache_places() -> list[DataPlace]:
     """Folders that earlier downloads filled: ours, the original lesson's, and two usual ones."""
     cache = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG specification asks to ignore a relative path.
-    home = Path(cache) if Path(cache).is_absolute() else _absolute("~/.cache")
+    home = Path(cache) if Path(cache).is_absolute() else absolute("~/.cache")
     roots = (home / "initguide", "~/.pytorch/F_MNIST_data", "data", "F_MNIST_data")
     remedy = 'Delete it; fashion_mnist(source="download") downloads the data again.'
-    return [DataPlace(_absolute(root), "the cache", remedy, idx.FULL) for root in roots]
+    return [DataPlace(absolute(root), "the cache", remedy, idx.FULL) for root in roots]
 
 
 def debian_place() -> DataPlace:
@@ -103,7 +103,8 @@ def debian_place() -> DataPlace:
     return DataPlace(DEBIAN_FOLDER, "the Debian package", remedy, idx.FULL)
 
 
-def _absolute(path: str | os.PathLike[str]) -> Path:
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """Return the whole path, with the home folder for "~"."""
     # os.path's version leaves "~" in place where nobody has a home folder; Path's raises.
     return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111  see above
 

@@ -7,6 +7,7 @@ import sys
 import warnings
 
 import pytest
+import torchvision
 from cli_words import _compare, _run, _sweep
 
 import initguide
@@ -359,6 +360,16 @@ def test_data_from_a_folder(fill, tmp_path, capsys):
     folder = fill(tmp_path / "mine")
     assert _run("data", "--data", str(folder)) == 0
     assert str(folder) in capsys.readouterr().out
+
+
+def test_data_for_torchvision(fill, tmp_path, capsys):
+    """`--torchvision` lays the files out where torchvision looks, and says what they are."""
+    folder = fill(tmp_path / "mine")
+    assert _run("data", "--torchvision", "data", "--data", str(folder)) == 0
+    printed = capsys.readouterr().out
+    assert "FashionMNIST/raw holds Fashion-MNIST from the folder" in printed
+    assert "50 training and 20 test images" in printed
+    assert len(torchvision.datasets.FashionMNIST("data", download=True)) == 50
 
 
 @pytest.mark.usefixtures("isolated")

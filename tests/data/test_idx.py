@@ -14,8 +14,8 @@ from hypothesis.extra import numpy as npst
 from initguide.data import (
     DamagedFileError,
     fashion_mnist,
+    finding,
     idx,
-    loading,
 )
 
 
@@ -207,7 +207,7 @@ def test_damaged_gzip(fill, isolated, damage, message):
 def test_broken_installation(isolated, monkeypatch):
     """Without its sample, the package says that it must be installed again."""
     monkeypatch.setattr(
-        loading.resources, "as_file", lambda _: contextlib.nullcontext(isolated / "gone")
+        finding.resources, "as_file", lambda _: contextlib.nullcontext(isolated / "gone")
     )
     with pytest.raises(FileNotFoundError, match=r"no such folder.*install the package again"):
         fashion_mnist(source="sample")

@@ -15,10 +15,20 @@ def add_to(commands: Commands) -> None:
     )
     parser.set_defaults(command=run)
     add_data_options(parser)
+    parser.add_argument(
+        "--torchvision",
+        metavar="DIR",
+        help="lay the files out in this folder as torchvision.datasets.FashionMNIST reads them; a "
+        'notebook with root="data" then needs no network',
+    )
 
 
 def run(options: argparse.Namespace) -> None:
     """Say which images are used; download them if need be."""
-    from initguide.data import fashion_mnist  # noqa: PLC0415  slow to import
+    from initguide import data  # noqa: PLC0415  slow to import
 
-    print(fashion_mnist(options.data, source=options.source).source)
+    if options.torchvision is None:
+        print(data.fashion_mnist(options.data, source=options.source).source)
+        return
+    laid_out = data.lay_out(options.torchvision, options.data, source=options.source)
+    print(f"{laid_out.folder} holds {laid_out.source}")
