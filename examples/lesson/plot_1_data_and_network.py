@@ -46,8 +46,8 @@ print(data.source)
 plots.plot_images(data.train, data.classes, count=20)
 
 # %%
-# Trousers, bags and boots look like nothing else. Pullovers, coats and shirts look much alike at
-# this size, and are likely to be confused; the exercise below counts.
+# Trousers, bags and boots look like nothing else. Which classes would you confuse at this size? The
+# exercise below counts what the network does.
 #
 # Are the classes equally frequent? A classifier that always gives the same answer would otherwise
 # do better than one in ten.
@@ -57,8 +57,17 @@ for name, share in zip(data.classes, shares, strict=True):
     print(f"{name:12} {100 * share:.1f} %")
 
 # %%
-# Yes, but for the chance of the split. So **10 % is what guessing achieves**, and the cross-entropy
-# of a guess is
+
+initguide.says(
+    (shares - 0.1).abs().max() < 0.01,
+    "Yes, but for the chance of the split: the shares lie between {low:.1f} and {high:.1f} %.",
+    "Not quite: the shares lie between {low:.1f} and {high:.1f} %.",
+    low=100 * shares.min(),
+    high=100 * shares.max(),
+)
+
+# %%
+# With ten equal classes, **10 % is what guessing achieves**, and the cross-entropy of a guess is
 #
 # .. math:: -\ln \tfrac{1}{10} = \ln 10 \approx 2.303 .
 #
@@ -85,12 +94,29 @@ plots.plot_histogram(
 )
 
 # %%
-# Half of all pixels are background, exactly 0, and left out of the figure. The others are spread
-# over the whole range, with more of them bright than dark. No pixel is negative, so their mean is
-# not 0: the data are not centred. That is why the number to remember is the *mean square* and not
-# the variance. When the weights have mean 0, what a layer's output varies by is the mean square of
-# its inputs, times the variance of the weights, times the number of inputs. Page 4 puts this to
-# use.
+
+black = (pixels == 0).float().mean()
+bright = (pixels[pixels > 0] > 0.5).float().mean()
+(
+    initguide.says(
+        abs(black - 0.5) < 0.05,
+        "About half of all pixels are background, exactly 0, and left out of the figure.",
+        "The background, exactly 0, is {share:.0f} % of all pixels, and left out of the figure.",
+        share=100 * black,
+    )
+    + initguide.says(
+        bright > 0.5,
+        "Of the others, more are bright than dark: {share:.0f} % are nearer to white.",
+        "Of the others, at least as many are dark as bright: {share:.0f} % are nearer to white.",
+        share=100 * bright,
+    )
+)
+
+# %%
+# No pixel is negative, so their mean is not 0: the data are not centred. That is why the number to
+# remember is the *mean square* and not the variance. When the weights have mean 0, what a layer's
+# output varies by is the mean square of its inputs, times the variance of the weights, times the
+# number of inputs. Page 4 puts this to use.
 #
 # The network
 # -----------
@@ -121,12 +147,22 @@ for name, parameter in net.named_parameters():
 print(f"{'together':25} {sum(p.numel() for p in net.parameters()):8,}")
 
 # %%
-# Nine in ten parameters are weights of the first layer. From here on we use :class:`initguide.Net`,
-# which is this class with two more arguments.
+
+largest = net.fc1.weight.numel() / sum(p.numel() for p in net.parameters())
+initguide.says(
+    largest > 0.5,
+    "Most of them, {share:.0f} %, are weights of the first layer.",
+    "The weights of the first layer are {share:.0f} % of them.",
+    share=100 * largest,
+)
+
+# %%
+# From here on we use :class:`initguide.Net`, which is this class with two more arguments.
 #
 # The training loop
 # -----------------
-# For two epochs, take 100 images at a time in random order, compute the loss, and let Adam change
+# The weights are set once, before the first step; from then on, only the optimizer moves them. For
+# two epochs, take 100 images at a time in random order, compute the loss, and let Adam change
 # the parameters. On later pages :func:`initguide.compare_init_weights` does this, for several
 # schemes and several seeds at a time. It is the same loop:
 
@@ -157,15 +193,52 @@ ax.set(
 ax.legend()
 plots.describe(
     ax,
-    f"The training loss starts at {losses[0]:.2f}, close to ln 10, falls steeply at first, then "
-    f"slowly, and ends near {sum(losses[-50:]) / 50:.2f}. It jumps from batch to batch.",
+    f"The training loss starts at {losses[0]:.2f}, is {sum(losses[75:125]) / 50:.2f} around the "
+    f"hundredth mini-batch, and {sum(losses[-50:]) / 50:.2f} on average over the last fifty.",
 )
 
 # %%
-# The loss starts at about what a guess costs, and most of the way down is done within the first
-# hundred mini-batches. That is why later figures show the first hundred: the influence of the
-# initial weights is largest there. See also how much the line jumps. **The loss of one mini-batch
-# is a noisy number**, so "training loss" in our tables is the mean of the last hundred.
+
+hundredth, last = sum(losses[75:125]) / 50, torch.tensor(losses[-50:])
+way = (losses[0] - hundredth) / (losses[0] - last.mean())
+noise = last.std() / last.mean()
+(
+    initguide.says(
+        abs(losses[0] - math.log(10)) < 0.1,
+        "The loss starts at about what a guess costs.",
+        "The loss does not start at what a guess costs, but at {first:.2f}.",
+        first=losses[0],
+    )
+    + initguide.says(
+        way > 0.5,
+        "Most of the way down, {way:.0f} % of it, is done by the hundredth mini-batch; that is "
+        "why later figures show the first hundred.",
+        "By the hundredth mini-batch it has gone {way:.0f} % of the way down; later figures show "
+        "these first hundred.",
+        way=100 * way,
+    )
+    + initguide.says(
+        noise > 0.1,
+        "See also how the line jumps: **the loss of one mini-batch is a noisy number**, and among "
+        "the last fifty it has a standard deviation of {noise:.0f} % of their mean.",
+        "The line hardly jumps: among the last fifty mini-batches the loss has a standard "
+        "deviation of {noise:.0f} % of their mean.",
+        noise=100 * noise,
+    )
+)
+
+# %%
+# The "training loss" in our tables is the mean of the last hundred mini-batches, and not the last
+# one.
+#
+# .. note::
+#
+#    Two epochs of small mini-batches are a choice: the lesson asks how networks *start*. With 100
+#    images per mini-batch an epoch has many steps, so the start can be watched closely, at the
+#    price of the noise just seen; larger mini-batches make fewer and smoother steps. And with more
+#    epochs every scheme gets more time to make up for a poor start: a difference after two epochs
+#    is no promise for the twentieth. :doc:`The last page </auto_examples/lesson/plot_7_choose>`
+#    compares the first hundred mini-batches with the end of the second epoch.
 #
 # How good is it?
 # ---------------
@@ -182,9 +255,21 @@ def accuracy(loader):
 net.eval()
 dropout_off = accuracy(valid_loader)
 net.train()
-dropout_on = accuracy(valid_loader)
+dropout_on = [accuracy(valid_loader) for _ in range(5)]  # each time, others are left out
+cost = initguide.estimate([100 * (dropout_off - on) for on in dropout_on])
 print(f"validation accuracy, dropout off: {100 * dropout_off:.2f} %")
-print(f"the same network, dropout on:     {100 * dropout_on:.2f} %")
+print(f"the same network, dropout on:     {100 * dropout_on[0]:.2f} %")
+print(f"difference, mean of five times:   {cost:.2f} points")
+
+# %%
+
+initguide.says(
+    cost.above(0),
+    "Left on, dropout makes this network look worse than it is, by {cost:.1f} points.",
+    "Left on, dropout does not lower this network's accuracy, though it could have.",
+    "Whether dropout, left on, lowers this network's accuracy, five times cannot tell.",
+    cost=cost.mean,
+)
 
 # %%
 # Nobody would use a network that lacks a fifth of its units. This guide measures with dropout off.
@@ -211,10 +296,41 @@ print(f"the same network, dropout on:     {100 * dropout_on:.2f} %")
 #
 # What we learnt
 # --------------
-# - Guessing gives 10 % accuracy and a loss of ln 10 ≈ 2.303.
-# - Pixels lie in [0, 1], and their mean square, about 0.2, is what the first layer's weights meet.
-# - One mini-batch's loss is noisy; one number from one run is too, as page 5 will show.
-# - Accuracy is measured in evaluation mode.
-#
+
+guess = F.cross_entropy(torch.zeros(len(data.valid.labels), 10), data.valid.labels)
+often = 100 * shares.max()
+initguide.bullets(
+    initguide.says(
+        math.isclose(guess, math.log(10), rel_tol=1e-5) and often < 11,
+        "A guess has a loss of ``ln 10``, {loss:.3f}, and is right about one time in ten.",
+        "A guess has a loss of {loss:.3f}, and one that names the most frequent class is right "
+        "{often:.1f} % of the time.",
+        loss=guess,
+        often=often,
+    ),
+    initguide.says(
+        pixels.min() == 0 and pixels.max() == 1,
+        "Pixels lie in ``[0, 1]``, and what the first layer's weights meet is their mean square, "
+        "{square:.2f}.",
+        "Pixels lie between {low:.2f} and {high:.2f}; their mean square is {square:.2f}.",
+        square=pixels.square().mean(),
+        low=pixels.min(),
+        high=pixels.max(),
+    ),
+    initguide.says(
+        noise > 0.1,
+        "The loss of one mini-batch is noisy, so a run is judged by the mean of many.",
+        "The loss of one mini-batch says nearly as much here as the mean of many.",
+    ),
+    initguide.says(
+        cost.above(0),
+        "Accuracy is measured in evaluation mode: dropout, left on, costs {cost:.1f} points here.",
+        "Accuracy is measured in evaluation mode, though dropout costs nothing here.",
+        "Accuracy is measured in evaluation mode, whether or not dropout costs anything here.",
+        cost=cost.mean,
+    ),
+)
+
+# %%
 # Next, the simplest initial weights there are: :doc:`all zeros, or all ones
 # </auto_examples/lesson/plot_2_zeros_and_ones>`.
