@@ -255,7 +255,8 @@ def accuracy(loader):
 net.eval()
 dropout_off = accuracy(valid_loader)
 net.train()
-dropout_on = [accuracy(valid_loader) for _ in range(5)]  # each time, others are left out
+dropout_on = [accuracy(valid_loader) for _ in range(5)]
+# Each of the five times, other units are left out.
 cost = initguide.estimate([100 * (dropout_off - on) for on in dropout_on])
 print(f"validation accuracy, dropout off: {100 * dropout_off:.2f} %")
 print(f"the same network, dropout on:     {100 * dropout_on[0]:.2f} %")
