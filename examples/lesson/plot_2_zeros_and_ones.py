@@ -257,7 +257,7 @@ initguide.bullets(
         "**Without dropout** there is one distinct unit per layer at the start and one at the end, "
         "whatever the constant. The network ``784-256-128-10`` has been training as "
         "``784-1-1-10``.",
-        "**Without dropout** the units do not all stay equal here, as rounding may tell them apart.",
+        "**Without dropout** the units do not all stay equal here; rounding may tell them apart.",
     ),
     initguide.says(
         broken,
@@ -267,8 +267,8 @@ initguide.bullets(
     ),
     initguide.says(
         rescued - without > 10,
-        "**The constant** ``0.01`` may surprise: dropout alone makes {more:.0f} points of accuracy, "
-        "and {rescued:.1f} % in all.",
+        "**The constant** ``0.01`` may surprise: dropout alone brings {more:.0f} points of "
+        "accuracy, to {rescued:.1f} %.",
         "**The constant** ``0.01`` gains little from dropout, {more:+.1f} points of accuracy.",
         more=rescued - without,
         rescued=rescued,
