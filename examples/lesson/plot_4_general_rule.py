@@ -57,7 +57,7 @@ def weights_init_uniform_rule(module):
 
 ours = initguide.initialize(initguide.Net(), init.general_rule(), seed=0)
 yours = initguide.initialize(initguide.Net(), weights_init_uniform_rule, seed=0)
-print(torch.equal(ours.fc1.weight, yours.fc1.weight))
+print("the same weights:", torch.equal(ours.fc1.weight, yours.fc1.weight))
 
 # %%
 # Training
@@ -82,17 +82,56 @@ result
 plots.plot_losses(result, first=100)
 
 # %%
-# Centring the interval brings the largest gain, and scaling it to the layer another. Compare the
-# starting points (the axis is logarithmic): the general rule begins near 2.303, as a network should
-# that knows nothing; the others begin wrong *and sure of it*, and spend their first steps on
-# unlearning that.
+# What is gained by centring the interval, and what by scaling it to the layer? And where do the
+# three begin? (The axis is logarithmic.)
 
-print(result.difference("Uniform [-0.5, 0.5)", "Uniform [0, 1)"))
-print(result.difference("General rule", "Uniform [-0.5, 0.5)"))
+centring = result.difference("Uniform [-0.5, 0.5)", "Uniform [0, 1)")
+scaling = result.difference("General rule", "Uniform [-0.5, 0.5)")
+print(centring)
+print(scaling)
+first = {
+    label: initguide.estimate([run.train_losses[0] for run in result.of(label)])
+    for label in result.labels
+}
+for label, loss in first.items():
+    print(f"{label:20} first loss {loss:,.3f}")
 
 # %%
-# An interval that excludes zero says that a difference is more than the luck of these five seeds.
-# How much more seeds would tell, :doc:`/auto_examples/practice/plot_8_how_many_seeds` shows.
+
+rest = [label for label in first if label != "General rule"]
+(
+    initguide.says(
+        centring.better(),
+        "Centring the interval raises the validation accuracy by {by:+.1f} points.",
+        "Centring the interval does not raise the validation accuracy here.",
+        "Whether centring the interval raises the validation accuracy, five seeds cannot tell.",
+        by=centring,
+    )
+    + initguide.says(
+        scaling.better(),
+        "Scaling it to the layer raises it by another {by:+.1f}.",
+        "Scaling it to the layer does not raise it further.",
+        "Whether scaling it to the layer raises it further, five seeds cannot tell.",
+        by=scaling,
+    )
+    + initguide.says(
+        first["General rule"].within(math.log(10) - 0.1, math.log(10) + 0.1),
+        "The general rule begins near the ``ln 10`` of a guess, as a network should that knows "
+        "nothing.",
+        "The general rule does not begin near the ``ln 10`` of a guess.",
+        "The general rule begins at a loss of {rule:.2f} on average.",
+        rule=first["General rule"].mean,
+    )
+    + initguide.says(
+        all(first[label].above(2 * math.log(10)) for label in rest),
+        "The others begin at more than twice that: wrong *and sure of it*.",
+        "Not both of the others begin at more than twice that.",
+    )
+)
+
+# %%
+# The intervals are over the five seeds, on the same validation images. How much more seeds would
+# tell, :doc:`/auto_examples/practice/plot_8_how_many_seeds` shows.
 #
 # Why the fan-in?
 # ---------------
@@ -135,30 +174,92 @@ plots.plot_prediction(
 
 # %%
 # The dashed lines are predicted from the formula, the dots are measured, one for each of ten draws
-# of the weights. The formula holds for the average over draws. A single network may be off by half
-# in the last layer, where only ten sums are averaged. (Both schemes' dots are scattered alike
-# because they are the same draws, differently scaled.) With numbers:
+# of the weights. The formula holds for the average over draws. How far is a single draw from it?
+# On this axis nobody could tell, so divide what was measured by what was predicted:
+
+ratios = torch.tensor(measured["General rule"]) / torch.tensor(
+    predicted["General rule"]
+)
+ax = plots.plot_prediction(
+    {"General rule": ratios},
+    [1.0] * len(layers),
+    at=list(layers),
+    title="The same draws, as parts of the prediction",
+    ylabel="measured / predicted",
+)
+
+# %%
+# (The other scheme's dots would lie on top of these: they are the same draws, differently scaled.)
 
 rows = []
 for name, sums in measured.items():
     draws = torch.tensor(sums)
     for i, layer in enumerate(layers):
-        expected, found = predicted[name][i], draws[:, i]
-        mean, sd = found.mean().item(), found.std().item()
-        rows.append((name, layer, expected, mean, sd))
-columns = ["scheme", "layer", "predicted", "measured", "sd of the draws"]
+        found = initguide.estimate(draws[:, i])
+        (low, high), sd = found.interval, draws[:, i].std().item()
+        rows.append((name, layer, predicted[name][i], found.mean, low, high, sd))
+columns = [
+    "scheme",
+    "layer",
+    "predicted",
+    "measured",
+    "from",
+    "to",
+    "sd of the draws",
+]
 initguide.Table(
     dict(zip(columns, zip(*rows, strict=True), strict=True)),
     caption="Mean square of the sums of each layer",
-    note="Measured: mean of ten draws of the weights, dropout off.",
+    note="Measured: mean of ten draws of the weights, dropout off, with its 95 % interval.",
 )
 
 # %%
-# Two things are worth seeing. With [-0.5, 0.5), the mean square grows at every layer, to hundreds.
-# With the general rule it **shrinks**, by a factor of six per layer: 1/3 from the weights, 1/2 from
-# ReLU. Over three layers that is little. Over thirty it would be 6³⁰, a number with 24 digits, and
-# that is what Xavier's and He's schemes are for; they choose the variance so that the factor is
-# close to 1.
+
+held = all(low <= expected <= high for _, _, expected, _, low, high, _ in rows)
+farthest = {
+    layer: (column - 1).abs().max()
+    for layer, column in zip(layers, ratios.T, strict=True)
+}
+fixed, rule = (torch.tensor(sums) for sums in measured.values())
+grows = initguide.estimate((fixed[:, 2] / fixed[:, 0]).log() / 2)
+shrinks = initguide.estimate((rule[:, 0] / rule[:, 2]).log() / 2)
+factor = math.exp(shrinks.mean)
+(
+    initguide.says(
+        held,
+        "Every prediction lies in the interval for the mean of its draws.",
+        "Not every prediction lies in the interval for the mean of its draws; of six intervals, "
+        "one may well miss.",
+    )
+    + initguide.says(
+        farthest["fc3"] > 2 * farthest["fc1"],
+        "A single draw may be off by more, and most in the last layer, where only ten sums are "
+        "averaged: by up to {last:.0f} %, against {first:.0f} % in the first.",
+        "A single draw is off by up to {last:.0f} % in the last layer, and {first:.0f} % in the "
+        "first.",
+        last=100 * farthest["fc3"],
+        first=100 * farthest["fc1"],
+    )
+    + initguide.says(
+        grows.above(0),
+        "With the fixed interval, the mean square grows from layer to layer, to {size:,.0f}.",
+        "With the fixed interval, the mean square does not grow from layer to layer.",
+        "With the fixed interval, the mean square may or may not grow from layer to layer.",
+        size=fixed[:, 2].mean(),
+    )
+    + initguide.says(
+        shrinks.above(0),
+        "With the general rule it **shrinks**, by a factor of {factor:.1f} per layer.",
+        "With the general rule it does not shrink from layer to layer.",
+        "With the general rule it may or may not shrink from layer to layer.",
+        factor=factor,
+    )
+)
+
+# %%
+# Predicted is a factor of six: 1/3 from the weights, 1/2 from ReLU. Over three layers that can be
+# borne. Over thirty it would be 6³⁰, a number with 24 digits, and that is what Xavier's and He's
+# schemes are for; they choose the variance so that the factor is close to 1.
 #
 # .. admonition:: Try it
 #
@@ -188,10 +289,38 @@ initguide.Table(
 #
 # What we learnt
 # --------------
-# - n is the fan-in, the number of inputs that a unit adds up.
-# - The mean square of a layer's sums is n · Var(w) · E[x²]: predicted on this page, and measured.
-# - Bounds of ±1/√n keep it independent of n. They do not keep it constant over layers: with ReLU it
-#   falls to a sixth from one to the next.
-#
+
+relative = max(abs(mean / expected - 1) for _, _, expected, mean, *_ in rows)
+initguide.bullets(
+    initguide.says(
+        scaling.better(),
+        "Scaled to its fan-in, the number of inputs that a unit adds up, a layer's interval does "
+        "better than one width for all: by {by:+.1f} points after two epochs.",
+        "Scaled to its fan-in, a layer's interval does no better than one width for all here.",
+        "Whether an interval scaled to the fan-in does better, five seeds cannot tell.",
+        by=scaling,
+        key="rule-over-fixed",
+    ),
+    initguide.says(
+        held or relative < 0.2,
+        "The mean square of a layer's sums is ``n · Var(w) · E[x²]``: "
+        "predicted on this page, and measured to within {off:.0f} % on average over draws.",
+        "The mean square of a layer's sums should be ``n · Var(w) · E[x²]``; "
+        "the mean of ten draws is off by up to {off:.0f} % here.",
+        off=100 * relative,
+    ),
+    initguide.says(
+        shrinks.within(math.log(4.5), math.log(8)),
+        "Bounds of ``±1/√n`` do not keep it constant over layers: behind ReLU it falls to about a "
+        "sixth from one to the next.",
+        "Bounds of ``±1/√n`` should let it fall to a sixth from one layer to the next, behind "
+        "ReLU; here it fell to one part in {factor:.1f}.",
+        "Bounds of ``±1/√n`` do not keep it constant over layers: behind ReLU, here, it falls to "
+        "one part in {factor:.1f}, give or take.",
+        factor=factor,
+    ),
+)
+
+# %%
 # Next: does the *shape* of the distribution matter, or only its size? :doc:`Normal
 # </auto_examples/lesson/plot_5_normal>`.
