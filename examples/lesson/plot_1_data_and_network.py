@@ -88,7 +88,8 @@ print(f"exactly 0: {100 * (pixels == 0).float().mean():.1f} %")
 
 plots.plot_histogram(
     pixels[pixels > 0],
-    bins=64,
+    bins=51,  # of five grey levels each: the pixels are whole numbers, divided by 255
+    value_range=(0.5 / 255, 255.5 / 255),
     title="Pixels that are not 0",
     xlabel="pixel value (0 is black, 1 is white)",
 )
@@ -96,12 +97,17 @@ plots.plot_histogram(
 # %%
 
 black = (pixels == 0).float().mean()
-bright = (pixels[pixels > 0] > 0.5).float().mean()
+inked = pixels[pixels > 0]
+bright, nearly_black = (
+    (inked > 0.5).float().mean(),
+    (inked < 5.5 / 255).float().mean(),
+)
+bars = torch.histc(inked, bins=51, min=0.5 / 255, max=255.5 / 255)
 (
     initguide.says(
         abs(black - 0.5) < 0.05,
-        "About half of all pixels are background, exactly 0, and left out of the figure.",
-        "The background, exactly 0, is {share:.0f} % of all pixels, and left out of the figure.",
+        "About half of all pixels are background, exactly ``0``, and left out of the figure.",
+        "The background, exactly ``0``, is {share:.0f} % of all pixels; the figure leaves it out.",
         share=100 * black,
     )
     + initguide.says(
@@ -109,6 +115,12 @@ bright = (pixels[pixels > 0] > 0.5).float().mean()
         "Of the others, more are bright than dark: {share:.0f} % are nearer to white.",
         "Of the others, at least as many are dark as bright: {share:.0f} % are nearer to white.",
         share=100 * bright,
+    )
+    + initguide.says(
+        bars.argmax() == 0,
+        "The tallest bar, at the left, holds the {share:.0f} % that are nearly black.",
+        "Of nearly black ones, at the left, there are {share:.0f} %.",
+        share=100 * nearly_black,
     )
 )
 
