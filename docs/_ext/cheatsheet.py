@@ -1,7 +1,8 @@
 """The cheat sheet: one page to print, typeset while building, with computed and measured numbers.
 
 ``docs/cheatsheet.typ`` is the page, in the language of Typst; here its numbers are made. They come
-from `initguide.theory` and from the table of the lesson's last page.
+from `initguide.theory` and from the table of the lesson's last page; the recommendations are those
+of the decision table, in few words.
 """
 
 import csv
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 import typst
+import which
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from torch import nn
@@ -92,6 +94,7 @@ def contents(docs: Path) -> dict[str, Any]:
         "truncated": f"{theory.truncated_normal_moments(-2, 2).std:.2f}",
         "gains": gains(),
         "decay": decays(),
+        "choices": which.sheet(docs),
         "accuracies": rows,
         "seeds": seeds,
     }

@@ -1,9 +1,9 @@
 """The decision table: each cell is a claim, and a page's measurement chooses its words.
 
-``docs/which.toml`` has the rows. A cell names the page that measures it and the ``key`` of the
-sentence there (``initguide.says(..., key=...)``); what came out of that sentence chooses among the
-cell's own ``so``, ``no`` and ``undecided``. Where a page has not run, as while one writes, the
-cell says ``so``.
+``docs/which.toml`` has the rows, and what the cheat sheet says of some. A cell names the page that
+measures it and the ``key`` of the sentence there (``initguide.says(..., key=...)``); what came out
+of that sentence chooses among the cell's own ``so``, ``no`` and ``undecided``. Where a page has not
+run, as while one writes, the cell says ``so``.
 """
 
 import tomllib
@@ -42,6 +42,17 @@ def words(cell: dict[str, str], came_out: dict[str, str]) -> str:
     """What a cell says, by what came out."""
     outcome = came_out.get(cell.get("key", ""), "so")
     return cell.get(outcome, cell["so"])
+
+
+def sheet(docs: Path) -> list[list[str]]:
+    """The lines of the cheat sheet: network, and what to start with, in few words if it is so."""
+    came_out = outcomes(docs / "auto_examples")
+    return [
+        [row["network"], words({**cell, "so": cell["sheet"]}, came_out)]
+        for table in tables(docs)
+        for row in table["row"]
+        if "sheet" in (cell := row["start"])
+    ]
 
 
 def problems(docs: Path) -> list[str]:

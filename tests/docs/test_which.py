@@ -29,6 +29,26 @@ def test_the_outcome_chooses_the_words(came_out, expected):
     assert which.words(CELL, came_out) == expected
 
 
+def test_the_cheat_sheet_has_few_words(tmp_path):
+    """If it is so; otherwise those of the table."""
+    text = """
+        [[table]]
+        [[table.row]]
+        network = "N"
+        start = { key = "grows", so = "He, of course", no = "Xavier", sheet = "He" }
+        [[table.row]]
+        network = "M"
+        start = { so = "nothing" }
+    """
+    (tmp_path / which.SOURCE).write_text(text)
+    assert which.sheet(tmp_path) == [["N", "He"]]
+    page = tmp_path / "auto_examples" / "plot_1.rst"
+    page.parent.mkdir()
+    data = {"outcome": "no", "key": "grows", "branches": {}}
+    page.write_text(f".. said::\n\n   {json.dumps(data)}\n")
+    assert which.sheet(tmp_path) == [["N", "Xavier"]]
+
+
 @pytest.fixture
 def site(tmp_path):
     """A page with one sentence, and a table with one row."""
