@@ -32,7 +32,8 @@ Xavier's and He's, and checks each: on one layer, on twenty, and on the lesson's
 #
 # with the mean square of the inputs on the right. Nothing was asked of the inputs: pixels may be
 # positive and neighbours alike, as they are. The weights must have mean 0. If their mean is μ, all
-# pairs contribute μ² more, together (μ · Σx)², which grows like n² and soon is the larger part:
+# pairs contribute μ² more, together (μ · Σx)². For inputs that are not negative this grows like n²,
+# and soon is the larger part:
 
 import math
 
@@ -64,10 +65,32 @@ initguide.Table(
 )
 
 # %%
-# The two parts add up to what is measured. With centred weights E[z²] grows like n; with weights
-# from [0, 1) most of it comes from their mean, and more so the more inputs there are. That is what
-# centring is for.
-#
+# That is what centring is for.
+
+sums = {
+    (n, name): numbers for n, name, *numbers in rows
+}  # formula, extra, measured
+off = max(abs(measured / (a + b) - 1) for a, b, measured in sums.values())
+share = {n: b / (a + b) for n in (10, 784) for a, b, _ in [sums[n, "U[0, 1)"]]}
+(
+    initguide.says(
+        off < 0.1,
+        "The two parts add up to what is measured, within {off:.0%}.",
+        "The two parts are off what is measured by up to {off:.0%}.",
+        off=off,
+    )
+    + initguide.says(
+        0.5 < share[10] < share[784],
+        "With weights from ``[0, 1)`` most comes from their mean, and more so the more inputs "
+        "there are: {few:.0%} with ten inputs, {all:.1%} with all pixels.",
+        "With weights from ``[0, 1)``, {few:.0%} comes from their mean with ten inputs, and "
+        "{all:.1%} with all pixels.",
+        few=share[10],
+        all=share[784],
+    )
+)
+
+# %%
 # One layer: three rules
 # ----------------------
 # To keep the mean square, n · Var(w) must be 1. So a layer **without an activation** needs Var(w)
@@ -102,16 +125,29 @@ initguide.Table(
 )
 
 # %%
-# ReLU keeps one half whatever the size. What tanh keeps depends on the size: all of it for small
-# sums, little for large ones. So no factor is right for tanh at every size.
-#
+# In theory ReLU keeps one half whatever the size. What tanh keeps depends on the size: nearly all
+# of small sums, little of large ones. So no factor is right for tanh at every size.
+
+apart = max(
+    abs(a - b)
+    for name in activations
+    for a, b in zip(kept[f"{name}, predicted"], kept[f"{name}, drawn"], strict=True)
+)
+initguide.says(
+    apart < 0.01,
+    "What is drawn agrees, within {apart:.3f}.",
+    "What is drawn is off by up to {apart:.3f}, more than a million draws should be.",
+    apart=apart,
+)
+
+# %%
 # Twenty layers
 # -------------
 # A factor that is not 1 is applied again in every layer. Twenty layers of 256 units, images
 # scaled to mean 0 and mean square 1, and two rules: Var(w) = 1/n (LeCun's, here also Xavier's) and
 # 2/n (He's). The predictions repeat the length map, layer by layer.
 
-images = data.train.images[:200]
+images = data.train.images[:100]
 images = (images - data.train.images.mean()) / data.train.images.std()
 factors = {"lecun_normal": 1.0, "he_normal": 2.0}
 
@@ -136,7 +172,7 @@ for name, phi in activations.items():
         for _ in range(19):
             line.append(theory.length_map(line[-1], phi, math.sqrt(factor)))
         predicted[name][scheme] = line
-        measured[name][scheme] = sums_of(net, scheme, images, seeds=6)
+        measured[name][scheme] = sums_of(net, scheme, images, seeds=16)
 
 fig, axes = plots.subplots(1, 3, height=4.2, sharey=True)
 for ax, name in zip(axes, activations, strict=True):
@@ -148,14 +184,76 @@ handles = axes[0].get_legend_handles_labels()
 fig.legend(*handles, loc="outside lower center", ncols=4)
 
 # %%
-# The bands of six seeds lie around the dashed predictions. The identity keeps its mean square
-# with 1/n and doubles it in every layer with 2/n; ReLU keeps it with 2/n and halves it with 1/n.
-# After twenty layers that is a factor of half a million, up or down.
-#
-# tanh answers differently. With 2/n the mean square settles at a value that tanh chooses, and with
-# 1/n, here Xavier's rule, it fades slowly, not by a fixed factor. Why, page 5 tells: :doc:`depth
-# </auto_examples/theory/plot_5_depth>`. The bands widen with depth, because a single deep draw may
-# be far off the mean over draws: :doc:`finite width </auto_examples/theory/plot_9_finite_width>`.
+# Lines and bands are mean and range of sixteen draws of the weights, dashes the prediction. The
+# identity and ReLU are homogeneous: weights of twice the variance double the mean square in every
+# layer, nineteen times from the first layer to the last. That makes a factor of 2¹⁹, half a
+# million.
+
+grown = {  # activation, rule -> the last layer's mean square over the first's, of each draw
+    (name, rule): run[:, -1] / run[:, 0]
+    for name, runs in measured.items()
+    for rule, run in runs.items()
+}
+linear = initguide.estimate(grown["identity", "lecun_normal"])
+relu = initguide.estimate(grown["ReLU", "he_normal"])
+settled = theory.fixed_point("tanh", math.sqrt(2))
+tanh = initguide.estimate(measured["tanh"]["he_normal"][:, -1])
+fading = measured["tanh"]["lecun_normal"]
+early = initguide.estimate(1 - fading[:, 1] / fading[:, 0])
+late = initguide.estimate(1 - fading[:, -1] / fading[:, -2])
+second, last = (measured["ReLU"]["he_normal"][:, i] for i in (1, -1))
+(
+    initguide.says(
+        linear.within(0.5, 2),
+        "The identity keeps its mean square with ``1/n``: over the draws, the last layer has on "
+        "average {linear:.2f} times that of the first.",
+        "The identity did not keep its mean square with ``1/n``: the last layer has on average "
+        "{linear:.2f} times that of the first.",
+        "Whether the identity keeps its mean square with ``1/n`` is not settled by these draws: "
+        "the last layer has on average {linear:.2f} times that of the first.",
+        linear=linear,
+    )
+    + initguide.says(
+        relu.within(0.5, 2),
+        "ReLU keeps it with ``2/n``: {relu:.2f} times.",
+        "ReLU did not keep it with ``2/n``: {relu:.2f} times.",
+        "For ReLU with ``2/n`` it is not settled either way: {relu:.2f} times.",
+        relu=relu,
+    )
+    + initguide.says(
+        tanh.within(0.8 * settled, 1.25 * settled),
+        "Tanh answers differently: with ``2/n`` it ends at {tanh:.2f}, and the value at which it "
+        "is predicted to settle, by itself, is {settled:.2f}.",
+        "With ``2/n`` tanh ends at {tanh:.2f}, and not near the {settled:.2f} at which it is "
+        "predicted to settle.",
+        "With ``2/n`` tanh ends at {tanh:.2f}; whether that is near the {settled:.2f} at which it "
+        "is predicted to settle is open.",
+        tanh=tanh,
+        settled=settled,
+    )
+    + initguide.says(
+        early.mean > 2 * late.mean > 0,
+        "With ``1/n``, here Xavier's rule, it fades, and ever more slowly: the second layer takes "
+        "away {early:.0%}, the last {late:.0%}.",
+        "With ``1/n``, here Xavier's rule, the second layer takes away {early:.0%}, the last "
+        "{late:.0%}.",
+        early=early.mean,
+        late=late.mean,
+    )
+    + initguide.says(
+        last.max() / last.min() > 1.5 * second.max() / second.min(),
+        "Single draws part with depth: with ReLU and ``2/n``, the largest is {second:.1f} times "
+        "the smallest in the second layer, and {last:.1f} times in the last.",
+        "Single draws do not part much with depth here: with ReLU and ``2/n``, the largest is "
+        "{second:.1f} times the smallest in the second layer, and {last:.1f} times in the last.",
+        second=second.max() / second.min(),
+        last=last.max() / last.min(),
+    )
+)
+
+# %%
+# Why tanh does so, :doc:`depth </auto_examples/theory/plot_5_depth>` tells; why draws differ,
+# :doc:`finite width </auto_examples/theory/plot_9_finite_width>`.
 #
 # The lesson's own network
 # ------------------------
@@ -180,11 +278,44 @@ plots.plot_prediction(
 )
 
 # %%
-# He's rule holds the mean square level, LeCun's halves it from layer to layer. Xavier's lies
-# between, because the network gets narrower: 2 / (n_in + n_out) is more than 1/n_in. In the last
-# layer the dots scatter widely, because only ten sums are averaged. A single draw may have half of
-# the predicted mean square, or twice; the mean of the draws is near it.
-#
+# Each dot is a draw, the dashes are predicted. In narrowing layers 2 / (n_in + n_out) lies between
+# 1/n_in and 2/n_in, so Xavier's line must lie between the other two. The last layer has only ten
+# sums to average over, so look at its dots:
+
+at_last = found["he_normal"][:, -1] / expected["he_normal"]["fc3"].second_moment
+mean = initguide.estimate(at_last)
+kept = {rule: (run[:, -1] / run[:, 0].mean()).mean() for rule, run in found.items()}
+(
+    initguide.says(
+        0.6 < kept["he_normal"] < 1.6 and kept["lecun_normal"] < 0.4,
+        "He's rule holds the mean square level from ``fc1`` to ``fc3``, where it has {he:.2f} "
+        "times the size, and LeCun's does not: {lecun:.2f} times, after two halvings.",
+        "From ``fc1`` to ``fc3`` the mean square gets {he:.2f} times as large with He's rule, and "
+        "{lecun:.2f} times with LeCun's.",
+        he=kept["he_normal"],
+        lecun=kept["lecun_normal"],
+    )
+    + initguide.says(
+        mean.within(2 / 3, 3 / 2),
+        "The mean of the draws is near the prediction, also in ``fc3``: {mean:.2f} times as large.",
+        "The mean of the draws is off the prediction in ``fc3``: {mean:.2f} times as large.",
+        "Whether the mean of the draws is near the prediction in ``fc3``, {draws} draws leave "
+        "open: it is {mean:.2f} times as large.",
+        mean=mean,
+        draws=len(at_last),
+    )
+    + initguide.says(
+        at_last.min() < 2 / 3 or at_last.max() > 3 / 2,
+        "A single draw may be far from it: the smallest has {low:.2f} times the predicted size, "
+        "the largest {high:.2f} times.",
+        "Here every single draw is near it, too: the smallest has {low:.2f} times the predicted "
+        "size, the largest {high:.2f} times.",
+        low=at_last.min(),
+        high=at_last.max(),
+    )
+)
+
+# %%
 # .. admonition:: Try it
 #
 #    A leaky ReLU multiplies negative sums by a = 0.2 instead of by 0. Which variance keeps the
@@ -209,12 +340,62 @@ plots.plot_prediction(
 #
 # What we learnt
 # --------------
-# - E[z²] = n · Var(w) · E[x²] for independent weights of mean 0, whatever the inputs. A mean of
-#   the weights adds a part that grows like n².
-# - A linear layer keeps its mean square with Var(w) = 1/n, and one after ReLU with 2/n.
-# - The factor of one layer is applied again in each: twenty layers turn a 2 into half a million.
-# - tanh has no such factor: with 2/n its mean square settles, with 1/n it fades slowly.
-# - On the lesson's network single draws scatter around the prediction, and their mean is near it.
-#
+
+initguide.bullets(
+    initguide.says(
+        off < 0.1,
+        "E[z²] = n · Var(w) · E[x²] for independent weights of mean ``0``, whatever the inputs; a "
+        "mean of the weights adds a part of its own.",
+        "The formula for the mean square of a sum was off by up to {off:.0%}.",
+        off=off,
+    )
+    + initguide.says(
+        share[784] > 0.9,
+        "With all pixels and weights from ``[0, 1)``, that part was nearly all of it.",
+        "With all pixels and weights from ``[0, 1)``, that part was {share:.0%}.",
+        share=share[784],
+    ),
+    initguide.says(
+        linear.within(0.5, 2),
+        "Linear layers keep the mean square with ``Var(w) = 1/n``, through twenty layers and on "
+        "average over draws.",
+        "Linear layers did not keep the mean square with ``Var(w) = 1/n`` through twenty layers.",
+        "Whether twenty linear layers keep the mean square with ``Var(w) = 1/n`` is not settled "
+        "by these draws.",
+    )
+    + initguide.says(
+        relu.within(0.5, 2),
+        "Layers after ReLU keep it with ``2/n``, and with ``1/n`` they halve it, each of them.",
+        "Layers after ReLU did not keep it with ``2/n``.",
+        "For layers after ReLU and ``2/n``, it is not settled.",
+        key="relu-keeps-with-he",
+    ),
+    initguide.says(
+        tanh.within(0.8 * settled, 1.25 * settled),
+        "Tanh has no such factor: with ``2/n`` its mean square settles.",
+        "Tanh did not settle where it was predicted to.",
+        "Whether tanh settles where it is predicted to is open.",
+    )
+    + initguide.says(
+        early.mean > 2 * late.mean > 0,
+        "With ``1/n`` it fades, ever more slowly.",
+        "With ``1/n`` it did not fade ever more slowly here.",
+        key="tanh-fades-slowly",
+    ),
+    initguide.says(
+        mean.within(2 / 3, 3 / 2),
+        "On the lesson's network, the mean over draws is near the prediction.",
+        "On the lesson's network, the mean over draws was off the prediction.",
+        "On the lesson's network, these draws leave open whether their mean is near the "
+        "prediction.",
+    )
+    + initguide.says(
+        at_last.min() < 2 / 3 or at_last.max() > 3 / 2,
+        "Single draws scatter around it, widely where few sums are averaged.",
+        "So was every single draw.",
+    ),
+)
+
+# %%
 # The same sums, read from the end to the beginning, are the gradients: :doc:`variance backward
 # </auto_examples/theory/plot_3_backward>`.
