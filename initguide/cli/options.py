@@ -29,6 +29,13 @@ def add_data_options(command: argparse.ArgumentParser) -> None:
 def add_run_options(command: argparse.ArgumentParser) -> None:
     """Add how a network is trained, and where the results go."""
     command.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 0 to N-1 (5)")
+    command.add_argument(
+        "--split",
+        choices=("shared", "per-seed"),
+        default="shared",
+        help="whether all seeds have one split into training and validation images (shared), or "
+        "each divides them anew",
+    )
     command.add_argument("--epochs", type=int, default=2, metavar="N", help="(2)")
     command.add_argument("--batch-size", type=int, default=100, metavar="N", help="(100)")
     command.add_argument("--learning-rate", type=float, default=1e-3, metavar="X", help="(0.001)")
@@ -57,6 +64,7 @@ def run_options(options: argparse.Namespace) -> dict[str, Any]:
         "learning_rate": options.learning_rate,
         "optimizer": options.optimizer,
         "seeds": options.seeds,
+        "split": options.split.replace("-", " "),
         "store": options.store,
         "time_limit": options.time_limit,
     }

@@ -5,6 +5,7 @@ from initguide.data.loading import fashion_mnist
 from initguide.data.places import SOURCES
 from initguide.data.problems import DamagedFileError, DataWarning, DownloadError
 from initguide.data.sequences import Sequences, Tokens, as_sequences
+from initguide.data.splits import SplitPerSeed
 from initguide.data.tensors import CLASSES, FashionMNIST, Split
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "LaidOut",
     "Sequences",
     "Split",
+    "SplitPerSeed",
     "Tokens",
     "as_sequences",
     "fashion_mnist",

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from initguide.experiments.files import run_from_json
+from initguide.experiments.files import run_from_json, split_in
 from initguide.experiments.jobs import run_of
 from initguide.experiments.results import Results
 from initguide.experiments.statistics import Row
@@ -174,7 +174,7 @@ class Comparison(Results):
             runs=tuple(runs[label, seed] for label in labels for seed in seeds),
             schemes=about["schemes"],
             settings={name: about[name] for name in COMMON}
-            | {"seeds": seeds, "torch": about["torch"]},
+            | {"seeds": seeds, "split": split_in(about), "torch": about["torch"]},
             data_source=about["data"]["source"],
             remark=f"Left out: {left} runs whose seeds lack a run of another scheme."
             if left

@@ -103,3 +103,8 @@ def run_from_json(run: dict[str, Any]) -> Run:
         trainer=str(run.get("trainer", "")),  # earlier versions did not say
         rounding=str(run.get("rounding", "")),
     )
+
+
+def split_in(settings: Mapping[str, Any]) -> str:
+    """How training and validation images were divided; earlier versions had one split for all."""
+    return str(settings.get("split", "shared"))

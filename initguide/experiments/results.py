@@ -17,6 +17,7 @@ from initguide.experiments.files import (
     damage_named,
     read_document,
     read_store,
+    split_in,
     to_json,
     write_document,
 )
@@ -378,16 +379,24 @@ class Results(ABC):
 
     @property
     def _footnote(self) -> str:
-        shown = {k: v for k, v in self.settings.items() if k not in ("seeds", "torch")}
+        shown = {k: v for k, v in self.settings.items() if k not in ("seeds", "split", "torch")}
         settings = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
         seeds = in_ranges(self.settings["seeds"])
         words = f"Settings: {settings}; seeds {seeds}; torch {self.settings['torch']}."
         if len(self.settings["seeds"]) > 1:
-            words += " ±: half of the 95 % interval of the mean over seeds."
+            words += (
+                f" ±: half of the 95 % interval of the mean over seeds, {self._split_in_words}."
+            )
         words += self._notes()
         if origins := origins_in_words(self.runs):
             words += f" {origins}"
         return f"Data: {self.data_source}. {words}" + (f" {self.remark}" if self.remark else "")
+
+    @property
+    def _split_in_words(self) -> str:
+        if split_in(self.settings) == "per seed":
+            return "each of which divides training and validation images anew"
+        return "on one split into training and validation images, the same for all"
 
     def __str__(self) -> str:
         return str(self.table())

@@ -31,6 +31,16 @@ def same_settings(what: str, old: Mapping[str, Any] | None, new: Mapping[str, An
     return new
 
 
+def same_split(old: str | None, new: str) -> str:
+    """Refuse to continue a store whose runs were divided otherwise.
+
+    Files of earlier versions do not say; they had one split for all, which their data tell.
+    """
+    if old not in (None, new):
+        raise ValueError(f"split is {old!r} there and {new!r} here")
+    return new
+
+
 def found_in_store(count: int, of: int, store: str | os.PathLike[str] | None) -> str:
     """How many of the runs had been done before, in words."""
     return f"{count} of the {of} runs were found in {os.fspath(store)}." if store and count else ""
@@ -52,11 +62,13 @@ def same_or_new(what: str, old: Mapping[str, Any] | None, new: Mapping[str, Any]
 # Runs are found by what they were made with, so more of them can join a store at any time. What is
 # not named here must be as it was: one table must not mix numbers of two learning rates.
 COMPARISON_RULES: dict[str, Merge] = {
+    "split": same_split,
     "seeds": extended,
     "schemes": functools.partial(same_or_new, "the scheme"),
     "scheme_code": functools.partial(same_or_new, "the code of the scheme"),
 }
 SWEEP_RULES: dict[str, Merge] = {
+    "split": same_split,
     "seeds": extended,
     "grid": extended_grid,
     "code": functools.partial(same_or_new, "the code of"),

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from initguide.arguments import check_whole
+from initguide.arguments import check_choice, check_whole
+from initguide.data import SplitPerSeed
 from initguide.experiments.jobs import (
     SchemeLike,
     written,
@@ -18,6 +19,7 @@ from initguide.experiments.jobs import (
 from initguide.initializers import from_name
 from initguide.randomness import seeded
 from initguide.training import (
+    Dataset,
     check_optimizer,
     check_settings,
     check_tensors,
@@ -183,6 +185,23 @@ def check_data(data: Any) -> None:
                 ".train, .valid and .test of that kind, such as types.SimpleNamespace"
             )
     check_tensors(data)
+
+
+SPLITS = ("shared", "per seed")
+"""What ``split=`` may be: one division into training and validation images for all, or one each."""
+
+
+def divided(data: Dataset, split: str) -> Dataset:
+    """The data of a call, divided as it asks for."""
+    check_choice("split", split, SPLITS)
+    check_data(data)
+    is_divided = isinstance(data, SplitPerSeed)
+    return SplitPerSeed(data) if split == "per seed" and not is_divided else data
+
+
+def split_of(data: Dataset) -> str:
+    """Which of `SPLITS` data have."""
+    return "per seed" if isinstance(data, SplitPerSeed) else "shared"
 
 
 def named_schemes(

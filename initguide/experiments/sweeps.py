@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from initguide.experiments.files import run_from_json
+from initguide.experiments.files import run_from_json, split_in
 from initguide.experiments.jobs import (
     Failure,
     run_of,
@@ -285,7 +285,8 @@ class Sweep(Results):
             runs=tuple(runs[i] for i in sorted(runs)),
             failures=tuple(failures[i] for i in sorted(failures)),
             grid=grid,
-            settings=about["settings"] | {"seeds": about["seeds"]} | {"torch": about["torch"]},
+            settings=about["settings"]
+            | {"seeds": about["seeds"], "split": split_in(about), "torch": about["torch"]},
             data_source=about["data"]["source"],
         )
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from initguide.data import SplitPerSeed
 from initguide.training.optimizers import OptimizerFactory, check_name
 from initguide.training.planning import choose
 from initguide.training.processor import device_of, one_thread
@@ -54,7 +55,8 @@ def train(
     model
         Takes (n, …) images to (n, classes) scores. It is trained on the device it is on.
     data
-        What `initguide.fashion_mnist` returns, or anything with the same three splits.
+        What `initguide.fashion_mnist` returns, or anything with the same three splits; or
+        `initguide.data.SplitPerSeed`, for training and validation images that the seed divides.
     epochs
         How often each training image is used, at least 1.
     batch_size
@@ -255,12 +257,23 @@ def _follow(networks: Way, feed: Feed, record: _Record, stop: Stop | None) -> No
             break
 
 
+def _validated(networks: Way, which: Sequence[int], data: Dataset) -> dict[int, Evaluation]:
+    """Evaluate some networks on the validation images, each on those of its seed."""
+    if not isinstance(data, SplitPerSeed):
+        return dict(zip(which, networks.evaluate(which, data.valid), strict=True))
+    found: dict[int, Evaluation] = {}
+    for seed in dict.fromkeys(networks.tasks[i].seed for i in which):
+        own = [i for i in which if networks.tasks[i].seed == seed]
+        found |= zip(own, networks.evaluate(own, data.valid_of(seed)), strict=True)
+    return found
+
+
 def _measured(networks: Way, record: _Record, data: Dataset, start: float) -> list[Run]:
     """Look at the validation and then the test images, where there is something to see."""
     tasks = networks.tasks
     losses = [record.of(i) for i in range(len(tasks))]
     finite = [i for i, own in enumerate(losses) if np.isfinite(own[-1])]
-    valid = dict(zip(finite, networks.evaluate(finite, data.valid), strict=True))
+    valid = _validated(networks, finite, data)
     # Where the last step broke a network, the validation images are the first to show it.
     sound = [i for i, seen in valid.items() if math.isfinite(seen.loss)]
     test = dict(zip(sound, networks.evaluate(sound, data.test), strict=True))

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from initguide.training.run import Batch
+from initguide.data import SplitPerSeed
+from initguide.training.run import Batch, Dataset, SplitLike
 from initguide.training.settings import Settings
 
 
@@ -49,6 +50,11 @@ class Streams:
         return torch.stack([torch.randperm(count, generator=g) for g in self.orders])
 
 
+def drawn_from(data: Dataset) -> SplitLike:
+    """Where the numbers of `Feed` point to: all images that may be trained on with some seed."""
+    return data.pool if isinstance(data, SplitPerSeed) else data.train
+
+
 class Feed(Streams):
     """The mini-batches of several runs.
 
@@ -62,7 +68,13 @@ class Feed(Streams):
 
     def __init__(self, seeds: Sequence[int], settings: Settings, device: torch.device) -> None:
         super().__init__(seeds, device)
-        split = settings.data.train
+        split = drawn_from(settings.data)
+        self.count = len(settings.data.train.labels)
+        self.parts: Tensor | None = None  # (different seeds, count) the images of each
+        if isinstance(settings.data, SplitPerSeed):
+            self.parts = torch.stack(
+                [settings.data.numbers(seed)[0] for seed in dict.fromkeys(seeds)]
+            )
         # On a GPU, all images lie there, as far as they are not there yet.
         self.images, self.labels = split.images.to(device), split.labels.to(device)
         self.epochs, self.batch_size = settings.epochs, settings.batch_size
@@ -74,7 +86,10 @@ class Feed(Streams):
         A mini-batch is (seeds, n) numbers of images: a row for each different seed.
         """
         for _ in range(self.epochs):
-            batches = self.shuffled(len(self.labels)).split(self.batch_size, dim=1)
+            order = self.shuffled(self.count)
+            if self.parts is not None:
+                order = self.parts.gather(1, order)
+            batches = order.split(self.batch_size, dim=1)
             for start in range(0, len(batches), size):
                 yield list(batches[start : start + size])
 

@@ -93,7 +93,8 @@ def test_compare(sample, tmp_path, capfd):
 
 def test_compare_is_the_function(sample, capsys):
     """Every option reaches `compare_init_weights`: the numbers are those of the call."""
-    words = ("--batch-size", "250", "--learning-rate", "0.01", "--optimizer", "momentum")
+    words = ["--batch-size", "250", "--learning-rate", "0.01", "--optimizer", "momentum"]
+    words += ["--split", "per-seed"]
     assert _compare("--scheme", "he_normal", *words, "--save", "out.json") == 0
     capsys.readouterr()
     expected = compare_init_weights(
@@ -104,6 +105,7 @@ def test_compare_is_the_function(sample, capsys):
         learning_rate=0.01,
         optimizer="momentum",
         seeds=1,
+        split="per seed",
     )
     result = Comparison.load("out.json")
     assert result.settings == expected.settings

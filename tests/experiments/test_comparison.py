@@ -410,6 +410,7 @@ def test_settings_are_recorded(compare):
         "learning_rate": 1.0,
         "device": "cpu",
         "seeds": [3],
+        "split": "shared",
         "torch": torch.__version__,
     }
     assert type(result.settings["torch"]) is str

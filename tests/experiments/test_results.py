@@ -62,7 +62,7 @@ def test_table_says_what_it_shows(made):
         "device cpu",
         "seeds 0 to 3;",
         "torch 2.6.0.",
-        "±: half of the 95 % interval of the mean over seeds.",
+        "±: half of the 95 % interval of the mean over seeds, on one split into training and val",
     ):
         assert part in last
     assert str(made({"a": [0.5]}, epochs=1)).startswith("Validation accuracy after 1 epoch, one")

@@ -11,6 +11,7 @@ from typing import NamedTuple, cast
 
 import torch
 
+from initguide.data import SplitPerSeed
 from initguide.experiments.jobs.fingerprints import PARTS, fingerprint_of_data
 from initguide.experiments.jobs.software import check_software, software
 from initguide.training import Dataset
@@ -32,6 +33,7 @@ class Elsewhere(NamedTuple):
     mark: str
     make: Callable[[], Dataset]
     software: Mapping[str, str]
+    divides: bool = False  # whether each seed divides them anew
 
     def load(self) -> Dataset:
         """Make them, unless this process has them, and check that they are those of the call.
@@ -46,7 +48,7 @@ class Elsewhere(NamedTuple):
         check_software(self.software)
         with _loading:
             if self.mark not in _loaded:
-                data = self.make()
+                data = SplitPerSeed(self.make()) if self.divides else self.make()
                 if fingerprint_of_data(data) != self.mark:
                     raise ValueError(
                         "the data that this worker loaded are not those that the call was given; "
@@ -84,6 +86,8 @@ def _to_file(data: Dataset, path: Path) -> None:
 def ship(data: Dataset, folder: Path) -> Elsewhere:
     """Find the cheapest way in which another process can get the data."""
     mark = fingerprint_of_data(data)
+    if isinstance(data, SplitPerSeed):  # the parts are sent as any data are, and put together there
+        return ship(data.data, folder)._replace(mark=mark, divides=True)
     recipe = getattr(data, "recipe", None)
     if recipe is not None:
         with contextlib.suppress(Exception):  # whatever it may be that cannot be pickled

@@ -13,7 +13,7 @@ from initguide.training import engine
 from initguide.training.optimizers import is_named
 from initguide.training.run import Evaluation, SplitLike
 from initguide.training.settings import Settings, Task
-from initguide.training.streams import Feed
+from initguide.training.streams import Feed, drawn_from
 from initguide.training.ways.way import Way, offered
 
 
@@ -45,9 +45,9 @@ class Compiled(Way):
     @classmethod
     def accepts(cls, models: Sequence[nn.Module], settings: Settings) -> bool:
         """Models and data that the engine takes, and a named optimizer."""
-        train = settings.data.train
+        split = drawn_from(settings.data)
         return is_named(settings.optimizer) and all(
-            engine.takes(model, train.images, train.labels, settings.batch_size) for model in models
+            engine.takes(model, split.images, split.labels, settings.batch_size) for model in models
         )
 
     def steps(self, orders: Sequence[Tensor]) -> Tensor:

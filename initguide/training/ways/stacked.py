@@ -4,6 +4,7 @@ For tiny networks by the thousand, and for GPUs. Each network gets the numbers t
 rounding: a product of stacks adds in another order.
 """
 
+import copy
 import math
 from collections.abc import Sequence
 from types import BuiltinFunctionType, FunctionType
@@ -99,13 +100,18 @@ class Stacked(Way):
         """Evaluate the stack, in which these networks are."""
         if not networks:
             return []
-        self.stack.model.eval()
-        count, device = len(self.stack), self.stack.device
+        stack, places = self.stack, {i: place for place, i in enumerate(self.going)}
+        if len(networks) < SPARE * len(stack):  # others may have a split of their own
+            stack = copy.copy(stack)
+            stack.keep(torch.tensor([places[i] for i in networks]))
+            places = {i: place for place, i in enumerate(networks)}
+        stack.model.eval()
+        count, device = len(stack), stack.device
         losses = torch.zeros(count, dtype=torch.float64, device=device)
         hits = torch.zeros(count, dtype=torch.int64, device=device)
         with torch.inference_mode():
             for images, labels in in_order(split, max(1, min(2000, EVALUATED // count))):
-                scores = self.stack.outputs(images.to(device))
+                scores = stack.outputs(images.to(device))
                 targets = labels.to(device).repeat(count)
                 each = F.cross_entropy(scores.flatten(0, 1), targets, reduction="none")
                 losses += each.view(count, -1).sum(1, dtype=torch.float64)
@@ -115,7 +121,7 @@ class Stacked(Way):
             Evaluation(loss / number, hit / number)
             for loss, hit in zip(losses.tolist(), hits.tolist(), strict=True)
         ]
-        return [found[self.going.index(i)] for i in networks]
+        return [found[places[i]] for i in networks]
 
 
 def stackable(models: Sequence[nn.Module], example: Tensor) -> bool:
