@@ -45,6 +45,7 @@ def sizes(width, seed, images=image):
     return np.array(squares) / images.square().mean().item()
 
 
+ratio = {}  # of the largest to the smallest of twenty
 fig, axes = plots.subplots(1, 2, sharey=True)
 for ax, width in zip(axes, (32, 256), strict=True):
     m = np.array([sizes(width, seed) for seed in range(20)])
@@ -55,15 +56,27 @@ for ax, width in zip(axes, (32, 256), strict=True):
     look["label"] = "nine of ten, predicted"
     ax.plot(layers, np.exp(-spread - 2.5 * layers / width), **look)
     ax.set(title=f"{width} units per layer", xlabel="layer", yscale="log")
+    ratio[width] = m[:, -1].max() / m[:, -1].min()
     ends = f"from {m[:, -1].min():.2g} to {m[:, -1].max():.2g}"
     plots.describe(ax, f"20 networks of width {width}: M in layer {depth} {ends}.")
 axes[0].set_ylabel("mean square / the input's (logarithmic)")
 axes[0].legend()
 
 # %%
-# One recipe, one image, and in narrow networks signals that differ by orders of magnitude. They
-# wander, each along its own path: what one layer loses, the next does not restore.
-#
+# One recipe and one image. Each network wanders along its own path: what one layer loses, the next
+# does not restore.
+
+initguide.says(
+    ratio[32] > 100 and ratio[32] > 3 * ratio[256],
+    "Behind thirty layers, the largest of twenty narrow signals is {narrow:,.0f} times the "
+    "smallest; in the wide networks it is {wide:,.0f} times.",
+    "Behind thirty layers, the largest of twenty narrow signals is only {narrow:,.0f} times the "
+    "smallest, and that of the wide ones {wide:,.0f} times.",
+    narrow=ratio[32],
+    wide=ratio[256],
+)
+
+# %%
 # Why
 # ---
 # M is a product of one factor per layer, (2/n) Σ relu(g)² with n independent normal numbers g. Its
@@ -93,7 +106,7 @@ def many_networks(width, count, seed=0):
 
 drawn = {32: 5000, 64: 2000, 128: 600}  # of each width, how many
 drawn = {width: many_networks(width, count) for width, count in drawn.items()}
-shown, words = layers[::3], []
+shown, words, points = layers[::3], [], []
 fig, ax = plots.subplots()
 for i, (width, m) in enumerate(drawn.items()):
     squares, label = m[:, shown - 1] ** 2, f"width {width}, {len(m)} networks"
@@ -102,6 +115,7 @@ for i, (width, m) in enumerate(drawn.items()):
     ax.errorbar(shown / width, mean, error, **look, label=label)
     line = [theory.finite_width_moments([width] * n).second for n in shown]
     ax.plot(shown / width, line, "--", color="0.4", label="" if i else "predicted")
+    points += zip(shown / width, mean, error, line, strict=True)
     words.append(f"{label}: {mean[3]:.2f} in layer 10, predicted {line[3]:.2f}")
 ax.set(title="Mean of M² over networks, 95 % intervals", xlabel="depth / width")
 ax.set(ylabel="E[M²] (logarithmic)", yscale="log", ylim=(0.8, 150))
@@ -109,10 +123,35 @@ ax.legend()
 plots.describe(ax, "Mean of M²; " + "; ".join(words) + ".")
 
 # %%
-# Where few layers stand against many units, the measured mean is within some hundredths of the
-# formula, and the widths fall on one curve: **depth/width decides**. Towards the right, intervals
-# widen and may miss the prediction. That is no fault of the formula, which is exact. To see whose
-# it is, look at the networks themselves, after 3, 10 and 30 layers:
+
+few = [abs(mean / line - 1) for at, mean, _, line in points if at < 0.1]
+relative = [error / mean for *_, mean, error, _ in points[: len(shown)]]  # width 32
+missed = sum(abs(mean - line) > error for _, mean, error, line in points)
+(
+    initguide.says(
+        max(few) < 0.1,
+        "Where few layers stand against many units, depth/width below a tenth, the measured means "
+        "of all three widths lie within {off:.0%} of the formula.",
+        "Even where depth/width is below a tenth, a measured mean is off the formula by {off:.0%}.",
+        off=max(few),
+    )
+    + initguide.says(
+        relative[-1] > 5 * relative[0],
+        "Towards the right the intervals widen, though as many networks are behind them: for the "
+        "narrowest networks from ±{first:.0%} of the mean to ±{last:.0%}. Of all {n} intervals, "
+        "{missed} miss the formula.",
+        "Towards the right the intervals widen little, and {missed} of {n} miss the formula.",
+        first=relative[0],
+        last=relative[-1],
+        n=len(points),
+        missed=missed,
+    )
+)
+
+# %%
+# The formula is exact, and to first order in 1/n it is a function of depth/width alone:
+# **depth/width decides**. Why is it hard to measure where networks are deep and narrow? Look at
+# single ones, after 3, 10 and 30 layers:
 
 cases = [(width, n, m[:, n - 1]) for width, m in drawn.items() for n in (3, 10, 30)]
 table = {
@@ -129,37 +168,79 @@ formats = {"below 1": ".0%", "M² in the top 1 %": ".0%"}
 initguide.Table(table, caption="M over networks", formats=formats)
 
 # %%
-# The **mean network is not the typical one**. E[M] is 1 because a few networks are large. Most are
-# below 1, and the median is so by about the factor that theory gives. And a hundredth of the
-# networks brings a large share of the mean of M² (the last column), in deep narrow ones most of it.
-# Thousands of draws hold too few of these rare networks, which is why the intervals above miss the
-# prediction: averages over seeds, and their intervals, mislead where a distribution has such a
-# tail.
-#
+# The **mean network is not the typical one**: E[M] is 1, though theory puts the median at
+# exp(−5L/2n), because a few networks are large.
+
+below, tail = (
+    min(table["below 1"]),
+    dict(zip([c[:2] for c in cases], rare, strict=True)),
+)
+pairs = zip(table["median"], table["typical, exp(−5L/2n)"], strict=True)
+median_off = max(abs(median / typical - 1) for median, typical in pairs)
+(
+    initguide.says(
+        below > 0.5 and median_off < 0.2,
+        "In every row most networks are below ``1``, and the median is so by the factor that "
+        "theory gives, within {off:.0%}.",
+        "The medians follow the factor that theory gives only within {off:.0%}.",
+        off=median_off,
+    )
+    + initguide.says(
+        tail[32, 30] > 0.5 and tail[32, 30] > 2 * tail[128, 3],
+        "One network in a hundred brings {deep:.0%} of the mean of M² (the last column) of the "
+        "deepest and narrowest. So a mean over thousands of draws hangs on some dozens, and its "
+        "interval on even fewer: where a distribution has such a tail, both mislead.",
+        "One network in a hundred brings {deep:.0%} of the mean of M² (the last column) of the "
+        "deepest and narrowest.",
+        deep=tail[32, 30],
+    )
+)
+
+# %%
 # More images do not help
 # -----------------------
 # One might hope that M of a whole batch fluctuates less. But all images pass through the *same*
 # weights. We look at ln M, which should have a standard deviation of √(5L/n), for one image and for
 # two hundred, over forty seeds:
 
+logs = {}
 for width in (64, 256):
     one, batch = (
         np.log([sizes(width, seed, images)[-1] for seed in range(20, 60)])
         for images in (image, data.train.images[:200])
     )
-    print(
-        f"width {width}: sd predicted {math.sqrt(5 * depth / width):.2f},", end=" "
+    sd, expected = (
+        [x.std(ddof=1) for x in (one, batch)],
+        math.sqrt(5 * depth / width),
     )
-    print(
-        f"one image {one.std(ddof=1):.2f}, 200 images {batch.std(ddof=1):.2f};",
-        end=" ",
-    )
-    print(f"correlation {np.corrcoef(one, batch)[0, 1]:.2f}")
+    logs[width] = (sd[0] / expected, sd[1] / sd[0], np.corrcoef(one, batch)[0, 1])
+    print(f"width {width}: sd predicted {expected:.2f}, one image {sd[0]:.2f},")
+    print(f"  200 images {sd[1]:.2f}, correlation {logs[width][2]:.2f}")
 
 # %%
-# The batch as a whole is large or small, together with the one image. So a measurement on more
-# images tells more about this network, and nothing about the next one. Only other weights, other
-# seeds, tell what a recipe does.
+
+to_theory, to_one, correlation = zip(*logs.values(), strict=True)
+(
+    initguide.says(
+        min(to_one) > 0.7 and min(correlation) > 0.7,
+        "The batch scatters nearly as much as the one image, and together with it: the correlation "
+        "is at least {r:.2f}.",
+        "The batch scatters {share:.2f} times as much as the one image or more; the correlation is "
+        "at least {r:.2f}.",
+        r=min(correlation),
+        share=min(to_one),
+    )
+    + initguide.says(
+        max(abs(x - 1) for x in to_theory) < 0.3,
+        "For one image the standard deviation is about as predicted.",
+        "For one image the standard deviation is off the prediction by more than forty seeds "
+        "explain.",
+    )
+)
+
+# %%
+# A measurement on more images tells more about this network. To know what a recipe does takes other
+# weights, other seeds.
 #
 # What it means for a comparison
 # ------------------------------
@@ -193,11 +274,45 @@ for width in (64, 256):
 #
 # What we learnt
 # --------------
-# - He's weights keep the mean square on average over networks. One network fluctuates around that,
-#   with E[M²] = Π(1 + 5/n): depth divided by width decides how much.
-# - The typical network is smaller than the average one, and in deep narrow networks rare ones carry
-#   the mean of M².
-# - More images do not average the weights' luck away. Only more seeds do.
-#
+
+on_average = max(abs(m.mean() - 1) for _, n, m in cases if n <= 10)
+initguide.bullets(
+    initguide.says(
+        on_average < 0.1,
+        "He's weights keep the mean square on average over networks, which hardly helps a single "
+        "one.",
+        "He's weights keep the mean square on average over networks; with as many as were drawn "
+        "here, the average is off by up to {off:.0%} within ten layers.",
+        key="he-keeps-the-mean",
+        off=on_average,
+    )
+    + initguide.says(
+        max(few) < 0.1,
+        "One network fluctuates, with ``E[M²] = Π(1 + 5/n)``: depth divided by width "
+        "decides how much.",
+        "One network fluctuates, and here by other amounts than "
+        "``E[M²] = Π(1 + 5/n)`` says.",
+        key="depth-over-width",
+    ),
+    initguide.says(
+        below > 0.5,
+        "The typical network is smaller than the average one.",
+        "The typical network should be smaller than the average one, and was not in every row.",
+        key="typical-network-smaller",
+    )
+    + initguide.says(
+        tail[32, 30] > 0.5,
+        "In deep narrow networks rare ones carry the mean of M².",
+        "In deep narrow networks rare ones carry less than half of the mean of M².",
+    ),
+    initguide.says(
+        min(to_one) > 0.7 and min(correlation) > 0.7,
+        "More images do not average the weights' luck away. Only more seeds do.",
+        "More images averaged some of the weights' luck away, and more seeds do.",
+        key="more-images-do-not-help",
+    ),
+)
+
+# %%
 # Next, what people say about initialization, one by one:
 # :doc:`Claims, tested </auto_examples/theory/plot_10_claims>`.
