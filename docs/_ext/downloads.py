@@ -298,7 +298,7 @@ def script_of(text: str) -> str:
         if isinstance(last, ast.Expr) and not _has_nothing_to_print(last.value):
             rows = slice(last.lineno - 1, last.end_lineno)
             shown = ast.get_source_segment(text, last.value)
-            rest = lines[rows][-1].encode()[last.value.end_col_offset :].decode()
+            rest = lines[rows][-1].encode()[last.end_col_offset :].decode()
             lines[rows] = [f"print({shown}){rest}"]
     lines.insert(introduction or 0, f"\n{ONE_THREAD}")
     script = "".join(lines).rstrip("\n") + SHOW

@@ -148,6 +148,14 @@ def test_script_prints_values_and_not_what_the_page_calls():
     assert script.count("print(") == 2
 
 
+def test_script_prints_what_stands_in_brackets():
+    """A sum of several lines, with its comment."""
+    script = extension("downloads").script_of(
+        "x = 1\n# %%\n(\n    x\n    + 2\n)  # three\n# %%\nx\n"
+    )
+    assert "# %%\nprint(x\n    + 2)  # three\n# %%\nprint(x)" in script
+
+
 def test_notebook_refuses_a_directive_without_counterpart():
     """The error names the directive and says what to do."""
     with pytest.raises(ExtensionError, match=r"no notebook text for '\.\. tab-set:: '.*teach"):
