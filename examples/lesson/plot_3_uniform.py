@@ -3,8 +3,8 @@
 ==========
 
 To make units differ, draw their weights at random. This page looks at the uniform distribution,
-fills the network from U[0, 1), and watches it learn, poorly. Random is not enough: the weights
-differ, and yet the units are nearly all alike.
+fills the network from it, and watches how far it gets. The weights are all different then. But are
+the units?
 
 .. admonition:: What you will learn
 
@@ -19,8 +19,10 @@ differ, and yet the units are nearly all alike.
 # %%
 # The uniform distribution
 # ------------------------
-# A number from U(-3, 3) is equally likely to fall anywhere between -3 and 3. Here are 1,000 of
-# them, sorted into 500 bins:
+# A number from U[-3, 3) is equally likely to fall anywhere between -3 and 3. The interval is
+# *half-open*: -3 may be drawn and 3 may not, which is how random generators count. You will meet
+# it as ``np.random.uniform(-3, 3, 1000)`` in NumPy and as ``tensor.uniform_(-3, 3)`` in PyTorch,
+# and both leave out the upper end. Here are 1,000 numbers, sorted into 500 bins:
 
 import math
 
@@ -32,11 +34,11 @@ from initguide import plots
 
 generator = torch.Generator().manual_seed(0)
 numbers = torch.empty(1000).uniform_(-3, 3, generator=generator)
-title = "1,000 numbers from U(-3, 3) in 500 bins"
+title = "1,000 numbers from U[-3, 3) in 500 bins"
 plots.plot_histogram(numbers, bins=500, value_range=(-3, 3), title=title)
 
 # %%
-# A thousand numbers in 500 bins make two per bin, on average. The bins do not look equal, though:
+# A thousand numbers in 500 bins make two per bin, on average. Are the bins equal?
 
 counts = torch.histc(numbers, bins=500, min=-3, max=3)
 print(
@@ -45,14 +47,13 @@ print(
 print(f"standard deviation of a bin: {counts.std():.2f}, expected {2**0.5:.2f}")
 
 # %%
-# Some bins are empty and some hold five or more, and that is what chance does: the number in a bin
-# very nearly follows a Poisson distribution with mean 2 and standard deviation √2, from which both
-# expectations come. A histogram this fine shows the noise of drawing, 70 % of the height, and not
-# the shape of the distribution. With 2,000 numbers per bin, the standard deviation is √2000 ≈ 45,
-# and the noise is 2 % of the height:
+# Chance expects no equal bins: the number in a bin very nearly follows a Poisson distribution with
+# mean 2 and standard deviation √2, from which both expectations come. A histogram this fine shows
+# the noise of drawing, √2/2 or 70 % of the height, and not the shape of the distribution. With
+# 2,000 numbers per bin, the standard deviation is √2000 ≈ 45, and the noise is 2 % of the height:
 
 many = torch.empty(1_000_000).uniform_(-3, 3, generator=generator)
-title = "1,000,000 numbers from U(-3, 3) in 500 bins"
+title = "1,000,000 numbers from U[-3, 3) in 500 bins"
 plots.plot_histogram(many, bins=500, value_range=(-3, 3), title=title)
 
 # %%
@@ -89,36 +90,57 @@ result
 plots.plot_losses(result, first=100)
 
 # %%
-# The figure shows the loss of the first mini-batches. In words:
 
 uniform = initguide.estimate(result.values("Uniform [0, 1)"))
 spread = result.values("Uniform [0, 1)").std(ddof=1)
 loss = initguide.estimate(result.values("Uniform [0, 1)", "valid_loss"))
+losses = [run.train_losses for run in result.of("Uniform [0, 1)")]
+begin = initguide.estimate([loss[0] for loss in losses])
+share = initguide.estimate(
+    [loss[90:100].mean() / loss[:10].mean() for loss in losses]
+)
 ones = result.difference("Uniform [0, 1)", "All ones")
 (
     initguide.says(
         uniform.above(0.2),
-        "It learns: far better than guessing.",
-        "It hardly learns: not far better than guessing.",
-        "Whether it learns much, these seeds cannot tell.",
+        "From ``U[0, 1)`` the network learns: after two epochs it is right more than twice as "
+        "often as a guess.",
+        "From ``U[0, 1)`` the network hardly learns: after two epochs it is not even right "
+        "twice as often as a guess.",
+        "After two epochs from ``U[0, 1)`` the network is about twice as often right as a "
+        "guess; these seeds cannot tell whether more or less.",
     )
     + initguide.says(
         ones.better(),
-        "It is better than all ones, by {ones:.1f} points.",
+        "It is better than all ones, by {ones:+.1f} points of validation accuracy.",
         "It is no better than all ones.",
-        "Whether it is better than all ones is open.",
+        "Whether it is better than all ones, these seeds cannot tell.",
         ones=ones,
     )
     + initguide.says(
+        begin.above(1000),
+        "But it begins with a loss of {begin:,.0f} on average, and after a hundred mini-batches "
+        "that of a mini-batch is still {share:.0f} % of what it was in the first ten.",
+        "It begins with a loss of {begin:,.1f} on average, and after a hundred mini-batches that "
+        "of a mini-batch is {share:.0f} % of what it was in the first ten.",
+        "It begins with a loss of about {begin:,.0f}, and after a hundred mini-batches that of a "
+        "mini-batch is {share:.0f} % of what it was in the first ten.",
+        begin=begin.mean,
+        share=100 * share.mean,
+    )
+    + initguide.says(
         loss.above(math.log(10)),
-        "Still, after two epochs its loss is above the ``ln 10`` of a guess that knows nothing.",
+        "Even after two epochs its loss is above the ``ln 10`` of a guess that knows nothing.",
         "After two epochs its loss is below the ``ln 10`` of a guess that knows nothing.",
         "After two epochs its loss may still be above the ``ln 10`` of a guess that knows nothing.",
     )
     + initguide.says(
-        spread > 0.02,
-        "And look at the column sd, the standard deviation over seeds: how well it does is luck.",
-        "The column sd, the standard deviation over seeds, is small: all seeds do about as well.",
+        spread > 0.01,
+        "How well it does hangs on the seed, too: the column sd, the standard deviation over "
+        "seeds, is {spread:.1f} points.",
+        "The column sd, the standard deviation over seeds, is small, {spread:.1f} points: all "
+        "seeds do about as well.",
+        spread=100 * spread,
     )
 )
 
@@ -147,9 +169,10 @@ for name, scheme in schemes.items():
     )
 
 # %%
-# (The correlation is over the images, and averaged over all pairs of units.) Here are two of them:
+# (The correlation is over the images, and averaged over all pairs of units.) Here are two of the
+# units, each scheme with axes of its own:
 
-fig, axes = plots.subplots(1, 2, height=3.2, sharex=True, sharey=True)
+fig, axes = plots.subplots(1, 2, height=3.2)
 for ax, (name, z) in zip(axes, sums.items(), strict=True):
     first, second = z[:, 0], z[:, 1]
     ax.plot(first, second, ".", markersize=3)
@@ -162,38 +185,74 @@ for ax, (name, z) in zip(axes, sums.items(), strict=True):
 axes[0].set_ylabel("sum of unit 2")
 
 # %%
-# Each dot is an image. With weights from U[0, 1), the two units agree about every image: both add
-# up nearly all the ink, with slightly different weights, so both say "this picture is bright". Two
-# hundred and fifty-six units that say the same are hardly better than one. This is the symmetry of
-# page 2, softened. With weights of both signs, drawn here from an equally wide interval around 0,
-# the units look at different things.
-#
-# The second fault is the size. The sums of the first layer are around a hundred, because 784
-# positive products are added up and nothing cancels. The second layer does the same with 256 of
-# those sums:
+
+initguide.says(
+    alike["Uniform [0, 1)"] > 0.9,
+    "Each dot is an image. With weights from ``U[0, 1)``, the units agree about nearly every "
+    "image: all add up the ink, with different weights, so all say that this picture is bright. "
+    "This is the symmetry of page ``2``, softened.",
+    "Each dot is an image. With weights from ``U[0, 1)``, two units agree about many images, "
+    "with a correlation of {alike:.2f} on average.",
+    alike=alike["Uniform [0, 1)"],
+) + initguide.says(
+    abs(alike["Uniform [-0.5, 0.5)"]) < 0.3,
+    "With weights of both signs, drawn from an equally wide interval around zero, the units look "
+    "at different things.",
+    "With weights of both signs the correlation is {alike:.2f} on average.",
+    alike=alike["Uniform [-0.5, 0.5)"],
+)
+
+# %%
+# The size is a second matter. With positive weights, a unit of the first layer adds up 784 products
+# that are never negative, and nothing cancels. The second layer does the same with 256 of those
+# sums:
 
 
-growth = {}
+scores, growth, answers = {}, {}, {}
 print("root mean square of sums        fc1       fc2       fc3   answers given")
 for name, scheme in schemes.items():
     net = initguide.initialize(initguide.Net(), scheme, seed=0).eval()
     found = initguide.measure(net, images)
     sizes = [found[f"fc{i}"].output_second_moment ** 0.5 for i in (1, 2, 3)]
-    growth[name] = sizes[1] / sizes[0]
+    scores[name], growth[name] = sizes[2], sizes[1] / sizes[0]
     with torch.inference_mode():
-        answers = net(images).argmax(dim=1).unique()
+        answers[name] = len(net(images).argmax(dim=1).unique())
     sizes = " ".join(f"{size:9,.0f}" for size in sizes)
-    print(f"{name:23} {sizes}   {len(answers)} of 10")
+    print(f"{name:23} {sizes}   {answers[name]} of 10")
 
 # %%
-# (:func:`~initguide.measure` looks into any network; page 4 uses it again.) With U[0, 1), the
-# scores, behind ``fc3``, are around a million. And nearly every image gets the same answer: all ten
-# scores of an image grow with its brightness, so whichever class happens to have the largest
-# weights wins.
-#
-# Adam moves a weight by about 0.001 per step, so it takes long to repair this; in the figure above,
-# the loss has not even halved twice. With both signs the sizes are much smaller, because positive
-# and negative products cancel, but they still grow from layer to layer.
+
+(
+    initguide.says(
+        scores["Uniform [0, 1)"] > 1e5,
+        "With ``U[0, 1)``, the scores, behind ``fc3``, are {scores:,.0f} in root mean square.",
+        "With ``U[0, 1)``, the scores, behind ``fc3``, are not that large: {scores:,.0f} in root "
+        "mean square.",
+        scores=scores["Uniform [0, 1)"],
+    )
+    + initguide.says(
+        answers["Uniform [0, 1)"] <= 2,
+        "And all the images get one or two answers of the ten: all scores of an image grow with "
+        "its brightness, so the class that happens to have the largest weights wins.",
+        "The images get {answers} different answers of the ten.",
+        answers=answers["Uniform [0, 1)"],
+    )
+    + initguide.says(
+        10 * scores["Uniform [-0.5, 0.5)"] < scores["Uniform [0, 1)"]
+        and growth["Uniform [-0.5, 0.5)"] > 1,
+        "With both signs the scores are less than a tenth of that, because positive and negative "
+        "products cancel, but from ``fc1`` to ``fc2`` the sums still grow, {growth:.1f}-fold.",
+        "With both signs the scores are {scores:,.0f} in root mean square, and from ``fc1`` to "
+        "``fc2`` the sums become {growth:.1f} times as large.",
+        scores=scores["Uniform [-0.5, 0.5)"],
+        growth=growth["Uniform [-0.5, 0.5)"],
+    )
+)
+
+# %%
+# (:func:`~initguide.measure` looks into any network; page 4 uses it again.) Adam moves a weight by
+# about its learning rate, 0.001, per step. So it needs hundreds of steps to change weights between
+# 0 and 1 by much.
 #
 # .. admonition:: Try it
 #
@@ -221,21 +280,26 @@ for name, scheme in schemes.items():
 initguide.bullets(
     initguide.says(
         uniform.above(0.2),
-        "Random weights break the symmetry, so the network learns.",
+        "Random weights break the symmetry, so the network learns more than a guess.",
         "Random weights break the symmetry, and that alone is not enough to learn.",
-        "Random weights break the symmetry; whether that is enough to learn is open.",
+        "Random weights break the symmetry; these seeds cannot tell whether that is enough to "
+        "learn.",
     ),
     initguide.says(
         alike["Uniform [0, 1)"] > 0.9 and growth["Uniform [0, 1)"] > 10,
         "If all weights are positive, all units add up the same ink: they stay nearly alike, and "
-        "the sums grow with the number of inputs.",
+        "the sums grow from layer to layer, {growth:.0f}-fold from the first to the second.",
         "If all weights are positive, all units add up the same ink, though here they came out "
-        "less alike or smaller than that suggests.",
+        "less alike than that suggests, or grew less: {growth:.0f}-fold.",
+        growth=growth["Uniform [0, 1)"],
     ),
     initguide.says(
-        alike["Uniform [-0.5, 0.5)"] < 0.5,
-        "Weights should be centred at zero.",
-        "Centring the weights at zero was not enough here to make the units different.",
+        abs(alike["Uniform [-0.5, 0.5)"]) < 0.3
+        and growth["Uniform [-0.5, 0.5)"] < growth["Uniform [0, 1)"],
+        "Weights should be centred at zero: then the units differ, and the sums grow less.",
+        "Centring the weights at zero was not enough here to make the units differ and the sums "
+        "grow less.",
+        key="centred",
     ),
 )
 
