@@ -2,9 +2,9 @@
 7. Which one would you choose?
 ==============================
 
-The lesson's schemes and the standard ones, side by side: twelve schemes, eight seeds each. Some
-fail, some lag behind, and most work. Among those that work the differences are so small that it
-takes statistics to see which of them are real.
+The lesson's schemes and the standard ones, side by side: twelve schemes, eight seeds each. Which
+fail, which lag behind, and which work? And among those that work, which differences are real, and
+what is it that a start can do at all?
 
 .. index:: ! which one would you choose, ! Glorot, ! Xavier
 
@@ -12,6 +12,7 @@ takes statistics to see which of them are real.
 
    - how the schemes that frameworks offer by name compare: Xavier, He, LeCun, orthogonal
    - which differences are real, in pairs and with intervals
+   - whether a good start lies near a good end
    - how to choose, and what the choice scores on the test images
 
 .. meta::
@@ -33,10 +34,12 @@ takes statistics to see which of them are real.
 import math
 
 import numpy as np
+import torch
 
 import initguide
 from initguide import initializers as init
 from initguide import plots
+from initguide.training import evaluate, train
 
 data = initguide.fashion_mnist()
 result = initguide.compare_init_weights(
@@ -59,15 +62,21 @@ result = initguide.compare_init_weights(
 )
 
 # %%
-# Here is how four of the lesson's schemes, and He's, begin to learn:
+# .. admonition:: Before you look
+#
+#    These are the lesson's two closing questions. Note your answers.
+#
+#    1. After two epochs, which of the twelve has the lowest training loss, and which the highest
+#       validation accuracy?
+#    2. Which would you use in a final classifier?
+#
+# Here is how four of the lesson's schemes, and He's, begin to learn (the axis is logarithmic):
 
 lesson = ["All zeros", "Uniform [0, 1)", "Uniform [-0.5, 0.5)", "General rule"]
 plots.plot_losses(result.select(*lesson, "He normal"), first=100)
 
 # %%
-# The axis is logarithmic: from the top curve to the bottom ones it is a factor of ten thousand and
-# more. All zeros is flat at 2.303. The other curves come down in the order in which the lesson
-# introduced them. After two epochs:
+# And after two epochs:
 
 result
 
@@ -76,12 +85,48 @@ result
 plots.plot_accuracy(result)
 
 # %%
-# Three groups. The **constants** learn nothing. The **fixed intervals** learn, and lag behind: U[0,
-# 1) far, U[-0.5, 0.5) by a few points. And everything that is **centred, and scaled by the layer's
-# fan**, ends within about half a point, whatever its name.
-#
-# The lesson's questions
-# ----------------------
+
+rows = {row.label: row for row in result.rows()}
+wide, narrow = "Uniform [0, 1)", "Uniform [-0.5, 0.5)"
+working = [k for k in rows if rows[k].mean > rows[narrow].mean + 0.02]
+constants = [
+    initguide.estimate(result.values(k)) for k in ("All zeros", "All ones")
+]
+means = [rows[k].mean for k in working]
+(
+    initguide.says(
+        all(constant.below(0.12) for constant in constants),
+        "There are three groups. The **constants** learn nothing.",
+        "There are three groups. The **constants** may learn a little.",
+    )
+    + initguide.says(
+        result.difference(narrow, wide).better(0.05),
+        "The **fixed intervals** learn, and lag behind: the one that is not centred by {wide:.0f} "
+        "points of accuracy, and the one that is by {narrow:.0f}.",
+        "The **fixed intervals** learn, and lag behind, by {wide:.0f} and {narrow:.0f} points.",
+        "The **fixed intervals** lag behind, by {wide:.0f} and {narrow:.0f} points on average.",
+        wide=100 * (max(means) - rows[wide].mean),
+        narrow=100 * (max(means) - rows[narrow].mean),
+    )
+    + initguide.says(
+        len(working) == 8,
+        "And everything that is **centred, and scaled by the layer's fan**, ends within "
+        "{spread:.1f} points, whatever its name.",
+        "Of those that are **centred, and scaled by the layer's fan**, {count} of eight end at "
+        "least two points above the fixed intervals, within {spread:.1f} points of each other.",
+        spread=100 * (max(means) - min(means)),
+        count=len(working),
+    )
+)
+
+# %%
+# On that axis the last group is one spot. Closer:
+
+plots.plot_accuracy(result.select(*working))
+
+# %%
+# The two questions
+# -----------------
 # *Which scheme has the lowest training loss after two epochs? Which has the highest validation
 # accuracy?*
 
@@ -102,8 +147,7 @@ print("validation accuracy:", ", ".join(ranked("valid_accuracy", -1)))
 # has to be wider. We use 1 - 0.05 / (k(k-1)/2) in place of 95 % (Bonferroni's rule). The remarks in
 # the table above count all pairs of the twelve, by Holm's rule, which has no intervals.
 
-best, rows = result.best(), result.rows()
-working = [row.label for row in rows if row.mean > rows[3].mean + 0.02]
+best = result.best()
 level = 1 - 0.05 / math.comb(len(working), 2)
 others = [label for label in working if label != best]
 differences = [result.difference(k, best, confidence=level) for k in others]
@@ -117,47 +161,159 @@ plots.plot_differences(result.select(*working), best, confidence=level)
 # %%
 
 real = [difference.a for difference in differences if difference.excludes_zero]
-print("really worse:", ", ".join(real) or "none that eight seeds could show")
-widths = [high - low for low, high in (gap.interval for gap in differences)]
-print(f"widest interval: ± {50 * max(widths):.1f} points")
+open_ones = len(differences) - len(real)
+most = -100 * min(difference.interval[0] for difference in differences)
+(
+    initguide.says(
+        len(real) > 0,
+        "Really worse than the best mean ({best}): {real}.",
+        "None is really worse than the best mean ({best}), as far as eight seeds can show.",
+        best=best,
+        real=", ".join(real),
+    )
+    + initguide.says(
+        open_ones > 0,
+        "For {count} of the others the interval holds zero: these runs cannot tell them from the "
+        "best, and nobody can name *the* winner from a few runs. That does not prove them equal: "
+        "the intervals leave room for up to {most:.1f} points.",
+        "All the others are worse by more than the luck of the seeds.",
+        count=open_ones,
+        most=most,
+    )
+)
 
 # %%
-# Where an interval holds zero, these runs cannot tell that scheme from the best. That does not
-# prove them equal: a difference smaller than the intervals are wide may be hiding. It does mean
-# that nobody can name *the* winner from a few runs.
-#
-# *Which would you use in a final classifier?* On this network any that is not listed as really
+# *Which would you use in a final classifier?* On this network, any that is not named as really
 # worse. We take the one with the highest mean validation accuracy, knowing that ties are broken by
 # luck, and only now look at the test images, and at this one scheme only:
 
-_, mean, (low, high) = result.select(best).rows("test_accuracy")[0]
-print(f"{best}: {mean:.2%}, 95 % interval over seeds {low:.2%} to {high:.2%}")
+final = initguide.estimate(100 * result.values(best, "test_accuracy"))
+print(f"{best}: {final:.2f} % of the test images, 95 % interval over seeds")
 
 # %%
 # Where the scheme does show
 # --------------------------
-# Two epochs even most differences out. The first hundred mini-batches do not:
+# So much for the end of two epochs. The first hundred mini-batches:
 
 start = result.select("General rule", "LeCun normal", "Xavier normal", "He normal")
 plots.plot_losses(start, first=100, smooth=5)
 
 # %%
 
+first, early = {}, {}
 for label in start.labels:
-    runs = start.of(label)
-    first = np.array([run.train_losses[0] for run in runs])
-    early = np.array([run.train_losses[:100].mean() for run in runs])
+    losses = [run.train_losses[:100] for run in start.of(label)]
+    first[label] = np.array([loss[0] for loss in losses])
+    early[label] = np.array([loss.mean() for loss in losses])
     print(
-        f"{label:14} first loss {first.mean():.3f} ± {first.std(ddof=1):.3f}, "
-        f"mean of the first hundred {early.mean():.3f} ± {early.std(ddof=1):.3f}"
+        f"{label:14} first loss {initguide.estimate(first[label]):.3f}, "
+        f"mean of the first hundred {initguide.estimate(early[label]):.3f}"
     )
 
 # %%
-# (Here ± is the standard deviation over seeds.) The general rule starts closest to ln 10 and learns
-# slowest at first: its signal shrinks by a factor of six per layer, in mean square. He starts a
-# little *above* ln 10, because its scores are larger and still wrong, and is ahead by the end of
-# the first hundred. In three layers a factor of six per layer is a handicap for some dozens of
-# steps; what it is in thirty, :doc:`page 4 </auto_examples/lesson/plot_4_general_rule>` tells.
+
+guess = math.log(10)
+nearest = min(first, key=lambda label: abs(first[label].mean() - guess))
+slower = initguide.estimate(early["General rule"] - early["He normal"])
+(
+    initguide.says(
+        nearest == "General rule"
+        and initguide.estimate(first["He normal"]).above(guess),
+        "Of these four, the general rule starts closest to ``ln 10``; He starts above it, because "
+        "its scores are larger and still wrong.",
+        "It is not so here that the general rule starts closest to ``ln 10`` and He above it.",
+        "The general rule starts closest to ``ln 10``; whether He starts above it, these seeds "
+        "cannot tell.",
+    )
+    + initguide.says(
+        slower.above(0),
+        "And yet it is the general rule that learns more slowly at first: its mean loss over the "
+        "first hundred mini-batches is higher by {slower:.3f}. In mean square, its signal shrinks "
+        "by a factor of six per layer, and He's is kept.",
+        "Over the first hundred mini-batches the general rule is no slower than He.",
+        "Over the first hundred mini-batches, these seeds cannot tell the two apart.",
+        slower=slower,
+    )
+)
+
+# %%
+# In three layers a factor of six per layer is a handicap for a while; what it is in thirty,
+# :doc:`page 4 </auto_examples/lesson/plot_4_general_rule>` tells.
+#
+# What a start can do, and what not
+# ---------------------------------
+# Weights are initialized once, before the first step. Two things are often said of a good start:
+# that it is "near the optimum", and that it "avoids local minima". Train from He with three seeds,
+# and look how good the starts were and where the ends lie:
+
+
+def from_start_to_end(seed):
+    net = initguide.initialize(initguide.Net(), "he_normal", seed=seed)
+    before = evaluate(net, data.valid).accuracy
+    start = torch.nn.utils.parameters_to_vector(net.parameters()).detach().clone()
+    run = train(net, data, epochs=2, seed=seed)
+    end = torch.nn.utils.parameters_to_vector(net.parameters()).detach()
+    return before, run.valid_accuracy, start, end
+
+
+before, after, starts, ends = zip(*map(from_start_to_end, range(3)), strict=True)
+moved = max(torch.dist(a, b).item() for a, b in zip(starts, ends, strict=True))
+apart = min(
+    torch.dist(ends[i], ends[j]).item() for i, j in [(0, 1), (0, 2), (1, 2)]
+)
+quarter = len(result.of(narrow)[0].train_losses) // 8  # a quarter of an epoch
+falls = initguide.estimate(
+    [
+        run.train_losses[3 * quarter : 4 * quarter].mean()
+        - run.train_losses[-quarter:].mean()
+        for run in result.of(narrow)
+    ]
+)
+print(f"accuracy before training: {min(before):.1%} to {max(before):.1%}")
+print(f"accuracy after training:  {min(after):.1%} to {max(after):.1%}")
+print(
+    f"from start to end at most {moved:.1f}, from end to end at least {apart:.1f}"
+)
+print(f"{narrow}: fall of the training loss in the second epoch {falls:.3f}")
+
+# %%
+
+(
+    initguide.says(
+        max(before) < 0.3,
+        "A good start is not near the optimum in what it does: before training, it is right in at "
+        "most {before:.0f} % of the images.",
+        "One of these starts is right in {before:.0f} % of the images, before any training.",
+        before=100 * max(before),
+    )
+    + initguide.says(
+        apart > moved and max(after) - min(after) < 0.03,
+        "In weights, each end lies nearer to its own start than to the other ends, and yet all "
+        "are about equally good, within {gap:.1f} points: there is not one optimum to be near to, "
+        "but many good ends, and each start found its own.",
+        "The three ends are {apart:.1f} or more apart, none moved farther than {moved:.1f}, and "
+        "their accuracies differ by up to {gap:.1f} points.",
+        gap=100 * (max(after) - min(after)),
+        apart=apart,
+        moved=moved,
+    )
+    + initguide.says(
+        falls.above(0),
+        "Nor is the poor start of ``Uniform [-0.5, 0.5)`` caught in a local minimum: in the second "
+        "epoch its training loss still falls. It is behind, and not stuck.",
+        "The poor start of ``Uniform [-0.5, 0.5)`` no longer gets better in the second epoch; what "
+        "it is caught in, this does not tell.",
+        "Whether the poor start of ``Uniform [-0.5, 0.5)`` still gets better in the second epoch, "
+        "these seeds cannot tell.",
+    )
+)
+
+# %%
+# (Distances are those of all weights and biases as one vector; part of the distance between ends
+# is mere numbering, as a network stays the same if two of its units change places.) What a start
+# can do is to make units differ, and to let signals and gradients pass at a size at which the first
+# steps do something. All zeros *is* stuck, but by symmetry and not in a minimum: :doc:`page 2
+# </auto_examples/lesson/plot_2_zeros_and_ones>` tells why.
 #
 # Our numbers and the original's
 # ------------------------------
@@ -179,13 +335,41 @@ for label, original in recorded.items():
     print(f"{label:22} {original:8.2f}   {mean:6.2%} ± {50 * (high - low):.2f}")
 
 # %%
-# The groups are the same: constants, fixed intervals, scaled. Within the scaled ones the order is
-# not, and neither order means anything, as we saw. Where the numbers differ, three things can
-# explain it. The original left **dropout on** in validation, which :doc:`page 1
-# </auto_examples/lesson/plot_1_data_and_network>` shows to cost accuracy. It had **one seed**: the
-# general rule, run twice there, gave 84.83 and 85.44, a distance as large as most of those between
-# the schemes that work. And its "training loss" was that of the **last mini-batch**, a number that
-# jumps from one batch to the next.
+
+scaled = ("General rule", "LeCun normal", "Automatic")
+gaps = [abs(a - b) for i, a in enumerate(means) for b in means[:i]]
+smaller = sum(100 * gap < 85.44 - 84.83 for gap in gaps)
+(
+    initguide.says(
+        min(rows[k].mean for k in scaled)
+        > rows[narrow].mean
+        > rows[wide].mean
+        > 0.12,
+        "The groups are the same: constants, fixed intervals, scaled.",
+        "The groups are not quite the same as in the original.",
+    )
+    + initguide.says(
+        sorted(scaled, key=recorded.get)
+        == sorted(scaled, key=lambda k: rows[k].mean),
+        "Even the order within the scaled ones is the same, which may be luck.",
+        "Within the scaled ones the order is not the same.",
+    )
+    + initguide.says(
+        2 * smaller > len(gaps),
+        "The original's general rule, run twice, gave ``84.83`` and ``85.44``: a distance larger "
+        "than {smaller} of our {count} between the means of schemes that work.",
+        "The original's general rule, run twice, gave ``84.83`` and ``85.44``: a distance larger "
+        "than only {smaller} of our {count} between the means of schemes that work.",
+        smaller=smaller,
+        count=len(gaps),
+    )
+)
+
+# %%
+# Where the numbers differ, three things can explain it. The original left **dropout on** in
+# validation; :doc:`page 1 </auto_examples/lesson/plot_1_data_and_network>` measures what that
+# costs. It had **one seed** per scheme. And its "training loss" was that of the **last
+# mini-batch**, a number that jumps from one mini-batch to the next.
 #
 # .. admonition:: Try it
 #
@@ -209,10 +393,65 @@ for label, original in recorded.items():
 #
 # What we learnt
 # --------------
-# - Weights must differ, be centred at zero, and be scaled to the layer's fan.
-# - On a network of three layers with Adam, all schemes that do so end within about half a point.
-# - Which differences are real is a question for paired seeds and intervals, not for one run.
-# - Choose on the validation images; look at the test images once.
-#
-# That was the lesson. To compare schemes on a network of your own, go on with :doc:`Start here
-# </auto_examples/plot_start_here>`; how each number came about is told in :doc:`/numbers`.
+
+worst = working[int(np.argmin(means))]
+steps = (
+    result.difference(wide, "All ones").better(),
+    result.difference(narrow, wide).better(),
+    result.difference(worst, narrow).better(),
+)
+optimism = initguide.estimate(
+    100 * (result.values(best) - result.values(best, "test_accuracy"))
+)
+initguide.bullets(
+    initguide.says(
+        None if None in steps else all(steps),
+        "Weights should differ, be centred at zero, and be scaled to the layer's fan: each of the "
+        "three steps raised the validation accuracy.",
+        "Weights should differ, be centred at zero, and be scaled to the layer's fan, though here "
+        "not each of the three steps raised the validation accuracy.",
+        "Weights should differ, be centred at zero, and be scaled to the layer's fan; these seeds "
+        "cannot tell whether each of the three steps raised the validation accuracy.",
+    ),
+    initguide.says(
+        100 * (max(means) - min(means)) < 1 and most < 2,
+        "On this network of three layers with Adam, all schemes that do so end within {spread:.1f} "
+        "points of each other on average, and by the intervals none is worse than the best by "
+        "more than {most:.1f}.",
+        "On this network of three layers with Adam, the schemes that do so end within {spread:.1f} "
+        "points of each other on average; eight seeds leave room for {most:.1f}.",
+        spread=100 * (max(means) - min(means)),
+        most=most,
+        key="few-layers-any-scaled",
+    ),
+    initguide.says(
+        open_ones > 0,
+        "Which differences are real is a question for paired seeds and intervals: of {count} "
+        "schemes beside the best, {open_ones} cannot be told from it by eight seeds.",
+        "Which differences are real is a question for paired seeds and intervals: here they tell "
+        "the best from each of the {count} others that work.",
+        count=len(differences),
+        open_ones=open_ones,
+    ),
+    initguide.says(
+        apart > moved and max(before) < 0.3,
+        "A good start is no early solution: it lets learning begin, and other seeds end elsewhere.",
+        "A good start lets learning begin; whether it is an early solution was not clear here.",
+    ),
+    initguide.says(
+        optimism.above(0),
+        "Choose on the validation images and look at the test images once: on those, the chosen "
+        "scheme is worse by {less:.1f} points than on the images that chose it.",
+        "Choose on the validation images and look at the test images once, though here they are "
+        "no harder on the chosen scheme.",
+        "Choose on the validation images and look at the test images once; these seeds cannot "
+        "tell whether those are harder on the chosen scheme.",
+        less=optimism.mean,
+    ),
+)
+
+# %%
+# That was the lesson. Next: :doc:`Why it works </auto_examples/theory/index>` predicts what a
+# network will do from its weights alone, and measures it. To compare schemes on a network of your
+# own, take :doc:`Start here </auto_examples/plot_start_here>`; how each number came about is told
+# in :doc:`/numbers`.
