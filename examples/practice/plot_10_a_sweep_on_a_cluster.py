@@ -47,15 +47,15 @@ grid = {
 }
 data = initguide.fashion_mnist()
 data = data.subset(train=min(12_000, len(data.train)), valid=1000, test=1000)
-results = {}
+results, seconds = {}, {}
 
 
 def timed(way, **where):
     """Make the sweep in one of several ways, and say how long it took."""
     start = time.perf_counter()
     results[way] = initguide.sweep(grid, data, seeds=2, **where)
-    seconds = time.perf_counter() - start
-    print(f"{way}: {len(results[way].runs)} runs in {seconds:.1f} s")
+    seconds[way] = time.perf_counter() - start
+    print(f"{way}: {len(results[way].runs)} runs in {seconds[way]:.1f} s")
 
 
 # %%
@@ -105,11 +105,10 @@ else:
 # Dask's client gives one. The first time, each worker had to load torch and, by itself, the images:
 # what travels with a run is its settings. So the model and the schemes have to be something that a
 # worker can import, such as the names above, or functions in a module of yours. The second time
-# nothing had to be loaded. On one machine there is little reason for a cluster, which has to make
-# up for its start first. It pays where there are more.
+# nothing had to be loaded.
 #
-# There, you start a scheduler on one machine and workers on the others, with the same versions of
-# Python, torch and initguide:
+# With several machines, you start a scheduler on one and workers on the others, with the same
+# versions of Python, torch and initguide:
 #
 # .. code-block:: console
 #
@@ -140,10 +139,23 @@ plots.ticks_at(ax.xaxis, grid["learning_rate"])
 plots.describe(ax, f"Means of two seeds, up to {means.max():.1f} %.")
 
 # %%
-# The same numbers, not similar ones: so one figure serves for all ways, each point the mean of two
-# seeds. Each run draws all that is random from its own seed, and computes on one thread, so that
-# its sums are taken in the same order wherever it is done. (On another *kind* of processor, or with
-# another version of torch, sums may be taken in another order, and the last digits differ.)
+
+same = all(
+    np.array_equal(other.array(), result.array(), equal_nan=True)
+    for other in results.values()
+)
+initguide.says(
+    same,
+    "The same numbers, not similar ones: so one figure serves for all {ways} ways.",
+    "Not the same numbers: the figure shows those of one core.",
+    ways=len(results),
+)
+
+# %%
+# Each point is the mean of two seeds. Each run draws all that is random from its own seed, and
+# computes on one thread, so that its sums are taken in the same order wherever it is done. (On
+# another *kind* of processor, or with another version of torch, sums may be taken in another order,
+# and the last digits differ.)
 #
 # Killed half-way
 # ---------------
@@ -168,12 +180,13 @@ while done < half and process.poll() is None:
         done = len(initguide.Sweep.load(store).runs)
 process.kill()  # SIGKILL: it cannot say goodbye
 print("Exit status:", process.wait())
-print(f"{len(initguide.Sweep.load(store).runs)} of {len(result.runs)} are stored")
+kept = len(initguide.Sweep.load(store).runs)
+print(f"{kept} of {len(result.runs)} are stored")
 
 # %%
-# On Linux and macOS, an exit status of −9 says: killed by signal 9, which no process can catch. It
-# had no time to save anything, and needed none, because what had ended was saved already. The file
-# is an ordinary SQLite database, of which :meth:`Sweep.load <initguide.experiments.Sweep.load>`
+# On Linux and macOS, an exit status of −9 says: killed by signal 9, which no process can catch. So
+# it has no time to save anything, and needs none, if what had ended was saved already. The file is
+# an ordinary SQLite database, of which :meth:`Sweep.load <initguide.experiments.Sweep.load>`
 # makes a table at any time, also while it is being written. To go on, make the same call:
 
 resumed = initguide.sweep(grid, data, seeds=2, store=store)
@@ -183,10 +196,9 @@ print(f"resumed: largest difference {difference:g}")
 folder.cleanup()
 
 # %%
-# The call looks up what is there and does the rest, this time on all cores. No run that had ended
-# is done twice, and nobody can tell from the numbers that there was an accident. The same call with
-# more seeds, or more values in the grid, does only what is new. With other settings, say other
-# epochs, it refuses and says what differs, so that no table ever mixes two experiments.
+# The call looks up what is there and does the rest, this time on all cores. The same call with more
+# seeds, or more values in the grid, does only what is new. With other settings, say other epochs,
+# it refuses and says what differs, so that no table ever mixes two experiments.
 # (From a terminal, :doc:`initguide sweep </api/cli>` does the same.)
 #
 # .. admonition:: Try it
@@ -210,11 +222,45 @@ folder.cleanup()
 #
 # What we learnt
 # --------------
-# - One call scales from one core to a cluster: ``workers=`` for the cores of one machine,
-#   ``executor=`` for the rest.
-# - The numbers are the same wherever they are computed.
-# - A Dask cluster takes a scheduler and some workers. On one machine, all cores do without it.
-# - With ``store=``, a killed sweep goes on where it was, and nothing that had ended is lost.
-#
+
+cores, first, again = map(
+    seconds.get, ("all cores", "Dask, first time", "Dask, once more")
+)
+initguide.bullets(
+    initguide.says(
+        "Dask, once more" in results,
+        "One call made the sweep on one core, on all cores and on a cluster: ``workers=`` is for "
+        "the cores of one machine, ``executor=`` for the rest.",
+        "One call made the sweep on one core and on all cores, by ``workers=``. Dask was missing; "
+        "with it, ``executor=`` is for other machines.",
+    ),
+    initguide.says(
+        same,
+        "The numbers did not depend on where they were computed.",
+        "The numbers depended on where they were computed, which should not be.",
+    ),
+    initguide.says(
+        None if first is None else cores < min(first, again),
+        "On this one machine there was no reason for a cluster: all cores took {cores:.0f} s, its "
+        "two workers {first:.0f} s at first, and {again:.0f} s when they had loaded everything.",
+        "A cluster has to make up for its start. Here all cores took {cores:.0f} s, and its two "
+        "workers {first:.0f} s at first, {again:.0f} s when they had loaded everything.",
+        "Whether a cluster pays on one machine was not measured here.",
+        cores=cores,
+        first=first or 0,
+        again=again or 0,
+    ),
+    initguide.says(
+        resumed.remark.startswith(f"{kept} of")
+        and np.array_equal(resumed.array(), result.array(), equal_nan=True),
+        "With ``store=``, the killed sweep went on from its {kept} finished runs, and nobody can "
+        "tell from the numbers that there was an accident.",
+        "With ``store=``, the killed sweep did not go on as it should: not all of its {kept} "
+        "finished runs were found, or the numbers are others.",
+        kept=kept,
+    ),
+)
+
+# %%
 # How many seeds such a sweep needs is worked out in :doc:`plot_8_how_many_seeds`. What else a store
 # can do is told in :mod:`initguide.experiments`.
