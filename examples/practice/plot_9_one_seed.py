@@ -42,30 +42,31 @@ result = initguide.compare_init_weights(schemes, small, seeds=seeds)
 points = {label: 100 * result.values(label) for label in schemes}
 
 # %%
-# There the clouds of single runs lay on top of each other. With one seed there is no interval, only
-# a winner. Let δ be the true difference of two schemes, and σ its standard deviation over
-# seeds. If differences are normal, the winner is the wrong one with probability Φ(−|δ|/σ). If
-# both runs have the same seed, they share the order of the mini-batches and the dropout masks, and
-# σ is smaller than if they do not (somebody else's number beside yours). We count how often it
-# happened here, for all six pairs of schemes: with 30 paired seeds, and with 30 · 29 pairs of
-# different seeds.
+# With one seed there is no interval, only a winner. Let δ be the true difference of two schemes,
+# and σ its standard deviation over seeds. If differences are normal, the winner is the wrong one
+# with probability Φ(−|δ|/σ). If both runs have the same seed, they share the order of the
+# mini-batches and the dropout masks, and σ may be smaller than if they do not (somebody else's
+# number beside yours). We count how often it happened here, for all six pairs of schemes: with 30
+# paired seeds, and with 30 · 29 pairs of different seeds.
 
 measured = {"paired seeds": [], "unrelated seeds": []}
 predicted = {"paired seeds": [], "unrelated seeds": []}
 same = np.eye(seeds, dtype=bool)
-clearness = []
+clearness, sds = [], []
 for a, b in itertools.combinations(points.values(), 2):
     d = b[:, None] - a  # every seed of b against every seed of a
-    sds = d[same].std(ddof=1), math.hypot(a.std(ddof=1), b.std(ddof=1))
-    clearness.append(f"{abs(d[same].mean()) / sds[0]:.1f}")
-    for kind, chosen, sd in zip(measured, (d[same], d[~same]), sds, strict=True):
+    sds.append((d[same].std(ddof=1), math.hypot(a.std(ddof=1), b.std(ddof=1))))
+    clearness.append(abs(d[same].mean()) / sds[-1][0])
+    for kind, chosen, sd in zip(
+        measured, (d[same], d[~same]), sds[-1], strict=True
+    ):
         wrong = np.sign(d[same].mean()) * chosen < 0
         measured[kind].append(100 * (wrong.mean() + np.mean(chosen == 0) / 2))
         predicted[kind].append(100 * stats.norm.cdf(-abs(d[same].mean()) / sd))
 plots.plot_prediction(
     measured,
     predicted,
-    at=clearness,
+    at=[f"{ratio:.1f}" for ratio in clearness],
     log=False,
     title="How often one seed names the wrong winner",
     xlabel="pair of schemes: its |δ|/σ",
@@ -73,14 +74,49 @@ plots.plot_prediction(
 )
 
 # %%
-# Each place is one pair of schemes: at the left the three with the general rule, at the right the
-# closest pair. Dashed is what the normal distribution predicts. With thirty draws, a share of 40 %
-# strays by 9 points, and so do the dots of the paired seeds. Where the difference is several times
-# the noise, one seed is never wrong. Where it is a fraction of the noise, one seed is hardly better
-# than a coin. (The true difference is not known either: for the closest pair, thirty seeds
-# themselves may name the wrong one.) Runs that do not share the seed are wrong more often, for
-# every pair whose difference is neither near 0 nor very large.
-#
+# Each place is one pair of schemes, with its |δ|/σ. Dashed is what the normal distribution
+# predicts. With thirty draws, a share of 40 % strays by 9 points, and so may the dots of the paired
+# seeds. (The true difference is not known either: for a close pair, thirty seeds themselves may
+# name the wrong one.)
+
+wrong = np.array(measured["paired seeds"])
+ratios, spreads = np.array(clearness), np.array(sds)
+strays = np.abs(wrong - predicted["paired seeds"]).max()
+far, near = wrong[ratios > 2], wrong[ratios < 0.5]
+unrelated = np.mean(measured["unrelated seeds"])
+(
+    initguide.says(
+        far.max() <= 10 if len(far) else None,
+        "Where the difference is more than twice its noise, one seed names the wrong winner in "
+        "{most:.0f} % of the cases at most.",
+        "Even where the difference is more than twice its noise, one seed names the wrong winner "
+        "in up to {most:.0f} % of the cases.",
+        "No pair of schemes differs by more than twice its noise.",
+        most=max(far, default=0),
+    )
+    + initguide.says(
+        near.min() >= 30 if len(near) else None,
+        "Where it is less than half of its noise, one seed is little better than a coin: wrong in "
+        "{low:.0f} to {high:.0f} %.",
+        "Where it is less than half of its noise, one seed is somewhat better than a coin: wrong "
+        "in {low:.0f} to {high:.0f} %.",
+        "No pair is closer than half of its noise.",
+        low=min(near, default=0),
+        high=max(near, default=0),
+    )
+    + initguide.says(
+        bool((spreads[:, 1] > spreads[:, 0]).all()) and unrelated > wrong.mean(),
+        "Runs that do not share the seed differ by more noise in every pair, and name the wrong "
+        "winner more often, in {unrelated:.0f} % against {paired:.0f} % on average over the pairs.",
+        "Runs that do not share the seed name the wrong winner in {unrelated:.0f} %, against "
+        "{paired:.0f} % with paired seeds, on average over the pairs: here pairing did not help "
+        "everywhere.",
+        unrelated=unrelated,
+        paired=wrong.mean(),
+    )
+)
+
+# %%
 # Where the noise comes from
 # --------------------------
 # A seed draws the weights, the order of the mini-batches and the dropout masks. Which of these
@@ -128,15 +164,66 @@ initguide.Table(
 )
 
 # %%
-# Thirty runs tell a standard deviation to about a quarter of itself, and within that each source
-# alone makes most of the noise. So the two do not add up: the squares of the last two
-# numbers come to more than the square of the first. Training is sensitive, and any difference,
-# wherever it comes from, sends it another way; :cite:t:`jordan2023` comes to the same conclusion
-# for networks trained on CIFAR-10. The correlations say what a pair shares. Runs with the same
-# order have much in common, and that is what pairing takes away. Runs with the same weights and
-# another order share less, if these runs can tell that it is anything at all: weights that did well
-# once promise little for the next order. So a scheme has to be judged over seeds, and a "good seed"
-# is not worth looking for.
+# Thirty runs tell a standard deviation to about a quarter of itself. If the noises of the two
+# sources added up, their variances would make that of the first row, and one source alone half of
+# it on average. (The intervals are those of Fisher's F for ratios of variances, and of his z for
+# correlations.)
+
+both_sd, order_sd, weights_sd = columns["sd of the accuracy"]
+shares = 100 * np.square([order_sd, weights_sd]) / both_sd**2
+alone, n = shares.mean(), seeds - 1
+low, high = alone / stats.f.ppf([0.975, 0.025], 2 * n, n)
+shared = [stats.pearsonr(both, x) for x in list(varied.values())[1:]]
+order, weights = [(x.statistic, *x.confidence_interval()) for x in shared]
+
+
+def positive(interval):
+    return True if interval[1] > 0 else False if interval[2] < 0 else None
+
+
+(
+    initguide.says(
+        True if low > 50 else False if high < 50 else None,
+        "It is {alone:.0f} % ({low:.1f} to {high:.1f}). So the two do not add up: training is "
+        "sensitive, and any difference, wherever it comes from, sends it another way, as "
+        ":cite:t:`jordan2023` concludes for networks trained on ``CIFAR-10``.",
+        "It is {alone:.0f} % ({low:.1f} to {high:.1f}): part of the noise comes only where both "
+        "vary.",
+        "It is {alone:.0f} % ({low:.1f} to {high:.1f}): whether the two add up, these runs cannot "
+        "tell. :cite:t:`jordan2023`, with many more, concludes for ``CIFAR-10`` that they do not: "
+        "training is sensitive, and any difference sends it another way.",
+        alone=alone,
+        low=low,
+        high=high,
+    )
+    + initguide.says(
+        positive(order),
+        "Runs with the same order do well or badly together (correlation {r:.2f}, {low:.2f} to "
+        "{high:.2f}), and that is what pairing takes away.",
+        "Runs with the same order do well when the others do badly (correlation {r:.2f}, {low:.2f} "
+        "to {high:.2f}): pairing does harm here.",
+        "Whether runs with the same order do well or badly together, these cannot tell "
+        "(correlation {r:.2f}, {low:.2f} to {high:.2f}).",
+        r=order[0],
+        low=order[1],
+        high=order[2],
+    )
+    + initguide.says(
+        positive(weights),
+        "So do, in part, runs with the same weights and another order ({r:.2f}, {low:.2f} to "
+        "{high:.2f}).",
+        "Runs with the same weights and another order do not ({r:.2f}, {low:.2f} to {high:.2f}): "
+        "weights that did well once promise nothing for the next order.",
+        "Whether runs with the same weights and another order do is open ({r:.2f}, {low:.2f} to "
+        "{high:.2f}): that weights did well once is no promise for the next order.",
+        r=weights[0],
+        low=weights[1],
+        high=weights[2],
+    )
+)
+
+# %%
+# So a scheme has to be judged over seeds, and not by a "good seed".
 #
 # The images
 # ----------
@@ -158,17 +245,41 @@ def right(scheme):
 
 
 he, xavier = right("he_normal"), right("xavier_normal")
+errors = []
 for name, x in {"He normal": he, "He normal − Xavier normal": he - xavier}.items():
-    error = x.std() / math.sqrt(len(x))
-    print(f"{name}: {100 * x.mean():.2f} % ± {100 * error:.2f}, N = {len(x):,}")
+    errors.append(100 * x.std().item() / math.sqrt(len(x)))
+    print(f"{name}: {100 * x.mean():.2f} % ± {errors[-1]:.2f}, N = {len(x):,}")
 
 # %%
-# This error stands beside the seeds' noise: on all validation images of Fashion-MNIST it is a few
-# tenths of a point, and it does not shrink by a single seed more. For a difference it is smaller,
-# for two networks mostly fail on the same images, and that is one more reason to compare on the
-# same images. An interval over seeds speaks of *these* images; "A is better than B by a tenth of a
-# point" on a set of ten thousand says little about the next ten thousand. :cite:t:`bouthillier2021`
-# draw the data anew, too, and count that among what moves results markedly.
+
+# %%
+
+left = both_sd / math.sqrt(seeds)
+(
+    initguide.says(
+        errors[0] > left,
+        "After {seeds} seeds, the seeds' noise leaves the mean uncertain by {left:.2f} points; the "
+        "images leave it uncertain by {images:.2f}, which no more seeds make smaller.",
+        "After {seeds} seeds, the seeds' noise still leaves the mean more uncertain, by {left:.2f} "
+        "points, than the images do, by {images:.2f}. But more seeds make only the first smaller.",
+        seeds=seeds,
+        left=left,
+        images=errors[0],
+    )
+    + initguide.says(
+        errors[1] < errors[0],
+        "For a difference the images' error is smaller, {pair:.2f}, for the two networks mostly "
+        "fail on the same images: one more reason to compare on the same images.",
+        "For a difference the images' error is no smaller here, {pair:.2f}: the two networks fail "
+        "on different images.",
+        pair=errors[1],
+    )
+)
+
+# %%
+# An interval over seeds speaks of *these* images; a difference that is smaller than the images'
+# error says little about the next ones. :cite:t:`bouthillier2021` draw the data anew, too, and
+# count that among what moves results markedly.
 #
 # .. admonition:: Try it
 #
@@ -187,12 +298,44 @@ for name, x in {"He normal": he, "He normal − Xavier normal": he - xavier}.ite
 #
 # What we learnt
 # --------------
-# - One seed names the wrong winner as often as the normal distribution says: never for large
-#   differences, and nearly every other time for small ones. So a single run of each of two schemes
-#   tells them apart only if they are far apart.
-# - The weights alone make most of the noise, and so do order and masks alone. None is "the" cause.
-# - More seeds do not make up for few images.
-#
+
+lowest = (shares / stats.f.ppf(0.975, n, n)).min()
+highest = (shares / stats.f.ppf(0.025, n, n)).min()
+initguide.bullets(
+    initguide.says(
+        strays <= 20,
+        "One seed names the wrong winner about as often as the normal distribution says, from "
+        "{low:.0f} to {high:.0f} % of the time for these six pairs. So a single run of each of two "
+        "schemes tells them apart only if they are far apart.",
+        "One seed names the wrong winner {low:.0f} to {high:.0f} % of the time for these six "
+        "pairs, which strays from what the normal distribution says by up to {strays:.0f} points.",
+        low=wrong.min(),
+        high=wrong.max(),
+        strays=strays,
+        key="one-seed-wrong-winner",
+    ),
+    initguide.says(
+        True if lowest > 25 else False if highest < 25 else None,
+        "Order and masks alone make {order:.0f} % of the variance over seeds, and the weights "
+        "alone {weights:.0f} %. Neither is “the” cause.",
+        "Order and masks alone make {order:.0f} % of the variance over seeds, and the weights "
+        "alone {weights:.0f} %: one of them is hardly a cause.",
+        "Order and masks alone make {order:.0f} % of the variance over seeds, and the weights "
+        "alone {weights:.0f} %; whether each alone makes a quarter of it, thirty runs cannot tell.",
+        order=shares[0],
+        weights=shares[1],
+    ),
+    initguide.says(
+        errors[0] > left,
+        "More seeds do not make up for few images: after {seeds} seeds, the images' noise is the "
+        "larger one.",
+        "More seeds do not make the images' noise smaller, though after {seeds} seeds that of the "
+        "seeds is still the larger one.",
+        seeds=seeds,
+    ),
+)
+
+# %%
 # So when somebody reports one run of each scheme, read a small difference as the toss of a coin.
 # How many runs would settle it is worked out in :doc:`plot_8_how_many_seeds`.
 #
