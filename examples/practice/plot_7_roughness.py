@@ -2,9 +2,9 @@
 7. How rough is the border?
 ===========================
 
-From near, the border between learning and diverging looks as frayed as from afar. Looks deceive,
-so this page measures it: it counts boxes for the borders of four starts, far and near, and for
-shapes whose roughness is known, and then looks for reasons not to believe the result.
+The page before looked at the border between learning and diverging, from afar and from near. Looks
+deceive, so this page measures it: it counts boxes for the borders of four starts, far and near, and
+for shapes whose roughness is known, and then looks for reasons not to believe the result.
 
 .. index:: ! box counting, ! fractal dimension, ! roughness
 
@@ -32,7 +32,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from initguide import Table, experiments, plots
+import initguide
+from initguide import experiments, plots
 
 SIDE = 128
 SCALES, RATES = np.geomspace(0.03, 30, SIDE), np.geomspace(0.15, 1.5, SIDE)
@@ -84,8 +85,8 @@ plots.describe(
 )
 
 # %%
-# Each thread alone is thin. But threads lie side by side in bundles, and to boxes wider than the
-# gaps between them, a bundle is an area. How fast the number of boxes falls as they grow says how
+# A thread alone is thin. But where threads lie side by side in bundles, a bundle is an area to
+# boxes that are wider than the gaps. How fast the number of boxes falls as they grow says how
 # densely the border fills its surroundings.
 #
 # A ruler must be tested
@@ -117,15 +118,16 @@ shapes = {
     "networks, map": [found.converged for found in maps],
     "networks, zoom": [found.converged for found in zooms],
 }
-rows = []
+rows, dimensions, slopes = [], {}, {}
 for name, verdicts in shapes.items():
     found = [experiments.box_count(experiments.border(v)) for v in verdicts]
-    mean, (low, high) = experiments.mean_interval([f.dimension for f in found])
-    side = "above" if low > 1 else "below" if high < 1 else "not told apart"
-    words = f"{mean:.2f} ({low:.2f} to {high:.2f})", side
-    rows.append([name, *np.mean([f.slopes for f in found], 0), *words])
+    dimensions[name] = np.array([f.dimension for f in found])
+    slopes[name] = np.mean([f.slopes for f in found], 0)
+    fitted = initguide.estimate(dimensions[name])
+    side = {True: "above", False: "below", None: "not told apart"}[fitted.above(1)]
+    rows.append([name, *slopes[name], f"{fitted:.2f}", side])
 columns = ["what", "1 to 2", "2 to 4", "4 to 8", "fitted", "from 1"]
-Table(
+initguide.Table(
     dict(zip(columns, zip(*rows, strict=True), strict=True)),
     caption="Box-counting dimension of borders, by size of the boxes in pixels",
     note="Means of four. In brackets, the 95 % interval of the mean, from the spread of the four.",
@@ -133,16 +135,71 @@ Table(
 )
 
 # %%
-# The discs come out at 1 or close to it and noise close to 2, but random walks at clearly less than
-# their 1.5: with so few pixels, the count reads rough lines as smoother than they are. The borders
-# of the networks are read as rough, too, far and near, at every size of the boxes; the last column
-# says whether the interval over the four starts leaves out 1. A wiggly but smooth line would have
-# become smoother by the zoom, for from near enough any smooth line is straight. This one did not.
-#
-# More than "above 1" should not be read from this. The zoomed square was chosen because it is full
-# of border, so most of the large boxes are counted, as the figure shows; the first column suffers
-# least. And a factor of 32 is not all sizes: :cite:t:`sohldickstein2024` zooms in by more than ten
-# powers of ten.
+# The last column says whether the interval leaves out 1. A wiggly but smooth line would become
+# smoother by the zoom, for from near enough any smooth line is straight.
+
+ruler = {k: initguide.estimate(d) for k, d in dimensions.items()}
+far, near = ruler["networks, map"], ruler["networks, zoom"]
+smoothed = initguide.estimate(
+    dimensions["networks, zoom"] - dimensions["networks, map"]
+)
+discs, noise = ruler["discs: 1"], ruler["noise: 2"]
+reads = [discs.within(0.9, 1.1), noise.within(1.9, 2.1)]
+told = False if False in reads else None if None in reads else True
+rough = [far.above(1), near.above(1)]
+rough = False if False in rough else None if None in rough else True
+every_size = min(slopes["networks, map"].min(), slopes["networks, zoom"].min())
+most = 100 * experiments.box_count(edge).counts[-1] / 256
+(
+    initguide.says(
+        told,
+        "The ruler reads discs as {discs:.2f} and noise as {noise:.2f}, within a tenth of what "
+        "they are.",
+        "The ruler is no good: it reads discs as {discs:.2f} and noise as {noise:.2f}.",
+        "Whether the ruler reads discs, {discs:.2f}, and noise, {noise:.2f}, to within a tenth of "
+        "what they are, four of each cannot tell.",
+        discs=discs,
+        noise=noise,
+    )
+    + initguide.says(
+        ruler["random walks: 1.5"].below(1.5),
+        "Random walks it reads as smoother than they are, for with so few pixels much of their "
+        "roughness is not seen.",
+        "Random walks it does not read as smoother than they are.",
+        "Whether it reads random walks as smoother than they are is open.",
+    )
+    + initguide.says(
+        rough,
+        "The borders of the networks are read as rough, far and near; of the mean slopes between "
+        "two sizes of boxes, the least is {least:.2f}.",
+        "The borders of the networks are not read as rough both far and near; of the mean slopes "
+        "between two sizes of boxes, the least is {least:.2f}.",
+        "Whether the borders of the networks are rough both far and near, four starts cannot tell; "
+        "of the mean slopes between two sizes of boxes, the least is {least:.2f}.",
+        least=every_size,
+    )
+    + initguide.says(
+        smoothed.below(0),
+        "The zoom made them smoother, by {change:.2f}.",
+        "The zoom made them rougher, by {change:.2f}.",
+        "By the zoom, the dimension changed by {change:.2f}: four starts do not show that it "
+        "became smaller, as that of a smooth line would.",
+        change=smoothed,
+    )
+    + initguide.says(
+        most > 50,
+        "But more than “above one” should not be read from this. The zoomed square was chosen "
+        "because it is full of border: in the figure {most:.0f} % of the largest boxes are "
+        "counted, and a set that fills all of them is read as an area.",
+        "In the figure, {most:.0f} % of the largest boxes are counted, so that there was room for "
+        "more of them.",
+        most=most,
+    )
+)
+
+# %%
+# The first column suffers least from a square that is full. And a factor of 32 is not all sizes:
+# :cite:t:`sohldickstein2024` zooms in by more than ten powers of ten.
 #
 # Is it an artefact?
 # ------------------
@@ -165,7 +222,7 @@ columns = [
     "borders 64 bits",
     "diverged later",
 ]
-Table(
+initguide.Table(
     dict(zip(columns, zip(*rows, strict=True), strict=True)),
     caption="The same networks with 64 bits, and trained longer",
     note=f"Four columns of {SIDE} networks in each zoom. A border: two neighbours whose verdicts "
@@ -174,13 +231,36 @@ Table(
 )
 
 # %%
-# How many verdicts change with 64 bits differs from start to start; a pixel on a thin thread needs
-# little to fall on its other side. What matters is whether the threads are still there. If rounding
-# had frayed a smooth border, rounding far more finely would leave fewer places where neighbours
-# disagree. Compare the two columns: there are about as many. And the last column says how many
-# of those that had learnt after 200 steps were lost by 800: none or next to none. So the threads
-# belong to gradient descent itself. (Zoom on, and at some point 32 bits cannot even tell
-# neighbouring learning rates apart.)
+# A pixel on a thin thread needs little to fall on its other side, so some verdicts may change with
+# 64 bits. What matters is whether the threads are still there. If rounding had frayed a smooth
+# border, rounding far more finely would leave fewer places where neighbours disagree.
+
+_, _, with_32, with_64, later = np.array(rows).T
+kept = initguide.estimate(with_64 / with_32)
+lost = 100 * later.max()
+(
+    initguide.says(
+        kept.above(0.8),
+        "With ``float64`` there are {kept:.2f} times as many (mean over the starts, interval): "
+        "the threads are still there.",
+        "With ``float64`` there are only {kept:.2f} times as many (mean over the starts, "
+        "interval): some or all of the fraying was rounding.",
+        "With ``float64`` there are {kept:.2f} times as many (mean over the starts, interval): "
+        "whether some of the fraying was rounding, four starts cannot tell.",
+        kept=kept,
+    )
+    + initguide.says(
+        lost < 1,
+        "And of those that had learnt after the usual number of steps, hardly any were lost by "
+        "four times as many: {lost:.1f} % in the worst start.",
+        "But of those that had learnt after the usual number of steps, up to {lost:.1f} % were "
+        "lost by four times as many: part of the map was drawn too early.",
+        lost=lost,
+    )
+)
+
+# %%
+# (Zoom on, and at some point 32 bits cannot even tell neighbouring learning rates apart.)
 #
 # .. admonition:: Try it
 #
@@ -194,20 +274,50 @@ Table(
 #          deeper = train(0, *(np.geomspace(*end, 64) for end in ends)).converged
 #          found = experiments.box_count(experiments.border(deeper))
 #          print(f"{deeper.mean():.0%} learn; dimension {found.dimension:.2f}")
-#          # As rough as before: the dimension is well above 1 again, 1,024 times as near.
+#          # A smooth line, 1,024 times as near, would come out at 1.
 #
 # What we learnt
 # --------------
-# - A box-counting dimension says how fast a line needs more boxes as they shrink: 1 for a smooth
-#   line, more for a rough one.
-# - A ruler is tested first: on discs, walks and noise, this one told smooth from rough, and read
-#   walks as smoother than they are.
-# - The border between learning and diverging was rough for four starts, and from near no smoother
-#   than from afar, as that of a fractal is.
-# - It is made neither by the rounding of 32-bit numbers nor by stopping after 200 steps.
-# - The rule to take home: **before you believe a measurement, give it something whose answer you
-#   know, and then something that would give the same result for the wrong reason.**
+
+initguide.bullets(
+    initguide.says(
+        told,
+        "A box-counting dimension says how fast a line needs more boxes as they shrink. Tested on "
+        "shapes whose dimension is known, the count told smooth from rough.",
+        "A box-counting dimension says how fast a line needs more boxes as they shrink. Tested on "
+        "shapes whose dimension is known, the count misread some.",
+        "A box-counting dimension says how fast a line needs more boxes as they shrink. Whether "
+        "the count is right for shapes whose dimension is known took more than four of each.",
+    ),
+    initguide.says(
+        rough,
+        "The border between learning and diverging was rough: {far:.2f} on the maps of four starts "
+        "and {near:.2f} in the zooms.",
+        "The border between learning and diverging was not rough everywhere: {far:.2f} on the maps "
+        "of four starts and {near:.2f} in the zooms.",
+        "Whether the border between learning and diverging is rough, four starts could not tell: "
+        "{far:.2f} on their maps and {near:.2f} in the zooms.",
+        far=far,
+        near=near,
+        key="roughness-border-is-rough",
+    )
+    + initguide.says(
+        smoothed.below(0),
+        "From near it was smoother than from afar, as that of a fractal is not.",
+        "From near it was even rougher than from afar.",
+        "That it is smoother from near than from afar did not come out.",
+    ),
+    initguide.says(
+        lost < 1 if kept.above(0.8) else kept.above(0.8),
+        "It was made neither by the rounding of ``float32`` numbers nor by stopping too early.",
+        "Rounding of ``float32`` numbers, or stopping too early, had a part in it.",
+        "Whether the rounding of ``float32`` numbers had a part in it, four starts could not tell.",
+    ),
+)
+
+# %%
+# The rule to take home: **before you believe a measurement, give it something whose answer you
+# know, and then something that would give the same result for the wrong reason.**
 #
-# Four starts told this border from a smooth line, because it is so much rougher. Smaller
-# differences take more of them: :doc:`how many seeds does it take?
+# Four starts are few. What smaller differences take: :doc:`how many seeds does it take?
 # </auto_examples/practice/plot_8_how_many_seeds>`
