@@ -39,6 +39,7 @@ import numpy as np
 import torch
 from torch import nn
 
+import initguide
 from initguide import plots
 from initguide.experiments import trainability_map
 from initguide.training import fit_many
@@ -62,7 +63,7 @@ def train(scales, rates, model=network):
 
 
 started = time.perf_counter()
-scales, rates = np.geomspace(0.03, 30, 256), np.geomspace(0.15, 1.5, 256)
+scales, rates = np.geomspace(0.03, 30, 192), np.geomspace(0.15, 1.5, 192)
 whole = train(scales, rates)
 seconds = time.perf_counter() - started
 print(
@@ -87,22 +88,76 @@ ax.plot(np.take(some_scales, around[0]), np.take(some_rates, around[1]), "r", lw
 
 # %%
 # Blue networks learn, orange ones diverge, and dark blue meets pale orange where it takes long to
-# tell. Small rates learn and large ones do not, as it should be. But the border is no line. On its
-# left part, blue threads reach up into the region that diverges, one beside the other, and pale
-# specks lie below. On its right end it is grainy. Only where weights start at their usual size or a
-# few times that does it look like a line.
-#
-# The red square is eight pixels wide. Here it is with 160:
+# tell. Go from the bottom to the top: how often does the verdict change?
 
-near = train(np.geomspace(*some_scales, 160), np.geomspace(*some_rates, 160))
+
+def changes(verdicts):
+    """How often learning and diverging alternate on the way up, for each scale."""
+    return np.sum(verdicts[:, 1:] != verdicts[:, :-1], axis=1)
+
+
+crossed = changes(whole.converged)
+parts = (scales < 1, (scales >= 1) & (scales < 5), scales >= 5)
+left, middle, right = (100 * np.mean(crossed[part] > 1) for part in parts)
+(
+    initguide.says(
+        bool(whole.converged[:, 0].all() and not whole.converged[:, -1].any()),
+        "At every scale the smallest rate learns and the largest does not, as it should be.",
+        "Not at every scale does the smallest rate learn and the largest one diverge.",
+    )
+    + initguide.says(
+        np.mean(crossed > 1) > 0.1,
+        "But the border is no line, which would be crossed once: at {share:.0f} % of the scales a "
+        "larger rate learns again where a smaller one has diverged.",
+        "The border is nearly a line, which would be crossed once: only at {share:.0f} % of the "
+        "scales does a larger rate learn again where a smaller one has diverged.",
+        share=100 * np.mean(crossed > 1),
+    )
+    + initguide.says(
+        middle < min(left, right),
+        "It is most like a line where weights start at their usual size or a few times that "
+        "({middle:.0f} % of these scales; {left:.0f} % of the smaller and {right:.0f} % of the "
+        "larger ones).",
+        "It is no more like a line where weights start at their usual size or a few times that "
+        "({middle:.0f} % of these scales; {left:.0f} % of the smaller and {right:.0f} % of the "
+        "larger ones).",
+        left=left,
+        middle=middle,
+        right=right,
+    )
+)
+
+# %%
+# The red square is six pixels wide. Here it is with 128:
+
+near = train(np.geomspace(*some_scales, 128), np.geomspace(*some_rates, 128))
 _, ax = plots.subplots(width=5.8, height=4.6)
 plots.plot_trainability(near, ax=ax).set_title("The red square, 32 times as large")
 
 # %%
-# A band of rates at which networks diverge, then one at which they learn, and so on; and along the
-# bands' borders lie thinner bands, threads and single pixels. It is the look of a fractal: from
-# near, the border is no smoother than from afar.
-#
+# Look for bands of rates at which networks diverge or learn, and for thinner bands, threads and
+# single pixels along their borders. If the six pixels had shown all that there is, as many changes
+# would be counted with 128:
+
+square = whole.converged[
+    np.ix_(
+        (scales >= some_scales[0]) & (scales <= some_scales[1]),
+        (rates >= some_rates[0]) & (rates <= some_rates[1]),
+    )
+]
+before, after = changes(square).mean(), changes(near.converged).mean()
+initguide.says(
+    after > 1.5 * before,
+    "On the way up through the square, the verdict changes {before:.1f} times on the map and "
+    "{after:.1f} times from near, mean over the scales. It is the look of a fractal: from near, "
+    "more of the border comes to light.",
+    "On the way up through the square, the verdict changes {before:.1f} times on the map and "
+    "{after:.1f} times from near, mean over the scales: the map had shown most of the border.",
+    before=before,
+    after=after,
+)
+
+# %%
 # What is different here from the paper? There the outputs are also divided by the width, and there
 # are as many examples as weights (or only one). The axes are the rates of the two layers, or a rate
 # and a number added to the weights of one layer, where ours multiplies. Training takes 500 or 1,000
@@ -140,11 +195,11 @@ def limits(parameters):
     return (2 / torch.linalg.eigvalsh(hessians)[:, -1]).numpy()
 
 
-some = torch.tensor(scales[::8], dtype=torch.float32).view(-1, 1, 1)
+some = torch.tensor(scales[::12], dtype=torch.float32).view(-1, 1, 1)
 start = {name: p.detach() * some for name, p in network.named_parameters()}
 lowest = np.array([rates[~row].min() for row in whole.converged])
 highest = np.array([rates[row].max() for row in whole.converged])
-close = 0.9 * lowest[::8]
+close = 0.9 * lowest[::12]
 limit = {"at the start": limits(start)}
 for place, rate in {"slow": 0.05, "nearly diverging": close}.items():
     how = {"steps": 3000, "learning_rate": torch.tensor(rate), "loss": mse}
@@ -160,11 +215,11 @@ measured = "lowest that diverges\nto highest that converges"
 ax.fill_between(scales, lowest, highest, color=plots.PALETTE[0], label=measured)
 for i, (place, values) in enumerate(limit.items()):
     look = {"ls": ("--", ":", "-.")[i], "color": plots.PALETTE[i + 1]}
-    ax.plot(scales[::8], values, **look, label=f"2/λ {place}")
+    ax.plot(scales[::12], values, **look, label=f"2/λ {place}")
 ax.set(xlabel="initial scale (logarithmic)", ylabel="learning rate (logarithmic)")
 ax.set(xscale="log", yscale="log", title="The border, and the limit for a parabola")
 ax.legend()
-first, last = limit["at the start"][[0, -1]] / lowest[::8][[0, -1]]
+first, last = (limit["at the start"] / lowest[::12])[[0, -1]]
 plots.describe(
     ax,
     "Measured border and 2/λ over the initial scale. 2/λ at the start, relative to the lowest rate "
@@ -173,17 +228,56 @@ plots.describe(
 )
 
 # %%
-# For the linear network theory is right, to the step between our rates. For the tanh network it is
-# wrong in both directions. Small weights: the loss is flat at the start and becomes steeper on the
-# way, and networks diverge far below 2/λ. Large weights: networks learn at rates many times above
-# it. Nor is it the steepness where slow training ends that decides: at all scales, networks learn
-# well above that limit, too. They end elsewhere, in flatter places: where a network near the border
-# comes to rest, 2/λ is just about its own rate. That large rates push gradient descent out of steep
-# places was seen by :cite:t:`lewkowycz2020`, and that it tends to stay at the edge of what its rate
-# allows by :cite:t:`cohen2021`.
-#
-# So the :term:`stability limit` belongs to one place: it says where training can end, but not for
-# which rates a path leads there. And none of these smooth curves has threads.
+
+off = 100 * max(abs(1 - end) for end in border)
+above_slow = (lowest[::12] / limit["after slow training"]).min()
+(
+    initguide.says(
+        off < 2,
+        "For the linear network theory is right, to within {off:.1f} %.",
+        "For the linear network the border is off by {off:.1f} %.",
+        off=off,
+    )
+    + initguide.says(
+        first > 1.5,
+        "For the tanh network with the smallest weights, the limit at the start is {first:.1f} "
+        "times the lowest rate that diverges: the loss is flat there and becomes steeper on the "
+        "way.",
+        "For the tanh network with the smallest weights, the limit at the start is no more than "
+        "{first:.1f} times the lowest rate that diverges.",
+        first=first,
+    )
+    + initguide.says(
+        last < 0.5,
+        "With the largest weights it is the other way round: networks learn up to {by:.0f} times "
+        "that limit.",
+        "With the largest weights networks learn up to {by:.1f} times that limit.",
+        by=1 / last,
+    )
+    + initguide.says(
+        above_slow > 1.1,
+        "Nor is it the steepness where slow training ends that decides: at all scales, networks "
+        "learn above that limit, too, up to at least {slow:.1f} times it.",
+        "The steepness where slow training ends comes closer: at some scale, networks learn up to "
+        "{slow:.1f} times that limit and no further.",
+        slow=above_slow,
+    )
+    + initguide.says(
+        bool(of_rate.min() > 0.9 and of_rate.max() < 1.3),
+        "Where a network near the border comes to rest, the limit is about its own rate, {low:.2f} "
+        "to {high:.2f} times it.",
+        "Where networks near the border come to rest, the limit is {low:.2f} to {high:.2f} times "
+        "their rate.",
+        low=of_rate.min(),
+        high=of_rate.max(),
+    )
+)
+
+# %%
+# That large rates push gradient descent out of steep places was seen by :cite:t:`lewkowycz2020`,
+# and that it tends to stay at the edge of what its rate allows by :cite:t:`cohen2021`. So the
+# :term:`stability limit` belongs to one place: it says where training can end, but not for which
+# rates a path leads there.
 #
 # .. admonition:: Try it
 #
@@ -199,18 +293,49 @@ plots.describe(
 #          plots.plot_trainability(found)
 #          again = ~found.converged[:, :-1] & found.converged[:, 1:]
 #          print(f"at {again.any(1).mean():.0%} of the scales")
-#          # Not tanh alone: with ReLU, too, there are scales at which a larger rate learns again.
+#          # If that is more than 0 %, it is not tanh alone.
 #
 # What we learnt
 # --------------
-# - For a linear network, the border between learning and diverging lies where theory says, at 2/λ.
-# - For a tanh network, 2/λ at the start was too high for small weights and far too low for large
-#   ones. Networks near the border ended where 2/λ was about their own rate.
-# - That border is no line: between rates that learn lie rates that diverge, and zooming in by a
-#   factor of 32 showed more of the same.
-# - Tens of thousands of tiny networks are a matter of a minute, if they are trained together.
-# - The rule to take home: **keep away from the largest learning rate that works. Close to the
-#   border, whether a run survives is decided by digits of its settings that nobody looks at.**
+
+initguide.bullets(
+    initguide.says(
+        off < 2,
+        "For the linear network, the border between learning and diverging lay where theory says, "
+        "at :math:`2/\\lambda`.",
+        "For the linear network, the border between learning and diverging lay {off:.1f} % away "
+        "from where theory says, :math:`2/\\lambda`.",
+        off=off,
+    ),
+    initguide.says(
+        first > 1.5 and last < 0.5,
+        "For this tanh network, :math:`2/\\lambda` at the start was too high for small weights, "
+        "{first:.1f} times the lowest rate that diverged, and too low for large ones, {last:.2g} "
+        "times.",
+        "For this tanh network, :math:`2/\\lambda` at the start was {first:.1f} times the lowest "
+        "rate that diverged for small weights, and {last:.2g} times for large ones.",
+        first=first,
+        last=last,
+    ),
+    initguide.says(
+        np.mean(crossed > 1) > 0.1 and after > 1.5 * before,
+        "That border was no line: between rates that learn lay rates that diverge, and zooming in "
+        "brought more of them to light.",
+        "That border was nearly a line, or zooming in brought little more of it to light.",
+        key="fractal-border-no-line",
+    ),
+    initguide.says(
+        seconds < 120,
+        "Trained together, {count:,} tiny networks took {seconds:.0f} seconds.",
+        "Even trained together, {count:,} tiny networks took {seconds:.0f} seconds here.",
+        count=whole.converged.size,
+        seconds=seconds,
+    ),
+)
+
+# %%
+# The rule to take home: **keep away from the largest learning rate that works.** Close to a border
+# such as this one, digits of the settings that nobody looks at decide whether a run survives.
 #
 # Is the border a fractal, or just wiggly? :doc:`The next page
 # </auto_examples/practice/plot_7_roughness>` counts boxes. Where between the borders networks learn
