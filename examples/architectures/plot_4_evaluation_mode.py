@@ -5,7 +5,7 @@
 A network with batch normalization can be fine in training and guess as soon as it is evaluated. In
 training it normalizes by the batch, in evaluation by averages that it keeps, and those start from
 numbers that have nothing to do with the network. This page predicts how long they remember that
-start, measures it, and shows what it costs a trained network and how to mend it.
+start, measures it, and shows what it costs a trained network and what to do about it.
 
 .. index:: ! evaluation mode, ! running averages
 
@@ -94,11 +94,22 @@ plots.plot_prediction(
 
 # %%
 # In training mode all four would be at 1. A new layer in evaluation mode divides by the root of 1,
-# which is no normalization at all: the output has whatever size the weights give it. From there,
-# the dashed predictions run through what was measured. With large weights the first few batches
-# are enough, because v soon outweighs what is left of the 1. The smaller the weights, the longer it
-# takes: each factor of ten in s costs 44 batches more, since 0.9⁴⁴ is a hundredth.
-#
+# which is no normalization at all: the output has whatever size the weights give it. With large
+# weights v soon outweighs what is left of the 1. The smaller the weights, the longer that takes:
+# each factor of ten in s costs 44 batches more, since 0.9⁴⁴ is a hundredth.
+
+ratio = found[:, :, 0].mean(1) / found[:, :, 1].mean(1)  # measured by predicted
+worst = np.exp(np.abs(np.log(ratio))).max()
+initguide.says(
+    worst < 1.25,
+    "The predictions, dashed, run through what was measured: no mean is off by more than a factor "
+    "of {worst:.2f}.",
+    "What was measured strays from the predictions, which are dashed, by a factor of up to "
+    "{worst:.2f}.",
+    worst=worst,
+)
+
+# %%
 # What that does to a network
 # ---------------------------
 # Now we train: three hidden layers, one pass over 1500 images in batches of 100. Hidden weights are
@@ -156,11 +167,59 @@ initguide.Table(
 )
 
 # %%
-# By the batch, accuracy hardly depends on s: the networks have learnt the same, up to rounding and
-# the ε under the root. In evaluation mode, those that started small guess or do little better,
-# although nothing is wrong with their weights. With averages taken anew, they are as good as the
-# others.
-#
+# Scales are compared seed by seed, since all start from the same draws and see the same batches:
+
+apart = initguide.estimate(100 * np.ptp(by_batch, axis=0))
+small_scales, others = (
+    slice(0, 2),
+    slice(2, None),
+)  # of s: 0.01 and 0.1, and from 1 on
+lost = 100 * (by_batch - evaluated)
+lost_small = initguide.estimate(lost[small_scales].min(0))
+lost_others = initguide.estimate(lost[others].max(0))
+still_off = initguide.estimate(100 * np.abs(mended - by_batch).max(0))
+guessing = initguide.estimate(100 * evaluated[small_scales].max(0))
+(
+    initguide.says(
+        apart.below(5),
+        "By the batch, the best and the worst scale are {apart:.1f} points apart: all have learnt "
+        "nearly the same, up to rounding and the ε under the root.",
+        "By the batch, the best and the worst scale are {apart:.1f} points apart, more than "
+        "rounding and the ε under the root should make of the same training.",
+        "By the batch, the best and the worst scale are {apart:.1f} points apart; these seeds "
+        "cannot tell whether that is little.",
+        apart=apart,
+    )
+    + initguide.says(
+        lost_small.above(20),
+        "In evaluation mode, each of the two smallest scales loses at least {lost:.0f} points, "
+        "although nothing is wrong with the weights.",
+        "In evaluation mode, not both of the smallest scales lose much: the lesser loss is "
+        "{lost:.0f} points.",
+        "In evaluation mode, how much both of the smallest scales lose is open: the lesser loss is "
+        "{lost:.0f} points.",
+        lost=lost_small,
+    )
+    + initguide.says(
+        lost_others.below(10),
+        "The largest loss of the other scales is {lost:.1f} points.",
+        "The other scales lose much, too: {lost:.1f} points at most.",
+        "The largest loss of the other scales is {lost:.1f} points, which may be much or little.",
+        lost=lost_others,
+    )
+    + initguide.says(
+        still_off.below(3),
+        "With averages taken anew, every scale is back: the largest deviation from accuracy by the "
+        "batch is {off:.1f} points.",
+        "With averages taken anew, some scale is still {off:.1f} points away from its accuracy by "
+        "the batch.",
+        "With averages taken anew, the largest deviation from accuracy by the batch is {off:.1f} "
+        "points; these seeds cannot tell whether that is nothing.",
+        off=still_off,
+    )
+)
+
+# %%
 # It takes both, small weights and few batches. After a thousand batches 0.9ᵏ is 10⁻⁴⁶, and the
 # start is forgotten at any scale on this page; what remains is that the averages lag some ten
 # batches behind the weights. But whoever stops early, or evaluates within the first epoch, can be
@@ -191,13 +250,54 @@ initguide.Table(
 #
 # What we learnt
 # --------------
-# - In evaluation mode, batch normalization uses running averages that start at mean 0 and variance
-#   1. How much of that start is left after k batches is 0.9ᵏ, beside a variance v that goes as s².
-# - Networks that are the same in training can differ in evaluation: those with small initial
-#   weights guessed after 15 batches, those with He's weights or larger ones did not.
-# - Averages that are taken anew over the training images mend it, without a step of training.
-# - **The rule: if evaluation looks far worse than training, evaluate once by the batch. If that is
-#   fine, blame the running averages: take them anew, or train for some more batches.**
-#
+
+initguide.bullets(
+    initguide.says(
+        worst < 1.25,
+        "In evaluation mode, batch normalization uses running averages that start at mean ``0`` "
+        "and variance ``1``. How much of that start is left after k batches is :math:`0.9^k`, "
+        "beside a variance v that goes as :math:`s^2`: this told the size of the output.",
+        "In evaluation mode, batch normalization uses running averages that start at mean ``0`` "
+        "and variance ``1``. What is left of that start did not tell the size of the output here.",
+        key="running-averages-fade",
+    ),
+    initguide.says(
+        None
+        if None in (parts := [lost_small.above(20), lost_others.below(10)])
+        else all(parts),
+        "Networks that are the same in training can differ in evaluation: after {batches} batches, "
+        "those with small initial weights were right for {guessing:.0f} % of the images at best, "
+        "and those with He's weights or larger ones lost {lost:.1f} points at most.",
+        "Networks that are the same in training could differ in evaluation; after {batches} "
+        "batches, those with small initial weights did not stand out as predicted.",
+        "Networks that are the same in training could differ in evaluation; whether small initial "
+        "weights cost much after {batches} batches, and others little, these seeds cannot tell.",
+        batches=len(x) // 100,
+        guessing=guessing,
+        lost=lost_others,
+        key="running-averages-guess",
+    ),
+    initguide.says(
+        still_off.below(3),
+        "Averages that are taken anew over the training images repair it, without a step of "
+        "training.",
+        "Averages that are taken anew over the training images did not repair all of it.",
+        "Whether averages that are taken anew over the training images repair all of it, these "
+        "seeds cannot tell.",
+        key="running-averages-anew",
+    )
+    + initguide.says(
+        lost_small.above(20),
+        "**The rule: if evaluation looks far worse than training, evaluate once by the batch. If "
+        "that is fine, blame the running averages: take them anew, or train for some more "
+        "batches**.",
+        "**The rule: if evaluation looks far worse than training, evaluate once by the batch.** "
+        "Here it did not look far worse at all small scales.",
+        "**The rule: if evaluation looks far worse than training, evaluate once by the batch.** "
+        "Whether it looked far worse here, these seeds cannot tell.",
+    ),
+)
+
+# %%
 # Layer, group and RMS normalization compute the same in both modes. Transformers use such:
 # :doc:`transformers </auto_examples/architectures/plot_5_transformers>`.

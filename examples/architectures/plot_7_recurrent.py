@@ -71,11 +71,12 @@ def sizes(w):
     return [power.square().sum().item() / len(w) for power in powers]
 
 
+kept = {
+    name: [sizes(network(scheme, s, units=256).weight_hh_l0) for s in SEEDS]
+    for name, scheme in schemes.items()
+}
 plots.plot_prediction(
-    {
-        name: [sizes(network(scheme, s, units=256).weight_hh_l0) for s in SEEDS]
-        for name, scheme in schemes.items()
-    },
+    kept,
     {name: [g[name] ** (2 * t) for t in range(STEPS + 1)] for name in schemes},
     at=range(STEPS + 1),
     title="Size of the state (256 units, 8 seeds)",
@@ -84,11 +85,55 @@ plots.plot_prediction(
 )
 
 # %%
-# Lines are means of eight draws, bands reach from the smallest to the largest. With the default a
-# state fades as predicted, to nothing. An orthogonal matrix only turns or mirrors it.
-# A Gaussian one keeps it at first, on average; then some draws grow, for the errors of one matrix
-# repeat themselves and do not average out. Nor does it keep *directions*: as shown in
-# :doc:`/auto_examples/theory/plot_6_orthogonal`, a product of Gaussian matrices soon has a few
+# Lines are means of eight draws, bands reach from the smallest to the largest.
+
+kept = {name: np.array(rows) for name, rows in kept.items()}
+per_step = initguide.estimate(kept["default"][:, -1] ** (1 / STEPS))
+turned = np.abs(kept["orthogonal"] - 1).max()
+at_first = initguide.estimate(kept["Gaussian"][:, 10])
+end = kept["Gaussian"][:, -1]
+(
+    initguide.says(
+        per_step.within(0.28, 0.39),
+        "With the default a state fades as predicted: a step leaves {share:.3f} of its mean "
+        "square, about a third.",
+        "With the default a step leaves {share:.3f} of the state's mean square, which is not the "
+        "third that is predicted.",
+        "With the default a step leaves {share:.3f} of the state's mean square, and a third is "
+        "predicted.",
+        share=per_step,
+    )
+    + initguide.says(
+        turned < 1e-3,
+        "An orthogonal matrix only turns or mirrors a state, and keeps its size.",
+        "An orthogonal matrix should keep the size of a state; rounding changed it by "
+        "{turned:.1%}.",
+        turned=turned,
+    )
+    + initguide.says(
+        at_first.within(0.5, 2),
+        "A Gaussian one keeps it at first, on average: after ten steps there is {size:.2f} times "
+        "as much.",
+        "A Gaussian one does not keep it: after ten steps there is {size:.2f} times as much.",
+        "Whether a Gaussian one keeps it over ten steps, eight draws cannot tell: {size:.2f} "
+        "times.",
+        size=at_first,
+    )
+    + initguide.says(
+        end.max() > 3,
+        "Later some draws grow, for the errors of one matrix repeat themselves and do not average "
+        "out: at the end the largest has {largest:.1f} times its mean square, the smallest "
+        "{smallest:.2f} times.",
+        "At the end, too, no draw has grown by much: the largest has {largest:.1f} times its mean "
+        "square, the smallest {smallest:.2f} times.",
+        largest=end.max(),
+        smallest=end.min(),
+    )
+)
+
+# %%
+# Nor does a Gaussian matrix keep *directions*: as shown in
+# :doc:`/auto_examples/theory/plot_6_orthogonal`, a product of such matrices soon has a few
 # directions that carry all there is.
 #
 # With tanh and real inputs
@@ -123,12 +168,14 @@ def predict(g, outside):
     return np.sqrt(shares.mean(axis=1))
 
 
+back = {
+    name: np.array([gradients_through_time(network(scheme, s), x) for s in SEEDS])
+    for name, scheme in schemes.items()
+}
+expected = {name: predict(g[name], outside[name]) for name in schemes}
 plots.plot_prediction(
-    {
-        name: [gradients_through_time(network(scheme, s), x) for s in SEEDS]
-        for name, scheme in schemes.items()
-    },
-    {name: predict(g[name], outside[name]) for name in schemes},
+    back,
+    expected,
     at=range(STEPS),
     title="Gradients through time, tanh (8 seeds)",
     xlabel="steps back",
@@ -137,14 +184,55 @@ plots.plot_prediction(
 
 # %%
 # The step that the network waits in last is at the left, the rows are at the right (beyond 26 steps
-# back). The default loses a factor of about √3 per step, and over 39 steps about eight orders of
-# magnitude or more. The other two lose little while the network waits, because tanh is nearly
-# linear for the small states that are left, and more where rows come in and push tanh to its flat
-# ends. The prediction assumes fresh matrices. It runs along the orthogonal line all the same, for
-# such a matrix has no errors to repeat. Gaussian matrices and the default do: single draws end
-# more than a factor of ten apart, on both sides of the dashed line, and the largest draw makes
-# up most of their mean.
-#
+# back). While the network waits, tanh is nearly linear for the small states that are left; where
+# rows come in, they push it to its flat ends.
+
+lost = -np.log10(back["default"][:, -1].max())
+waiting = back["orthogonal"].mean(0)[26]
+reading = back["orthogonal"].mean(0)[-1] / waiting
+stray = np.exp(
+    np.abs(np.log(back["orthogonal"].mean(0) / expected["orthogonal"])).max()
+)
+last = {name: back[name][:, -1] for name in ("Gaussian", "default")}
+(
+    initguide.says(
+        lost > 6,
+        "Over {steps} steps, the default loses {lost:.1f} orders of magnitude even in the draw "
+        "that keeps most.",
+        "Over {steps} steps, the default loses {lost:.1f} orders of magnitude in the draw that "
+        "keeps most, fewer than predicted.",
+        steps=STEPS - 1,
+        lost=lost,
+    )
+    + initguide.says(
+        waiting ** (1 / 26) > reading ** (1 / 13),
+        "Orthogonal matrices keep {waiting:.2f} over the wait, and {reading:.2g} of that over the "
+        "rows, which take more per step.",
+        "Orthogonal matrices keep {waiting:.2f} over the wait, and {reading:.2g} of that over the "
+        "rows, which do not take more per step.",
+        waiting=waiting,
+        reading=reading,
+    )
+    + initguide.says(
+        stray < 1.5,
+        "The prediction assumes fresh matrices. It is within a factor of {stray:.2f} of the "
+        "orthogonal line all the same, for such a matrix has no errors to repeat.",
+        "The prediction assumes fresh matrices, and the orthogonal line strays from it by a factor "
+        "of up to {stray:.2f}.",
+        stray=stray,
+    )
+    + initguide.says(
+        all(ends.max() > 10 * ends.min() for ends in last.values()),
+        "Gaussian matrices and the default do repeat their errors: the largest of eight draws ends "
+        "with {gaussian:.0f} and {default:.0f} times what the smallest has.",
+        "Gaussian matrices and the default do repeat their errors; still, the largest of eight "
+        "draws ends with only {gaussian:.0f} and {default:.0f} times what the smallest has.",
+        gaussian=last["Gaussian"].max() / last["Gaussian"].min(),
+        default=last["default"].max() / last["default"].min(),
+    )
+)
+
+# %%
 # A task that needs memory
 # ------------------------
 # Does it show in training? A classifier sees the 14 rows, waits for 26 steps, and answers from its
@@ -166,10 +254,72 @@ for rate in rates:
         print(result.difference(other, gaussian, "valid_loss"))
 
 # %%
-# Below zero, the first of the two is ahead. At the smaller rate the default learns nothing. To
-# learn what the first row is good for, a gradient has to come back to it from the answer, and about
-# a billionth of it arrives. At the larger rate a seed may find its way out. The other two learn at
-# both. Whether orthogonal matrices beat Gaussian ones, the intervals say for each rate.
+# Below zero, the first of the two is ahead. To learn what the first row is good for, a gradient has
+# to come back to it from the answer.
+
+
+def losses(name, rate):
+    return result.values("valid_loss", scheme=name, learning_rate=rate)
+
+
+slow, fast = rates
+stuck, escaped = (
+    initguide.estimate(losses("default", slow)),
+    losses("default", fast),
+)
+learnt = np.max(
+    [losses(name, rate) for name in ("Gaussian", "orthogonal") for rate in rates],
+    axis=0,
+)
+learnt = initguide.estimate(learnt)  # the worst of the four, seed by seed
+ahead = [
+    result.difference(
+        {"scheme": "orthogonal", "learning_rate": rate},
+        {"scheme": "Gaussian", "learning_rate": rate},
+        "valid_loss",
+    )
+    for rate in rates
+]
+(
+    initguide.says(
+        stuck.above(2.2),
+        "At the smaller rate the default learns nothing: its loss is {loss:.2f}.",
+        "At the smaller rate the default learns something: its loss is {loss:.2f}.",
+        "Whether the default learns anything at the smaller rate, these seeds cannot tell: its "
+        "loss is {loss:.2f}.",
+        loss=stuck,
+    )
+    + initguide.says(
+        (escaped < 2.2).any(),
+        "At the larger rate, {out} of {seeds} seeds find a way out, the best to {best:.2f}.",
+        "At the larger rate, too, none of {seeds} seeds finds a way out; the best ends at "
+        "{best:.2f}.",
+        out=int((escaped < 2.2).sum()),
+        seeds=len(escaped),
+        best=np.nanmin(escaped),
+    )
+    + initguide.says(
+        learnt.below(2.2),
+        "The other two learn at both rates: the worse of them, seed by seed, ends at {loss:.2f}.",
+        "Of the other two, not both learn at both rates: the worse ends at {loss:.2f}.",
+        "Whether the other two learn at both rates is open: the worse ends at {loss:.2f}.",
+        loss=learnt,
+    )
+    + initguide.says(
+        ahead[0].better(),
+        "At the smaller rate, orthogonal matrices are ahead of Gaussian ones.",
+        "At the smaller rate, orthogonal matrices are behind Gaussian ones.",
+        "At the smaller rate, these seeds cannot tell orthogonal matrices from Gaussian ones.",
+    )
+    + initguide.says(
+        ahead[1].better(),
+        "At the larger one, orthogonal matrices are ahead.",
+        "At the larger one, Gaussian matrices are ahead.",
+        "At the larger one, they cannot be told apart.",
+    )
+)
+
+# %%
 #
 # .. admonition:: Try it
 #
@@ -196,14 +346,68 @@ for rate in rates:
 #
 # What we learnt
 # --------------
-# - PyTorch's default for recurrent layers has variance 1/(3n): a state loses two thirds of its mean
-#   square per step, and the gradient over 39 steps of a tanh network shrank by eight orders of
-#   magnitude or more, as predicted.
-# - An orthogonal matrix keeps the size of a linear state exactly. A Gaussian one keeps it for a
-#   while, on average, and then some draws grow.
-# - On a task with a wait of 26 steps, the default ended at the loss of knowing nothing at the
-#   smaller rate, where Gaussian and orthogonal matrices learnt.
-# - **Rule:** do not leave a recurrent network at its default where it must remember. Use orthogonal
-#   recurrences, as ``initguide.initialize(net, "xavier_uniform")`` gives them.
-#
+
+default, orthogonal = (
+    {"scheme": name, "learning_rate": slow} for name in ("default", "orthogonal")
+)
+rule = result.difference(orthogonal, default, "valid_loss")
+initguide.bullets(
+    initguide.says(
+        per_step.within(0.28, 0.39),
+        "PyTorch's default for recurrent layers has variance :math:`1/(3n)`: a state loses two "
+        "thirds of its mean square per step.",
+        "PyTorch's default for recurrent layers has variance :math:`1/(3n)`; but a state did not "
+        "lose two thirds of its mean square per step.",
+        "PyTorch's default for recurrent layers has variance :math:`1/(3n)`; whether a state loses "
+        "two thirds of its mean square per step, these draws cannot tell.",
+        key="recurrent-default-fades",
+    )
+    + initguide.says(
+        lost > 6,
+        "The gradient over {steps} steps of a tanh network shrank by {lost:.1f} orders of "
+        "magnitude or more.",
+        "The gradient over {steps} steps of a tanh network shrank by no more than {lost:.1f} "
+        "orders of magnitude in one draw.",
+        steps=STEPS - 1,
+        lost=lost,
+    ),
+    initguide.says(
+        turned < 1e-3 and end.max() > 3,
+        "An orthogonal matrix keeps the size of a linear state, up to rounding. With Gaussian ones "
+        "some draws grew.",
+        "An orthogonal matrix should keep the size of a linear state, and some Gaussian ones let "
+        "it grow; not both came out here.",
+    ),
+    initguide.says(
+        stuck.above(2.2),
+        "On a task with a wait of {wait} steps, the default ended at the loss of knowing nothing "
+        "at the smaller of two rates.",
+        "On a task with a wait of {wait} steps, the default learnt something even at the smaller "
+        "of two rates.",
+        "On a task with a wait of {wait} steps, these seeds cannot tell whether the default learnt "
+        "anything at the smaller of two rates.",
+        wait=STEPS - 14,
+        key="recurrent-default-nothing",
+    )
+    + initguide.says(
+        learnt.below(2.2),
+        "Gaussian and orthogonal matrices learnt at both.",
+        "Gaussian and orthogonal matrices did not both learn at both.",
+        "Whether Gaussian and orthogonal matrices learnt at both is open.",
+    ),
+    initguide.says(
+        rule.better(),
+        "**Rule:** do not leave a recurrent network at its default where it must remember. Use "
+        'orthogonal recurrences, as ``initguide.initialize(net, "xavier_uniform")`` gives them.',
+        "**Rule:** where a recurrent network must remember, try orthogonal recurrences, as "
+        '``initguide.initialize(net, "xavier_uniform")`` gives them; here they were not better '
+        "than the default.",
+        "**Rule:** where a recurrent network must remember, try orthogonal recurrences, as "
+        '``initguide.initialize(net, "xavier_uniform")`` gives them; whether they beat the default '
+        "here, these seeds cannot tell.",
+        key="recurrent-orthogonal",
+    ),
+)
+
+# %%
 # An LSTM keeps its memory in a cell that no matrix multiplies: :doc:`plot_8_forget_gates`.
