@@ -202,19 +202,18 @@ class Facts:
     @functools.cached_property
     def scales(self) -> list[Scale]:
         """Every layer whose scale matters: not those in front of a normalization."""
-        found = []
-        for i, record in enumerate(self.records):
-            if record.normalizes:
-                found.append(Scale(record, i, math.sqrt(record.output_second_moment), 1.0, 1.0))
-            elif (
-                record.name not in self.normalized
-                and not math.isnan(record.fan_in)
-                and record.input_second_moment > 0
-            ):
-                ratio = record.output_second_moment / record.input_second_moment
-                low, high = healthy_gains(self.activation(record))
-                found.append(Scale(record, i, math.sqrt(ratio), low, high))
-        return found
+        known = [s for i in range(len(self.records)) if (s := self.scale(i)) is not None]
+        return [s for s in known if s.record.normalizes or s.record.name not in self.normalized]
+
+    def scale(self, at: int) -> Scale | None:
+        """What one layer does to the size of the signal, also if a normalization hides it."""
+        record = self.records[at]
+        if record.normalizes:
+            return Scale(record, at, math.sqrt(record.output_second_moment), 1.0, 1.0)
+        if math.isnan(record.fan_in) or not record.input_second_moment > 0:
+            return None
+        ratio = record.output_second_moment / record.input_second_moment
+        return Scale(record, at, math.sqrt(ratio), *healthy_gains(self.activation(record)))
 
     def first_layer(self) -> int:
         """Place of the first layer with weights."""
@@ -252,7 +251,7 @@ class Facts:
     @functools.cached_property
     def spreads(self) -> list[tuple[Record, float]]:
         """What is left of the differences between inputs, before each layer."""
-        return _spreads(self.records)
+        return self._spreads(self.records)
 
     @property
     def opening(self) -> float:
@@ -271,16 +270,18 @@ class Facts:
 
     def reached_nothing(self) -> bool:
         """Whether different inputs were exactly the same to the last layer, if that is another."""
-        spreads = _spreads(self.before.layers)
+        spreads = self._spreads(self.before.layers)
         return len(spreads) > 1 and spreads[0][1] > 0 == spreads[-1][1]
 
-
-def _spreads(records: Sequence[Record]) -> list[tuple[Record, float]]:
-    return [
-        (record, record.input_spread)
-        for record in records
-        if not math.isnan(record.input_spread) and not math.isnan(record.fan_in)
-    ]
+    def _spreads(self, records: Sequence[Record]) -> list[tuple[Record, float]]:
+        # Recurrent layers and attention multiply by several matrices, so they have no one fan-in.
+        holding = {self.records[w.at].name for w in self.weights}
+        return [
+            (record, record.input_spread)
+            for record in records
+            if not math.isnan(record.input_spread)
+            and (not math.isnan(record.fan_in) or record.name in holding)
+        ]
 
 
 def is_weight(parameter: ParameterRecord) -> bool:

@@ -156,6 +156,25 @@ def _gated():
     return nn.Sequential(nn.Linear(20, 20), nn.ReLU(), norm, nn.Linear(20, 5))
 
 
+def _drowned():
+    """Return a residual network whose trunk is three hundred times too large for its branches."""
+    torch.manual_seed(0)
+    branches = [
+        nn.Sequential(nn.LayerNorm(20), nn.Linear(20, 20), nn.ReLU(), nn.Linear(20, 20))
+        for _ in range(4)
+    ]
+    ends = {"embed": nn.Linear(20, 20), "head": nn.Sequential(nn.LayerNorm(20), nn.Linear(20, 5))}
+    _set(ends["embed"], "weight", lambda w: w.mul_(300))
+
+    def run(m, x):
+        x = m.embed(x)
+        for branch in m.branches:
+            x = x + branch(x)
+        return m.head(x)
+
+    return Using(run, **ends, branches=nn.ModuleList(branches))
+
+
 PLANTED = {  # code -> what makes the network, the layer to blame (None: any)
     "non-finite": (_on(*RELU, ("fc2", "weight", lambda w: w[3, 4].fill_(math.nan))), "fc2"),
     "equal-units": (
@@ -173,6 +192,7 @@ PLANTED = {  # code -> what makes the network, the layer to blame (None: any)
     "exploding-signal": (_on(*RELU, ("fc2", "weight", lambda w: w.mul_(1000))), "fc2"),
     "vanishing-gradients": (_on(20, nn.Sigmoid, "default"), None),
     "exploding-gradients": (_on(50, nn.Tanh, "lecun_normal", times=3), None),
+    "drowned-layers": (_drowned, "embed"),
     "collapsed-outputs": (_on(20, nn.Sigmoid, "default"), None),
     "initial-loss": (_on(*RELU, ("fc4", "weight", lambda w: w.mul_(100))), "fc4"),
     "inputs": (_on(*RELU), "inputs"),
@@ -497,3 +517,59 @@ def test_depth_of_a_good_stack_is_no_fault():
     """Fifty layers of ReLU by He's rule, where any two inputs come close: no error."""
     report = check_init(mlp(50, nn.ReLU, "he_normal", width=128), draws(64, 20), labels(64, 5))
     assert "error" not in {f.severity for f in report.findings}, report
+
+
+@pytest.mark.parametrize("by", [0.0, 10.0, -10.0])
+def test_an_offset_that_outweighs_the_inputs(by):
+    """A bias ten times as large as the signal is blamed, and the advice takes it away."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(20, 32), nn.LayerNorm(32), nn.Linear(32, 32), nn.Linear(32, 5))
+    net[0].bias.data.add_(by)
+    x = draws(64, 20)
+    net = nn.Sequential(net[0], nn.Softsign(), net[2], nn.Softsign(), net[3]) if by < 0 else net
+    net[0].bias.data.add_(by * draws(32, seed=2))  # which the normalization does not take away
+    report = check_init(net, x, x[:, :5].argmax(dim=1))
+    found = [f for f in report.findings if f.code == "collapsed-outputs"]
+    assert [(f.severity, f.layer) for f in found] == [("warning", "0")] * bool(by), report
+    if by:
+        exec(found[0].advice, {"model": net, "initguide": initguide})  # noqa: S102
+        assert check_init(net, x, x[:, :5].argmax(dim=1)).ok
+
+
+def test_all_weights_small():
+    """A fifth of what is right in all layers is a warning with advice, also in two of them."""
+    for build in (lambda: mlp(3, nn.ReLU, "he_normal"), lambda: _Reader(nn.GRU)):
+        torch.manual_seed(0)
+        model, x = build(), draws(64, 20)
+        y = x[:, :5].argmax(dim=1)
+        assert check_init(model, x, y, advice=False).ok
+        for p in model.parameters():
+            p.data.mul_(0.2)
+        report = check_init(model, x, y)
+        assert said(report, "warning") == {"vanishing-signal"}, report
+        assert "all weights are small" in str(report) or "no layer's weights" in str(report)
+        assert report.advice
+
+
+@pytest.mark.parametrize("by", [0.0, 0.01])
+def test_a_recurrent_layer_that_passes_nothing(by):
+    """Weights of zeros, or of a hundredth of their size: what is read of the inputs is named."""
+    torch.manual_seed(0)
+    model, x = _Reader(nn.LSTM), draws(64, 20)
+    for name, p in model.rnn.named_parameters():
+        p.data.mul_(by if "weight" in name or not by else 1.0)
+    report = check_init(model, x, x[:, :5].argmax(dim=1))
+    found = {(f.severity, f.code, f.layer) for f in report.findings if f.severity != "note"}
+    assert found == {("warning", "collapsed-outputs" if by else "zero-layer", "rnn")}, report
+    assert "initialize" in report.advice
+
+
+class _Reader(nn.Module):
+    """Reads five numbers at a time."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.rnn, self.head = kind(5, 32, batch_first=True), nn.Linear(32, 5)
+
+    def forward(self, x):
+        return self.head(self.rnn(x.reshape(len(x), 4, 5))[0][:, -1])

@@ -1,12 +1,13 @@
 """The gradient on its way back."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from initguide.checkup.facts import Facts
 from initguide.checkup.findings.registry import Draft, finding
-from initguide.checkup.remedies import Remedies
+from initguide.checkup.remedies import Remedies, range_text
 from initguide.checkup.structure import without_batch_norm
 
 SLOW, FROZEN = 1e-3, 1e-6
@@ -23,6 +24,14 @@ what float32 (10⁻⁷) can hold. 10⁻³ is a long training instead.
 MANY, GROWTH = 5, 1.25
 """So many batch normalizations, one behind another, are told to be the cause if gradients grow by
 no more than this factor at each: a ReLU behind them makes √1.47 = 1.21 of it.
+"""
+
+
+OUTGROWN = 10.0
+"""A warning, if a layer is too large by this factor and half of all layers have less than its
+inverse square of the largest effect on the loss: what they add is drowned by what is too large.
+
+A step that suits the largest effect moves the others by a hundredth of their size, or less.
 """
 
 
@@ -101,4 +110,29 @@ def _growth_of_norms(facts: Facts, among: range, ratio: float) -> str:
         "square of gradients grows by up to π / (π - 1) = 1.47, whatever the weights are (Yang et "
         "al. 2019, arXiv:1902.08129): no scheme mends it. Skip connections around every two or "
         "three layers do, or fewer layers between, or another activation or normalization."
+    )
+
+
+@finding({"drowned-layers": "what one layer gives outweighs what all others add to it"}, order=90)
+def drowned(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[Draft]:
+    """A layer so large that those which add to it, as residual branches do, count for little."""
+    effects = sorted(w.effect for w in facts.trained if w.effect > 0)
+    if len(effects) < 5 or any(f.severity != "note" for f in found):
+        return
+    middle = effects[len(effects) // 2] / effects[-1]
+    scales = [s for at in sorted({w.at for w in facts.trained}) if (s := facts.scale(at))]
+    large = [s for s in scales if s.excess > math.log(OUTGROWN) and not s.record.normalizes]
+    if not middle < OUTGROWN**-2 or not large:
+        return
+    worst = max(large, key=lambda s: s.excess)
+    name = worst.record.name
+    yield Draft(
+        "drowned-layers",
+        "warning",
+        name,
+        f"layer {name} multiplies the size of its input by {worst.measured:.3g}, where "
+        f"{range_text(worst.low, worst.high)} keeps it, and half of the layers change the loss at "
+        f"most {middle:.1e} times as much as the layer with the largest effect: what they add to "
+        "it counts for little.",
+        (*advise.repair(name), *advise.fit([worst])),
     )

@@ -9,6 +9,7 @@ from initguide.checkup.findings.gradients import FROZEN, SLOW
 from initguide.checkup.findings.losses import WRONG
 from initguide.checkup.findings.registry import Draft, finding
 from initguide.checkup.remedies import Remedies, range_text
+from initguide.propagation import Record
 
 QUIET = (1.0, SLOW)
 """The signal vanishes, as a warning or an error, if no change of a layer's weights by their usual
@@ -22,6 +23,21 @@ whose healthy networks none has less than 2, and ``benchmarks/check_networks.py`
 it are spoiled; the second is that of `SLOW`.
 """
 
+FAINT, HUSHED = 0.3, 5.0
+"""Where no weights are above the first part of their usual size, a reach below the second is too
+little, as a warning.
+
+Torch's own rule gives 1 / √3 of the usual size. All weights at a fifth of what is right cost a
+perceptron and recurrent networks more than 0.05 of their accuracy in ``check_networks.py``, with a
+reach of 2.4 to 3.3; the healthy ones have 12 or more.
+"""
+
+OFFSET = 5.0
+"""A warning, if what a layer gives to all inputs alike is this many times what tells them apart,
+and that is so up to the last layer: a share of 1 / (1 + 5²) = 4 % differs. What is behind such a
+layer must first learn to take the offset away.
+"""
+
 STOPPED = 3e-3
 """An error, if a layer that has others behind it lets less than this part of the signal through,
 and no other layer can move the outputs by more than this part of what it can.
@@ -30,6 +46,10 @@ In ``benchmarks/check_networks.py``, first layers of a hundredth of their size t
 whole ones: their steps are larger than they are. Three times below that, steps which are right for
 such a layer leave all others as they are.
 """
+
+# A layer that adds an offset of `OFFSET` makes its outputs at least so much larger. What selects a
+# token or averages tokens, on the way to the next layer, does not.
+_GROWN = 3.0
 
 LARGE, HUGE = 10.0, 1 / SLOW
 """Outputs whose root mean square is this many times that of the targets (or 1, if that is larger)
@@ -118,12 +138,20 @@ def _quiet(
 ) -> Iterator[Draft]:
     """Weights that hardly move the outputs, whichever they are."""
     reach = facts.reach()
-    if not live or not reach < QUIET[0]:
+    largest = max((w.size / w.natural for w in facts.trained), default=math.inf)
+    least = HUSHED if largest < FAINT else QUIET[0]
+    if not live or not reach < least:
         return
     words = (
         "no layer's weights can move the outputs: a change of usual size moves them by "
-        f"{reach:.2g} at most, where {QUIET[0]:g} or more is healthy."
+        f"{reach:.2g} at most, where {least:g} or more is healthy."
     )
+    if reach >= QUIET[0]:
+        words = (
+            f"all weights are small: {largest:.2g} times the size of a variance of 1 / fan-in at "
+            f"most, and a change of that size moves the outputs by {reach:.2g} at most, where "
+            f"{least:g} or more is healthy."
+        )
     severe = reach < QUIET[1]
     layer, blame, advice = advise.blame(-1, facts.records[live[0].at].name)
     # Tables of embeddings have no input whose size they could change, but they may be small.
@@ -153,16 +181,18 @@ def collapse(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator
         return
     record, last = facts.spreads[-1]
     start = facts.spreads[0][1]
-    # Behind a factor that is small on purpose, so are differences, until it has grown.
-    if not start > 0 or not last < SLOW * start * facts.opening**2:
-        return
-    if any(w.size == 0 and w.grad >= 0 for w in facts.trained):  # said already
-        return
     falls = [
         ((after + 1e-30) / (before + 1e-30), layer)
         for (layer, before), (_, after) in zip(facts.spreads, facts.spreads[1:], strict=False)
     ]
     factor, worst = min(falls, key=lambda fall: fall[0])
+    # Behind a factor that is small on purpose, so are differences, until it has grown.
+    if not start > 0 or not last < SLOW * start * facts.opening**2:
+        if start > 0 and 0 < max(factor, last / start) < 1 / (1 + OFFSET**2):
+            yield from _outweighed(facts, advise, worst, factor, last / start)
+        return
+    if any(w.size == 0 and w.grad >= 0 for w in facts.trained):  # said already
+        return
     # If one of the layers up to there can move the outputs, the first steps undo it.
     at = facts.where(worst.name) or 0
     movable = any(w.move >= QUIET[0] for w in facts.trained if w.at <= at)
@@ -177,4 +207,26 @@ def collapse(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator
         f"reaches the last layer ({record.name}), {last:.1e} does. Layer {worst.name} alone "
         f"takes a factor of {factor:.1e}.{words}",
         repair,
+    )
+
+
+def _outweighed(
+    facts: Facts, advise: Remedies, layer: Record, factor: float, left: float
+) -> Iterator[Draft]:
+    """A layer that adds to all inputs alike far more than what tells them apart."""
+    at = facts.where(layer.name)
+    scale = None if at is None else facts.scale(at)
+    if scale is None or not scale.excess > math.log(_GROWN):
+        return
+    if not layer.output_second_moment > _GROWN**2:  # it is the input that is small
+        return
+    yield Draft(
+        "collapsed-outputs",
+        "warning",
+        layer.name,
+        f"what layer {layer.name} gives is {scale.measured:.3g} times as large as its input, where "
+        f"{range_text(scale.low, scale.high)} keeps it, and nearly the same for all inputs: of the "
+        f"share that differs between them it leaves {factor:.1e}, and {left:.1e} of it reaches the "
+        "last layer.",
+        advise.repair(layer.name, biases=True),
     )
