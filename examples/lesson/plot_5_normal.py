@@ -11,6 +11,7 @@ their shape *and* in their size. This page keeps the two apart, and needs many s
    - how a normal distribution differs from a uniform one
    - how to compare two shapes without comparing two sizes
    - how many seeds a small difference needs
+   - whether a larger network magnifies the difference
 
 .. meta::
    :keywords: normal distribution, Gaussian weights, truncated normal, uniform or normal
@@ -19,22 +20,27 @@ their shape *and* in their size. This page keeps the two apart, and needs many s
 # %%
 # The normal distribution
 # -----------------------
-# N(0, 1) has mean 0 and standard deviation 1. About two thirds of its numbers lie within one
-# standard deviation of the mean, and 95 % within two:
+# N(0, 1) has mean 0 and standard deviation 1. In NumPy it is ``np.random.normal(0, 1, 1000)``, in
+# PyTorch ``tensor.normal_(0, 1)``; both take the standard deviation and not the variance. How many
+# of its numbers lie within one, two and three standard deviations of the mean?
 
 import math
 
 import numpy as np
 import torch
+from scipy import stats
 
 import initguide
 from initguide import initializers as init
 from initguide import plots
-from initguide.experiments import mean_interval
 
 numbers = torch.empty(1000).normal_(generator=torch.Generator().manual_seed(0))
 for width in (1, 2, 3):
-    print(f"within {width}: {100 * (numbers.abs() < width).float().mean():.1f} %")
+    share, expected = (
+        (numbers.abs() < width).float().mean(),
+        math.erf(width / 2**0.5),
+    )
+    print(f"within {width}: {share:.1%}, expected {expected:.1%}")
 
 # %%
 
@@ -104,23 +110,40 @@ result
 plots.plot_losses(result, first=100)
 
 # %%
-# The larger variance is ahead from the first few mini-batches on; by the end of the figure the
-# three are hard to tell apart. The two with equal variance lie on top of each other throughout.
-#
-# Now the accuracies, seed by seed:
+# Which curves can you tell apart, and for how long? We come back to that. First the accuracies,
+# seed by seed:
 
 plots.plot_accuracy(result)
 
 # %%
-# A single run says nothing here. See how far the small dots of *one* scheme are spread: anyone who
-# trained each scheme once would have found a "winner", and which one would have been a matter of
-# luck.
+# See how far the small dots of *one* scheme are spread. What would those have found who trained
+# each scheme once?
 
 runs = {label: result.values(label) for label in result.labels}
 spread = [100 * (values.max() - values.min()) for values in runs.values()]
-wins = (runs["Normal, variance 1/n"] > runs["General rule"]).sum()
+means = [100 * values.mean() for values in runs.values()]
+wins = int((runs["Normal, variance 1/n"] > runs["General rule"]).sum())
 print(f"best minus worst seed: {min(spread):.1f} to {max(spread):.1f} points")
+print(
+    f"best minus worst scheme, by their means: {max(means) - min(means):.1f} points"
+)
 print(f"one seed alone would have preferred the normal {wins} times out of 12")
+
+# %%
+
+initguide.says(
+    min(spread) > max(means) - min(means),
+    "The seeds of any one scheme differ by more than the means of the schemes.",
+    "The means of the schemes differ by as much as the seeds of one.",
+) + initguide.says(
+    0 < wins < 12,
+    "Among twelve who trained the general rule and ``N(0, 1/n)`` once each, {wins} would have "
+    "called the normal the winner, and {others} the uniform or neither.",
+    "Twelve who trained the general rule and ``N(0, 1/n)`` once each would all have found the same "
+    "winner.",
+    wins=wins,
+    others=12 - wins,
+)
 
 # %%
 # What twelve *paired* seeds say, with 95 % intervals, about the shape alone (same variance), the
@@ -137,32 +160,112 @@ for question, answer in [("shape", shape), ("size", size), ("both", both)]:
 plots.plot_differences(result, "General rule")
 
 # %%
-# Read the intervals, not the means. Where one holds zero, these runs cannot tell; what it leaves
-# room for is some tenths of a point. After two epochs, accuracy is a blunt instrument. How fast the
-# networks *begin* to learn is a sharper one, so take the mean loss of the first hundred
-# mini-batches:
 
-early = {
-    label: np.array([run.train_losses[:100].mean() for run in result.of(label)])
-    for label in result.labels
-}
-for question, answer in [("shape", shape), ("size", size)]:
-    mean, (low, high) = mean_interval(early[answer.a] - early[answer.b])
-    print(f"{question:5}: {mean:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}")
+initguide.says(
+    shape.within(-0.005, 0.005),
+    "The shape alone changes the accuracy by less than half a point, either way.",
+    "The shape alone changes the accuracy by more than half a point: {shape:+.2f}.",
+    "The shape alone changes the accuracy by {shape:+.2f} points; whether by more than half a "
+    "point, twelve seeds cannot tell.",
+    shape=shape,
+) + initguide.says(
+    size.better(),
+    "Of three times the variance we can say that it is better after two epochs, by {size:+.2f} "
+    "points.",
+    "Three times the variance is not better after two epochs: {size:+.2f} points.",
+    "Whether three times the variance is better after two epochs, twelve seeds cannot tell: "
+    "{size:+.2f} points.",
+    size=size,
+)
 
 # %%
-# Here the size shows clearly: three times the variance learns faster at the start. The shape does,
-# if anything, several times less.
-#
+# After two epochs, accuracy is a blunt instrument. How fast the networks *begin* to learn is a
+# sharper one, so take the mean loss of the first hundred mini-batches:
+
+
+def early(result, a, b):
+    """Mean loss of the first hundred mini-batches, of ``a`` minus ``b``, seed by seed."""
+    first, second = (
+        np.array([run.train_losses[:100].mean() for run in result.of(k)])
+        for k in (a, b)
+    )
+    return first - second
+
+
+early_shape = initguide.estimate(early(result, shape.a, shape.b))
+early_size = initguide.estimate(early(result, size.a, size.b))
+print(f"shape: {early_shape:+.4f}\nsize:  {early_size:+.4f}")
+
+# %%
+
+(
+    initguide.says(
+        early_size.below(0),
+        "Three times the variance learns faster at the start.",
+        "Three times the variance does not learn faster at the start.",
+        "Whether three times the variance learns faster at the start, these seeds cannot tell.",
+    )
+    + initguide.says(
+        early_shape.below(0),
+        "The normal shape, at the same variance, learns a little faster than the uniform.",
+        "The normal shape, at the same variance, learns a little more slowly than the uniform: the "
+        "shape does show.",
+        "The shape makes no difference that these seeds could show.",
+    )
+    + initguide.says(
+        abs(early_size.mean) > 3 * abs(early_shape.mean),
+        "But what the size does is {times:.0f} times as much as what the shape does.",
+        "What the size does is only {times:.1f} times as much as what the shape does.",
+        times=abs(early_size.mean / early_shape.mean),
+    )
+)
+
+# %%
 # The lesson that this guide grew from stated that "in general a normal distribution will result
 # in better performance". It had compared the last of our three pairs, where shape and size change
 # together, with one run of each; and in its own recorded run the uniform was ahead, by 0.2 points.
-# Nothing on this page speaks for the shape.
-#
-# There is a reason to expect that. A pre-activation is a sum of hundreds of products. By the
-# central limit theorem such a sum is close to normal whatever the shape of the weights, and for a
-# given image its variance depends on the variance of the weights alone. The two shapes should give
-# the same sums:
+# It went on that the difference was small because the network was, and that a larger one would
+# magnify it. Here is one with four times the units in each hidden layer, for one epoch:
+
+
+def large_net():
+    return initguide.Net(hidden_1=1024, hidden_2=512)
+
+
+large = initguide.compare_init_weights(
+    schemes, data, model=large_net, epochs=1, seeds=6
+)
+both_small = -early(result, both.a, both.b)[:6]  # of the same six seeds
+both_large = -early(large, both.a, both.b)
+magnified = initguide.estimate(both_large - both_small)
+print(f"lead of N(0, 1/n) at the start:  {initguide.estimate(both_small):.4f}")
+print(f"in the larger network:           {initguide.estimate(both_large):.4f}")
+shape_large = initguide.estimate(-early(large, shape.a, shape.b))
+print(f"of the shape alone, there:       {shape_large:.4f}")
+
+# %%
+
+(
+    initguide.says(
+        magnified.above(0),
+        "The larger network magnifies the difference of the two in the first hundred mini-batches.",
+        "The larger network does not magnify the difference of the two in the first hundred "
+        "mini-batches: it makes it smaller.",
+        "Whether the larger network magnifies the difference of the two in the first hundred "
+        "mini-batches, six seeds cannot tell.",
+    )
+    + initguide.says(
+        shape.better() is not True and early_shape.below(0) is not True,
+        "And nothing on this page speaks for the normal shape.",
+        "As for the shape alone, this page does speak for the normal one.",
+    )
+)
+
+# %%
+# There is a reason to expect little of the shape. A pre-activation is a sum of hundreds of
+# products. By the central limit theorem such a sum is close to normal whatever the shape of the
+# weights, and for a given image its variance depends on the variance of the weights alone. The two
+# shapes should give the same sums:
 
 images = data.train.images[:1000].flatten(start_dim=1)
 sums = {}
@@ -185,9 +288,21 @@ plots.plot_histograms(
 )
 
 # %%
-# The two with the same variance give the same picture, though their weights are drawn from
-# different shapes. At the start, a network can hardly tell where its weights came from.
-#
+
+distance = stats.ks_2samp(
+    sums[shape.a].flatten().numpy(), sums[shape.b].flatten().numpy()
+).statistic
+initguide.says(
+    distance < 0.02,
+    "The two with the same variance give the same picture, though their weights are drawn from "
+    "different shapes: nowhere are their distribution functions farther apart than {distance:.1f} "
+    "points of a hundred.",
+    "The two with the same variance do not quite give the same picture: their distribution "
+    "functions are up to {distance:.1f} points of a hundred apart.",
+    distance=100 * distance,
+)
+
+# %%
 # .. admonition:: Try it
 #
 #    Take the argument to its end: draw every weight as plus or minus 1/√(3n), by the toss of a
@@ -211,10 +326,46 @@ plots.plot_histograms(
 #
 # What we learnt
 # --------------
-# - Compare shapes at the same variance, and variances with the same shape.
-# - One run a scheme decides nothing when seeds of one scheme differ by as much as schemes do.
-# - In a wide layer the sums are nearly normal whatever the weights' shape: what counts is their
-#   variance.
-#
+
+initguide.bullets(
+    initguide.says(
+        shape.within(-0.005, 0.005),
+        "Uniform or normal, at the same variance: the accuracies after two epochs are level, to "
+        "half a point.",
+        "Uniform or normal, at the same variance: the shape makes more than half a point here, "
+        "{shape:+.1f}.",
+        "Uniform or normal, at the same variance: whether the accuracies are level to half a "
+        "point, twelve seeds cannot tell.",
+        shape=shape,
+        key="uniform-or-normal",
+    ),
+    initguide.says(
+        early_size.below(0) and abs(early_size.mean) > 3 * abs(early_shape.mean),
+        "Three times the variance shows at the start, {times:.0f} times as clearly as the shape: "
+        "compare shapes at the same variance.",
+        "Three times the variance did not show much more at the start than the shape did; still, "
+        "compare shapes at the same variance.",
+        "Three times the variance made no difference that these seeds could show at the start; "
+        "still, compare shapes at the same variance.",
+        times=abs(early_size.mean / early_shape.mean),
+        key="variance-not-shape",
+    ),
+    initguide.says(
+        min(spread) > max(means) - min(means),
+        "One run per scheme decides nothing where the seeds of one scheme differ by more than the "
+        "schemes do, as here.",
+        "One run per scheme can be enough where schemes differ by more than seeds do, as here.",
+    ),
+    initguide.says(
+        distance < 0.02,
+        "In a wide layer the sums are the same whatever the weights' shape: only their variance "
+        "counts.",
+        "In a wide layer the sums should be the same whatever the weights' shape; here they differ "
+        "by up to {distance:.1f} points in their distribution function.",
+        distance=100 * distance,
+    ),
+)
+
+# %%
 # Next: what does PyTorch do if we do nothing?
 # :doc:`Automatic </auto_examples/lesson/plot_6_automatic>`.

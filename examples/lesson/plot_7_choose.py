@@ -180,6 +180,12 @@ most = -100 * min(difference.interval[0] for difference in differences)
         count=open_ones,
         most=most,
     )
+    + initguide.says(
+        "Automatic" in result.level_with_best(),
+        "PyTorch's default is level with the best, by the table's remark.",
+        "PyTorch's default is not level with the best, by the table's remark.",
+        key="default-few-layers",
+    )
 )
 
 # %%
