@@ -25,15 +25,18 @@ own network and your own scheme in.
 #    $ pip install .
 #
 # That is in a clone of the repository. It needs Python 3.11 or newer, and brings PyTorch along if
-# you do not have it. Everything below is what this page printed when the site was built; the
-# downloads under the title hold the same as a script and as a notebook. In a script of your own,
-# write ``print(result)`` to see a table, and ``matplotlib.pyplot.show()`` at the end to see the
-# figures.
+# you do not have it: some hundred megabytes, and on Linux several gigabytes, because the usual
+# build comes with the libraries for NVIDIA's GPUs. None of the pages needs a GPU.
+#
+# Everything below is what this page printed when the site was built; the downloads under the title
+# hold the same as a script and as a notebook. In a script of your own, write ``print(result)`` to
+# see a table, and ``matplotlib.pyplot.show()`` at the end to see the figures.
 #
 # A first comparison
 # ------------------
-# Fashion-MNIST is downloaded once, or found where an earlier download left it. Without a
-# network, a sample of 6,000 images that comes with the package stands in.
+# Fashion-MNIST is downloaded once, or found where an earlier download left it: four files of 31
+# megabytes together, which are kept unpacked, as 55. Without a network, a sample of 6,000 images
+# that comes with the package stands in. Nothing else is downloaded.
 
 import initguide
 from initguide import initializers as init
@@ -66,21 +69,47 @@ plots.plot_losses(result, first=100)
 # The same network, the same images in the same order, but another start. Is He really better than
 # the default, here?
 
-print(result.difference("He", "PyTorch's default"))
+he = result.difference("He", "PyTorch's default")
+print(he)
+
+# %%
+
+initguide.says(
+    he.better(),
+    "Yes: after one epoch He is ahead by {he:+.2f} points of validation accuracy.",
+    "No: after one epoch He is behind, by {he:+.2f} points of validation accuracy.",
+    "Three seeds cannot tell: the interval, {he:+.2f} points, holds zero. More seeds would make it "
+    "narrower.",
+    he=he,
+) + initguide.says(
+    result.difference("PyTorch's default", "All ones").better(0.2),
+    "All ones is far behind both.",
+    "All ones is not far behind.",
+    "How far all ones is behind, three seeds cannot tell.",
+)
 
 # %%
 # A first check-up
 # ----------------
-# Why does all ones fail, and could one have known? :func:`initguide.check_init` sends one batch
+# Could one have known what would come of all ones? :func:`initguide.check_init` sends one batch
 # forward and back, without training, and says what is wrong, where, and what to do:
 
 images, labels = data.train.images[:100], data.train.labels[:100]
 net = initguide.initialize(initguide.Net(), "ones")
-initguide.check_init(net, images, labels)
+ones = initguide.check_init(net, images, labels)
+ones
 
 # %%
-# (The loss is no sign of health here. With ones, the ten scores of an image are equal but for
-# rounding; :doc:`page 2 of the lesson <lesson/plot_2_zeros_and_ones>` looks into it.)
+
+initguide.says(
+    not ones.ok,
+    "Yes: the check-up finds errors before any training.",
+    "No: the check-up finds nothing wrong with this start.",
+)
+
+# %%
+# (The first loss alone would not tell: with ones, the ten scores of an image are equal but for
+# rounding, as :doc:`page 2 of the lesson <lesson/plot_2_zeros_and_ones>` shows.)
 #
 # The advice is code to paste. Following it:
 
@@ -93,7 +122,7 @@ report
 # Your own network
 # ----------------
 # ``model=`` takes anything that makes a new network when it is called. Images arrive with the shape
-# (N, 1, 28, 28), and ten scores an image come out:
+# (N, 1, 28, 28), and ten scores per image come out:
 
 from torch import nn
 
@@ -112,7 +141,8 @@ def small_cnn():
 # %%
 # Your own scheme
 # ---------------
-# A scheme is a function of a module. This one fills what it knows and leaves the rest alone:
+# A scheme is a function of a module. This one fills what it knows and leaves the rest alone. Would
+# you use it?
 
 
 def my_scheme(module):
@@ -133,6 +163,17 @@ mine = initguide.compare_init_weights(
     seeds=3,
 )
 mine
+
+# %%
+
+own = mine.difference("He", "N(0, 0.02²)")
+initguide.says(
+    own.better(),
+    "Rather not: on this network He is better by {own:+.1f} points after one epoch.",
+    "Why not: on this network He is no better after one epoch.",
+    "Three seeds cannot tell it from He on this network: {own:+.1f} points after one epoch.",
+    own=own,
+)
 
 # %%
 # To use a scheme on a network of your own and train it in your own way, two lines do:

@@ -27,6 +27,7 @@ first step.
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -205,13 +206,13 @@ ax.set(
 ax.legend()
 plots.describe(
     ax,
-    f"The training loss starts at {losses[0]:.2f}, is {sum(losses[75:125]) / 50:.2f} around the "
-    f"hundredth mini-batch, and {sum(losses[-50:]) / 50:.2f} on average over the last fifty.",
+    f"The training loss starts at {losses[0]:.2f}, is {np.mean(losses[75:125]):.2f} around the "
+    f"hundredth mini-batch, and {np.mean(losses[-50:]):.2f} on average over the last fifty.",
 )
 
 # %%
 
-hundredth, last = sum(losses[75:125]) / 50, torch.tensor(losses[-50:])
+hundredth, last = torch.tensor(losses[75:125]).mean(), torch.tensor(losses[-50:])
 way = (losses[0] - hundredth) / (losses[0] - last.mean())
 noise = last.std() / last.mean()
 (

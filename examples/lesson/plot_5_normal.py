@@ -183,10 +183,10 @@ initguide.says(
 # sharper one, so take the mean loss of the first hundred mini-batches:
 
 
-def early(result, a, b):
-    """Mean loss of the first hundred mini-batches, of ``a`` minus ``b``, seed by seed."""
+def early(result, a, b, count=100):
+    """Mean loss of the first mini-batches, of ``a`` minus ``b``, seed by seed."""
     first, second = (
-        np.array([run.train_losses[:100].mean() for run in result.of(k)])
+        np.array([run.train_losses[:count].mean() for run in result.of(k)])
         for k in (a, b)
     )
     return first - second
@@ -235,7 +235,8 @@ def large_net():
 large = initguide.compare_init_weights(
     schemes, data, model=large_net, epochs=1, seeds=6
 )
-both_small = -early(result, both.a, both.b)[:6]  # of the same six seeds
+count = min(100, len(large.of(both.a)[0].train_losses))  # the sample has fewer
+both_small = -early(result, both.a, both.b, count)[:6]  # of the same six seeds
 both_large = -early(large, both.a, both.b)
 magnified = initguide.estimate(both_large - both_small)
 print(f"lead of N(0, 1/n) at the start:  {initguide.estimate(both_small):.4f}")
@@ -248,11 +249,12 @@ print(f"of the shape alone, there:       {shape_large:.4f}")
 (
     initguide.says(
         magnified.above(0),
-        "The larger network magnifies the difference of the two in the first hundred mini-batches.",
-        "The larger network does not magnify the difference of the two in the first hundred "
+        "The larger network magnifies the difference of the two in the first {count} mini-batches.",
+        "The larger network does not magnify the difference of the two in the first {count} "
         "mini-batches: it makes it smaller.",
-        "Whether the larger network magnifies the difference of the two in the first hundred "
+        "Whether the larger network magnifies the difference of the two in the first {count} "
         "mini-batches, six seeds cannot tell.",
+        count=count,
     )
     + initguide.says(
         shape.better() is not True and early_shape.below(0) is not True,
@@ -358,9 +360,9 @@ initguide.bullets(
     ),
     initguide.says(
         distance < 0.02,
-        "In a wide layer the sums are the same whatever the weights' shape: only their variance "
+        "In this wide layer the sums are alike whatever the weights' shape: only their variance "
         "counts.",
-        "In a wide layer the sums should be the same whatever the weights' shape; here they differ "
+        "In this wide layer the sums should be alike whatever the weights' shape; here they differ "
         "by up to {distance:.1f} points in their distribution function.",
         distance=100 * distance,
     ),
