@@ -45,6 +45,7 @@ extensions = [
     "crossrefs",
     "descriptions",
     "downloads",
+    "exercises",
     "faults",
     "figures",
     "house",

@@ -1,0 +1,1 @@
+"""The exercises, a file a family; every function with ``@exercise`` in these files is one."""
