@@ -61,7 +61,7 @@ for name, share in zip(data.classes, shares, strict=True):
 
 initguide.says(
     (shares - 0.1).abs().max() < 0.01,
-    "Yes, but for the chance of the split: the shares lie between {low:.1f} and {high:.1f} %.",
+    "Yes, or nearly so: the shares lie between {low:.1f} and {high:.1f} %.",
     "Not quite: the shares lie between {low:.1f} and {high:.1f} %.",
     low=100 * shares.min(),
     high=100 * shares.max(),
@@ -212,8 +212,9 @@ plots.describe(
 
 # %%
 
-hundredth, last = torch.tensor(losses[75:125]).mean(), torch.tensor(losses[-50:])
-way = (losses[0] - hundredth) / (losses[0] - last.mean())
+at = min(100, len(losses) // 2)  # a small sample has fewer mini-batches
+early, last = np.mean(losses[at - 20 : at + 20]), torch.tensor(losses[-50:])
+way = (losses[0] - early) / (losses[0] - last.mean())
 noise = last.std() / last.mean()
 (
     initguide.says(
@@ -224,11 +225,12 @@ noise = last.std() / last.mean()
     )
     + initguide.says(
         way > 0.5,
-        "Most of the way down, {way:.0f} % of it, is done by the hundredth mini-batch; that is "
-        "why later figures show the first hundred.",
-        "By the hundredth mini-batch it has gone {way:.0f} % of the way down; later figures show "
-        "these first hundred.",
+        "Most of the way down, {way:.0f} % of it, is done by mini-batch {at}; that is why later "
+        "figures show the first hundred.",
+        "By mini-batch {at} it has gone {way:.0f} % of the way down; later figures show the first "
+        "hundred.",
         way=100 * way,
+        at=at,
     )
     + initguide.says(
         noise > 0.1,

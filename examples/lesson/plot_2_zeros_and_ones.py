@@ -274,11 +274,14 @@ initguide.bullets(
         rescued=rescued,
     ),
     initguide.says(
-        trained[1, 0.2][3] < 100 * top,
-        "**Ones** are not rescued by dropout in two epochs, though their units have become "
-        "different: what is left is their size.",
-        "**Ones** are rescued by dropout here, to {accuracy:.1f} %.",
+        trained[1, 0.2][3] < 100 * top and min(trained[1, 0.2][1]) > 1,
+        "**Ones** are not rescued by dropout in two epochs, though they end with {first:.0f} and "
+        "{second:.0f} distinct units: what is left is their size.",
+        "**Ones** end with dropout at {accuracy:.1f} %, with {first:.0f} and {second:.0f} distinct "
+        "units.",
         accuracy=trained[1, 0.2][3],
+        first=trained[1, 0.2][1][0],
+        second=trained[1, 0.2][1][1],
     ),
 )
 
@@ -331,7 +334,7 @@ initguide.bullets(
         "Equal units compute the same; here, rounding was enough to tell them apart.",
     ),
     initguide.says(
-        broken and still,
+        all(min(trained[k, 0.2][1]) > 1 for k in (0.01, 1)) and still,
         "Dropout breaks the symmetry of equal weights, unless they are zero.",
         "Dropout did not break the symmetry of equal weights as expected here.",
     ),

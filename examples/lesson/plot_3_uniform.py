@@ -94,10 +94,10 @@ plots.plot_losses(result, first=100)
 uniform = initguide.estimate(result.values("Uniform [0, 1)"))
 spread = result.values("Uniform [0, 1)").std(ddof=1)
 loss = initguide.estimate(result.values("Uniform [0, 1)", "valid_loss"))
-losses = [run.train_losses for run in result.of("Uniform [0, 1)")]
+losses = [run.train_losses[:100] for run in result.of("Uniform [0, 1)")]
 begin = initguide.estimate([loss[0] for loss in losses])
 share = initguide.estimate(
-    [loss[90:100].mean() / loss[:10].mean() for loss in losses]
+    [loss[-10:].mean() / loss[:10].mean() for loss in losses]
 )
 ones = result.difference("Uniform [0, 1)", "All ones")
 (
@@ -119,13 +119,14 @@ ones = result.difference("Uniform [0, 1)", "All ones")
     )
     + initguide.says(
         begin.above(1000),
-        "But it begins with a loss of {begin:,.0f} on average, and after a hundred mini-batches "
+        "But it begins with a loss of {begin:,.0f} on average, and after {count} mini-batches "
         "that of a mini-batch is still {share:.0f} % of what it was in the first ten.",
-        "It begins with a loss of {begin:,.1f} on average, and after a hundred mini-batches that "
+        "It begins with a loss of {begin:,.1f} on average, and after {count} mini-batches that "
         "of a mini-batch is {share:.0f} % of what it was in the first ten.",
-        "It begins with a loss of about {begin:,.0f}, and after a hundred mini-batches that of a "
+        "It begins with a loss of about {begin:,.0f}, and after {count} mini-batches that of a "
         "mini-batch is {share:.0f} % of what it was in the first ten.",
         begin=begin.mean,
+        count=len(losses[0]),
         share=100 * share.mean,
     )
     + initguide.says(
