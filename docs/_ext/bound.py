@@ -3,20 +3,24 @@
 A cell that ends with ``initguide.says(...)`` or ``initguide.bullets(...)`` chooses a sentence by
 what was measured. On the site the sentence stands as text, and the code that chose it is folded
 below it. :func:`problems` tells what a page says without measuring it: any problem fails the build.
+
+What another page measured is said by the role ``:said:`see there <key>```: on the site, by the
+sentence that came out there under this key (or several keys, in order); in a notebook, by the words
+before it.
 """
 
 import ast
 import json
 import re
 import string
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import ReferenceRole, SphinxDirective
 from sphinx.util.parsing import nested_parse_to_nodes
 
 logger = logging.getLogger(__name__)
@@ -26,6 +30,8 @@ CONCLUSIONS = "What we learnt"  # the heading under which everything is bound
 NAMED = re.compile(r"``.+?``|:[\w:-]+:`[^`]+`|\{[^}]*\}")
 NUMBER = re.compile(r"(?<![\w.])\d[\d,.]*")
 WRITTEN = re.compile(r"^ *\.\. said::\n\n +(\{.*\})$", re.MULTILINE)
+# Uses of the role in the text of a page.
+ELSEWHERE = re.compile(r":said:`[^`<]*<([^`>]+)>`")
 BULLET = re.compile(r"^# (?:- |\* )", re.MULTILINE)
 
 
@@ -67,15 +73,20 @@ def flat(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from flat(item)
 
 
-def outcomes(gallery: Path) -> dict[str, str]:
-    """Key of a sentence -> what came out, on all pages of a gallery that were run."""
+def sentences(gallery: Path) -> dict[str, dict[str, Any]]:
+    """Key -> the sentence with it, as data, on all pages of a gallery that were run."""
     return {
-        sentence["key"]: sentence["outcome"]
+        sentence["key"]: sentence
         for page in sorted(gallery.rglob("plot_*.rst"))
         for line in WRITTEN.findall(page.read_text(encoding="utf-8"))
         for sentence in flat(json.loads(line))
         if sentence["key"]
     }
+
+
+def outcomes(gallery: Path) -> dict[str, str]:
+    """Key of a sentence -> what came out, on all pages of a gallery that were run."""
+    return {key: sentence["outcome"] for key, sentence in sentences(gallery).items()}
 
 
 def keys(examples: Path) -> dict[str, str]:
@@ -102,6 +113,22 @@ class Said(SphinxDirective):
         said = nodes.container(classes=["said"])
         said += nested_parse_to_nodes(self.state, text_of(data), source=self.get_location())
         return [said]
+
+
+class SaidElsewhere(ReferenceRole):
+    """What came out on another page; the words before the key where that page has not run."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Read the sentences as a part of the text around them."""
+        docs = Path(self.env.srcdir)
+        known, found = keys(docs.parent / "examples"), sentences(docs / "auto_examples")
+        asked = self.target.split()
+        for key in asked:
+            if key in known:
+                self.env.note_dependency(str(docs / "auto_examples" / f"{known[key]}.rst"))
+        there = all(key in found for key in asked)
+        text = " ".join(text_of(found[key]) for key in asked) if there else self.title
+        return self.inliner.parse(text, self.lineno, self.inliner, self.inliner.parent)
 
 
 def fold(_app: Sphinx, document: nodes.document) -> None:
@@ -196,17 +223,27 @@ def problems(page: str) -> list[str]:
     return found
 
 
+def unknown(page: str, known: Container[str]) -> list[str]:
+    """Keys that the text of a page asks for and no page has, a line each."""
+    text = re.sub(r"\n#\s+", " ", page)  # a role may go on in the next line of a comment
+    asked = [key for target in ELSEWHERE.findall(text) for key in target.split()]
+    return [f":said: no page has a sentence with the key {k!r}" for k in asked if k not in known]
+
+
 def check(app: Sphinx) -> None:
     """Warn of every problem of every page, which fails the build."""
     examples = Path(app.srcdir).parent / "examples"
+    known = keys(examples)
     for script in sorted(examples.rglob("plot_*.py")):
-        for problem in problems(script.read_text(encoding="utf-8")):
+        page = script.read_text(encoding="utf-8")
+        for problem in problems(page) + unknown(page, known):
             logger.warning("%s: %s", script.relative_to(examples.parent), problem)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Fold after the pages were read, before their facts are added."""
     app.add_directive("said", Said)
+    app.add_role("said", SaidElsewhere())
     app.connect("builder-inited", check)
     app.connect("doctree-read", fold, priority=300)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

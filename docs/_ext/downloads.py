@@ -89,7 +89,7 @@ def _role(match: re.Match[str], site: str) -> str:
         return f"${text}$"
     if match["domain"] == "cite":
         return "; ".join(_citation(key.strip()) for key in text.split(","))
-    if role in {"ref", "doc", "term", "abbr", "numref", "any"}:
+    if role in {"ref", "doc", "term", "abbr", "numref", "any", "said"}:
         bare = text.lstrip("/").rpartition("/")[2]
         words = text if match["target"] else bare.removeprefix("plot_").replace("_", " ")
         target = (match["target"] or text).lstrip("/")

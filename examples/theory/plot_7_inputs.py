@@ -145,14 +145,12 @@ for name, gap in gaps.items():
         "Centred pixels end at a smaller loss than raw ones.",
         "Centred pixels end at a larger loss than raw ones.",
         "Whether centred pixels end at a smaller loss than raw ones, these seeds cannot tell.",
-        key="inputs-centred",
     )
     + initguide.says(
         gaps["standardized"].below(),
         "Standardized pixels end at a smaller loss than raw ones.",
         "Standardized pixels end at a larger loss than raw ones.",
         "Whether standardized pixels end at a smaller loss than raw ones, these seeds cannot tell.",
-        key="inputs-standardized",
     )
 )
 
@@ -302,12 +300,14 @@ initguide.bullets(
         "beat centred ones.",
         "With plain gradient descent, one epoch and each version's best learning rate, four seeds "
         "did not show whether centred pixels beat raw ones.",
+        key="inputs-centred",
     )
     + initguide.says(
         gaps["standardized"].below(),
         "Standardized pixels beat raw ones.",
         "Raw pixels beat standardized ones.",
         "For standardized pixels it is open.",
+        key="inputs-standardized",
     )
     + initguide.says(
         share["0 to 1"] > 0.5,

@@ -100,3 +100,33 @@ def test_branches_are_read_from_the_script():
     """As a translation has to find them."""
     (call,) = bound._calls(ast.parse('initguide.says(x, "A" " b.", "C.", y=1)'), "initguide.says")
     assert bound.branches_of(call) == ["A b.", "C."]
+
+
+def test_what_another_page_said():
+    """The key is that of a sentence; all pages ask for keys that there are."""
+    known = bound.keys(ROOT / "examples")
+    for page in PAGES:
+        assert bound.unknown(page.read_text(encoding="utf-8"), known) == []
+    text = "# It is :said:`see there\n#    <a b>` and :said:`there <c>`."
+    assert bound.unknown(text, {"a": "x"}) == [
+        f":said: no page has a sentence with the key {key!r}" for key in "bc"
+    ]
+
+
+def test_role_takes_the_sentence_of_the_page_that_ran(tmp_path):
+    """Its markup is read; where a page has not run, the words before the key stand."""
+    gallery = tmp_path / "docs" / "auto_examples"
+    gallery.mkdir(parents=True)
+    said = initguide.says(2 > 1, "More: ``a``.", "Less.", key="more")  # noqa: PLR0133
+    (gallery / "plot_a.rst").write_text(shown(said, "initguide.says(...)"))
+    assert bound.sentences(gallery)["more"]["branches"]["no"] == "Less."
+    env = SimpleNamespace(srcdir=tmp_path / "docs", note_dependency=lambda _: None)
+    parsed = []
+    inliner = SimpleNamespace(
+        document=SimpleNamespace(settings=SimpleNamespace(env=env)),
+        parent=None,
+        parse=lambda text, *_: parsed.append(text),
+    )
+    for target in ("more", "more more", "more missing"):
+        bound.SaidElsewhere()("said", "", f"see there <{target}>", 1, inliner)
+    assert parsed == ["More: ``a``.", "More: ``a``. More: ``a``.", "see there"]

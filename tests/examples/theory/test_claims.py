@@ -28,7 +28,7 @@ def test_table_names_a_page_for_each_claim():
     assert len(rows) == 12
     for row in rows:
         _, found, tested = row.split("#      - ")
-        assert found.strip().endswith(".")
+        assert re.search(r"\.$|^:said:`see there <[a-z -]+>`$", found.replace("\n#", "").strip())
         link = re.search(r":doc:`[^<]+<(.+)>`", tested).group(1)
         place = PAGE.parent.parent / link.removeprefix("/auto_examples/")
         if not link.startswith("/"):
@@ -144,7 +144,7 @@ def test_tanh_with_xavier_has_no_plateau_at_constant_width(sample):
 
 
 def test_dropout_breaks_the_symmetry_of_constants_but_zeros(small):
-    """Dropout makes units differ unless the weights are 0; the network still learns far less."""
+    """Dropout makes units differ unless the weights are 0; after 30 steps they are far behind."""
     shares, accuracies = {}, {}
     for weight in (0.02, 0.0):
         nets = [initguide.Net(constant_weight=weight) for _ in range(2)]
