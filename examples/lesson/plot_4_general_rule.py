@@ -126,6 +126,7 @@ rest = [label for label in first if label != "General rule"]
         all(first[label].above(2 * math.log(10)) for label in rest),
         "The others begin at more than twice that: wrong *and sure of it*.",
         "Not both of the others begin at more than twice that.",
+        key="first-loss-warns",
     )
 )
 

@@ -217,6 +217,7 @@ print(f"shape: {early_shape:+.4f}\nsize:  {early_size:+.4f}")
         "But what the size does is {times:.0f} times as much as what the shape does.",
         "What the size does is only {times:.1f} times as much as what the shape does.",
         times=abs(early_size.mean / early_shape.mean),
+        key="shape-small",
     )
 )
 

@@ -30,6 +30,10 @@ checks it against draws, and asks what its one addition to the general rule is w
 #
 #       .. code-block:: python
 #
+#          import initguide
+#          from initguide import initializers as init
+#          from initguide import plots
+#
 #          net = initguide.Net()
 #          for name, parameter in net.named_parameters():
 #              low, high = parameter.min().item(), parameter.max().item()
