@@ -181,7 +181,7 @@ plots.plot_prediction(
 ratios = torch.tensor(measured["General rule"]) / torch.tensor(
     predicted["General rule"]
 )
-ax = plots.plot_prediction(
+plots.plot_prediction(
     {"General rule": ratios},
     [1.0] * len(layers),
     at=list(layers),
