@@ -269,7 +269,7 @@ initguide.bullets(
         rescued - without > 10,
         "**The constant** ``0.01`` may surprise: dropout alone brings {more:.0f} points of "
         "accuracy, to {rescued:.1f} %.",
-        "**The constant** ``0.01`` gains little from dropout, {more:+.1f} points of accuracy.",
+        "**The constant** ``0.01`` gains {more:+.1f} points of accuracy from dropout.",
         more=rescued - without,
         rescued=rescued,
     ),
