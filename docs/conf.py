@@ -37,6 +37,7 @@ extensions = [
     "freshness",  # before sphinx_gallery: it decides which pages are out of date
     "sphinx_gallery.gen_gallery",
     # Our own, from docs/_ext. Each says in its docstring why it exists.
+    "asking",
     "benchtables",
     "bound",
     "cards",
@@ -103,7 +104,7 @@ sphinx_gallery_conf = {
     "subsection_order": sections.order(DOCS.parent / "examples"),
     "within_subsection_order": "sections.PageOrder",  # plot_1_..., plot_2_..., … plot_10_...
     "filename_pattern": figures.EVERY_PAGE,
-    "image_scrapers": ("figures.scrape", "bound.scrape"),
+    "image_scrapers": ("figures.scrape", "bound.scrape", "asking.scrape"),
     "reset_modules": ("matplotlib", "resets.reset_torch"),
     "capture_repr": ("_repr_html_",),  # tables; not the repr of every last expression
     "abort_on_example_error": True,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from initguide import (
+        asking,
         auditing,
         checkup,
         data,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         theory,
         training,
     )
+    from initguide.asking import asks
     from initguide.auditing import audit
     from initguide.checkup import check_init
     from initguide.data import fashion_mnist
@@ -39,6 +41,8 @@ __all__ = [
     "Net",
     "Sweep",
     "Table",
+    "asking",
+    "asks",
     "audit",
     "auditing",
     "bullets",
@@ -75,6 +79,7 @@ _HOMES = {
     "Net": "models",
     "Sweep": "experiments",
     "Table": "tables",
+    "asks": "asking",
     "audit": "auditing",
     "bullets": "sentences",
     "check_init": "checkup",

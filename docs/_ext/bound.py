@@ -29,7 +29,7 @@ CONCLUSIONS = "What we learnt"  # the heading under which everything is bound
 # A number in these is a name or a formula, and no measurement.
 NAMED = re.compile(r"``.+?``|:[\w:-]+:`[^`]+`|\{[^}]*\}")
 NUMBER = re.compile(r"(?<![\w.])\d[\d,.]*")
-WRITTEN = re.compile(r"^ *\.\. said::\n\n +(\{.*\})$", re.MULTILINE)
+WRITTEN = re.compile(r"^ *\.\. (?:said|asked)::\n\n +(\{.*\})$", re.MULTILINE)
 # Uses of the role in the text of a page.
 ELSEWHERE = re.compile(r":said:`[^`<]*<([^`>]+)>`")
 BULLET = re.compile(r"^# (?:- |\* )", re.MULTILINE)
@@ -67,6 +67,8 @@ def text_of(data: dict[str, Any], outcome: str = "") -> str:
 
 def flat(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """All sentences of a paragraph or a list."""
+    if "because" in data:  # a question, which asking.py wrote
+        data = data["because"]
     if "items" not in data:
         yield data
     for item in data.get("items", ()):
