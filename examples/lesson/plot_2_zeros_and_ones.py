@@ -61,8 +61,8 @@ plots.plot_losses(result, first=100)
 
 # %%
 # (The axis is logarithmic.) Is either better than guessing? A network that gives every image the
-# same answer is right as often as that class occurs among the validation images, and the random
-# split makes the classes a little unequal:
+# same answer is right as often as that class occurs among the validation images, and a random
+# split may make the classes a little unequal:
 
 shares = torch.bincount(data.valid.labels) / len(data.valid.labels)
 first = {k: [run.train_losses[0] for run in result.of(k)] for k in result.labels}

@@ -21,8 +21,8 @@ the units?
 # ------------------------
 # A number from U[-3, 3) is equally likely to fall anywhere between -3 and 3. The interval is
 # *half-open*: -3 may be drawn and 3 may not, which is how random generators count. You will meet
-# it as ``np.random.uniform(-3, 3, 1000)`` in NumPy and as ``tensor.uniform_(-3, 3)`` in PyTorch,
-# and both leave out the upper end. Here are 1,000 numbers, sorted into 500 bins:
+# it as ``np.random.uniform(-3, 3, 1000)`` in NumPy and as ``tensor.uniform_(-3, 3)`` in PyTorch;
+# both leave the upper end out, but for rounding. Here are 1,000 numbers, sorted into 500 bins:
 
 import math
 
@@ -146,8 +146,8 @@ ones = result.difference("Uniform [0, 1)", "All ones")
 )
 
 # %%
-# Why so poorly?
-# --------------
+# What the units compute
+# ----------------------
 # The weights of the units are all different. What about their *outputs*? Send some images through
 # the freshly initialized first layer and look at the *pre-activations*, the sums before ReLU:
 
@@ -257,7 +257,7 @@ for name, scheme in schemes.items():
 #
 # .. admonition:: Try it
 #
-#    Is it the mean of the weights or their spread that does the harm? Train with
+#    Which matters more, the mean of the weights or their spread? Train with
 #    ``init.uniform(0.0, 0.1)``: the same lopsided shape, ten times smaller.
 #
 #    .. dropdown:: Solution

@@ -258,9 +258,9 @@ factor = math.exp(shrinks.mean)
 )
 
 # %%
-# Predicted is a factor of six: 1/3 from the weights, 1/2 from ReLU. Over three layers that can be
-# borne. Over thirty it would be 6³⁰, a number with 24 digits, and that is what Xavier's and He's
-# schemes are for; they choose the variance so that the factor is close to 1.
+# Predicted is a factor of six: 1/3 from the weights, 1/2 from ReLU. From the first layer to the
+# third that makes 36. Over thirty steps it would be 6³⁰, a number with 24 digits, and that is what
+# Xavier's and He's schemes are for; they choose the variance so that the factor is close to 1.
 #
 # .. admonition:: Try it
 #

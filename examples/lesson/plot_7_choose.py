@@ -245,8 +245,8 @@ slower = initguide.estimate(early["General rule"] - early["He normal"])
 )
 
 # %%
-# In three layers a factor of six per layer is a handicap for a while; what it is in thirty,
-# :doc:`page 4 </auto_examples/lesson/plot_4_general_rule>` tells.
+# What a factor of six per layer comes to in thirty layers, :doc:`page 4
+# </auto_examples/lesson/plot_4_general_rule>` tells.
 #
 # What a start can do, and what not
 # ---------------------------------
