@@ -66,8 +66,8 @@ print(inspect.getsource(torch.nn.Linear.reset_parameters))
 # %%
 # The weights come from ``kaiming_uniform_`` with ``a=math.sqrt(5)``, which looks like He's scheme.
 # But it is not: ``a`` is the slope of a *leaky* ReLU below zero, and one of √5 would more than
-# double every negative number. It is a way to reach an older formula through a newer function. The gain for a leaky ReLU is √(2 / (1
-# + a²)), and Kaiming's uniform bound is the gain times √(3 / n):
+# double every negative number. It is a way to reach an older formula through a newer function. The
+# gain for a leaky ReLU is √(2 / (1 + a²)), and Kaiming's uniform bound is the gain times √(3 / n):
 
 gain = torch.nn.init.calculate_gain("leaky_relu", math.sqrt(5))
 print(f"gain {gain:.4f}, and the bound is {gain * math.sqrt(3):.4f}/√n")
