@@ -133,14 +133,55 @@ plots.describe(fig, words)
 
 # %%
 # Lines are means of four draws, and dashed is σ(b)ᵗ in both panels, the same for the default and
-# for b = 0. Left: it ignores the weights, and still it tells the product of the forget gates, over
-# many orders of magnitude. (Beyond 26 steps back rows come in, and gates move.) The default's gates
-# start half closed, as those of b = 0 do.
-#
-# Right: the *whole* gradient is larger, by orders of magnitude where the gates are half closed, and
-# with open gates it can even grow. The formula follows the cell alone, while a gradient also goes
-# through the state h and the weights. So σ(b)ᵗ is a floor under the memory of these LSTMs, and the
-# part that you can set.
+# for b = 0. It ignores the weights. (Beyond 26 steps back rows come in, and gates move.)
+
+WAIT = STEPS - 14
+told = {n: gates[n].mean(0)[:WAIT] / expected[n][:WAIT] for n in schemes}
+off = np.exp(np.abs(np.log(list(told.values()))).max())
+span = -np.log10(expected["b = 0"][WAIT - 1])
+ends = {n: grads[n].mean(0)[-1] for n in schemes}
+beside = {n: ends[n] / gates[n].mean(0)[-1] for n in schemes}
+floor = min(ends[n] / expected[n][-1] for n in schemes)
+grown = grads["b = 3"].mean(0).max()
+(
+    initguide.says(
+        off < 3,
+        "Left: σ(b)ᵗ tells the product of the forget gates over the wait within a factor of "
+        "{off:.2f}, where its smallest value is {span:.1f} orders of magnitude below its largest.",
+        "Left: the product of the forget gates strays from σ(b)ᵗ over the wait, by a factor of up "
+        "to {off:.1f}.",
+        off=off,
+        span=span,
+    )
+    + initguide.says(
+        beside["b = 0"] > 100 and beside["b = 0"] > beside["b = 3"],
+        "Right: the *whole* gradient is larger, most of all where the gates are half closed: with "
+        "``b = 0`` it ends with {zero:,.0f} times the product, with ``b = 3`` with {three:.1f} "
+        "times.",
+        "Right: the *whole* gradient ends with {zero:.1f} times the product for ``b = 0``, and "
+        "with {three:.1f} times for ``b = 3``.",
+        zero=beside["b = 0"],
+        three=beside["b = 3"],
+    )
+    + initguide.says(
+        grown > 1.1,
+        "With open gates it can even grow: to {grown:.1f} times its size for ``b = 3``.",
+        "With open gates it hardly grows: at most to {grown:.2f} times its size for ``b = 3``.",
+        grown=grown,
+    )
+    + initguide.says(
+        floor > 1,
+        "So σ(b)ᵗ was a floor under the memory of these LSTMs, and it is the part that you can "
+        "set.",
+        "So σ(b)ᵗ was not quite a floor under the memory of these LSTMs: one ended with "
+        "{floor:.2f} times that.",
+        floor=floor,
+    )
+)
+
+# %%
+# The formula follows the cell alone, while a gradient also goes through the state h and the
+# weights.
 #
 # A task that needs memory
 # ------------------------
@@ -156,14 +197,68 @@ result
 
 # %%
 
-for name in ("default", "b = 1", "b = 3", "chrono"):
-    print(result.difference(name, "b = 0", "valid_loss"))
+gaps = {
+    name: result.difference(name, "b = 0", "valid_loss")
+    for name in ("default", "b = 1", "b = 3", "chrono")
+}
+for gap in gaps.values():
+    print(gap)
 
 # %%
-# Below zero is better than b = 0. The default learnt nothing in two epochs; what it would learn in
-# twenty is not measured here. Xavier's weights with orthogonal recurrences and b = 0 learn
-# something, differently well from seed to seed, and gates that start wide open learn more. The
-# table's last column says whether these runs can tell b = 3 and chrono apart.
+# Below zero is better than b = 0. What the default would learn in twenty epochs is not measured
+# here.
+
+stuck = initguide.estimate(result.values("default", "valid_loss"))
+closed = result.values("b = 0", "valid_loss")
+(
+    initguide.says(
+        stuck.above(2.2),
+        "The default learnt nothing in two epochs: its loss is {loss:.2f}.",
+        "The default learnt something in two epochs: its loss is {loss:.2f}.",
+        "Whether the default learnt anything in two epochs, these seeds cannot tell: its loss is "
+        "{loss:.2f}.",
+        loss=stuck,
+    )
+    + initguide.says(
+        initguide.estimate(closed).below(2.2),
+        "Xavier's weights with orthogonal recurrences and ``b = 0`` learn something, from seed to "
+        "seed to a loss between {least:.2f} and {most:.2f}.",
+        "Xavier's weights with orthogonal recurrences and ``b = 0`` learn nothing either.",
+        "Whether Xavier's weights with orthogonal recurrences and ``b = 0`` learn anything, these "
+        "seeds cannot tell: their losses lie between {least:.2f} and {most:.2f}.",
+        least=np.nanmin(closed),
+        most=np.nanmax(closed),
+    )
+    + initguide.says(
+        gaps["b = 3"].better(),
+        "Gates that start wide open, ``b = 3``, do better than that: {gap:+.2f}.",
+        "Gates that start wide open, ``b = 3``, do worse than that: {gap:+.2f}.",
+        "Whether gates that start wide open, ``b = 3``, do better, these seeds cannot tell: "
+        "{gap:+.2f}.",
+        gap=gaps["b = 3"],
+    )
+    + initguide.says(
+        gaps["chrono"].better(),
+        "Those of chrono do better than ``b = 0``: {gap:+.2f}.",
+        "Those of chrono are behind ``b = 0``: {gap:+.2f}.",
+        "Whether those of chrono do better than ``b = 0`` is open: {gap:+.2f}.",
+        gap=gaps["chrono"],
+    )
+    + initguide.says(
+        result.difference("b = 3", "chrono", "valid_loss").better(),
+        "Of the two, ``b = 3`` is ahead.",
+        "Of the two, chrono is ahead.",
+        "Which of the two is ahead is open.",
+    )
+    + initguide.says(
+        gaps["b = 1"].better(),
+        "The common advice of ``b = 1`` is ahead of ``b = 0``.",
+        "The common advice of ``b = 1`` is behind ``b = 0`` here.",
+        "The common advice of ``b = 1`` cannot be told from ``b = 0`` here.",
+    )
+)
+
+# %%
 #
 # .. admonition:: Try it
 #
@@ -186,11 +281,53 @@ for name in ("default", "b = 1", "b = 3", "chrono"):
 #
 # What we learnt
 # --------------
-# - Forget gates with bias b let about σ(b)ᵗ of the cell through. The whole gradient was larger,
-#   because there are other ways, and that of PyTorch's default was the smallest of all.
-# - On a task with a wait of 26 steps, the default ended at the loss of knowing nothing. A forget
-#   bias of 3 and the chrono initialization beat b = 0.
-# - **Rule:** where an LSTM must remember, set one of the two forget biases so that σ(b)ᵗ is not
-#   small for the t steps of the wait, leave the other at 0, and use orthogonal recurrences.
-#
+
+both = [gaps["b = 3"].better(), gaps["chrono"].better()]
+initguide.bullets(
+    initguide.says(
+        off < 3,
+        "Forget gates with bias b let about σ(b)ᵗ of the cell through.",
+        "Forget gates with bias b did not let through what σ(b)ᵗ tells.",
+        key="lstm-gate-share",
+    )
+    + initguide.says(
+        min(beside.values()) > 1,
+        "The whole gradient was larger, because there are other ways.",
+        "The whole gradient was not larger than that everywhere.",
+    )
+    + initguide.says(
+        ends["default"] == min(ends.values()),
+        "That of PyTorch's default was the smallest of all.",
+        "That of PyTorch's default was not the smallest of all.",
+    ),
+    initguide.says(
+        stuck.above(2.2),
+        "On a task with a wait of {wait} steps, the default ended at the loss of knowing nothing.",
+        "On a task with a wait of {wait} steps, the default learnt something.",
+        "On a task with a wait of {wait} steps, these seeds cannot tell whether the default learnt "
+        "anything.",
+        wait=WAIT,
+        key="lstm-default-nothing",
+    )
+    + initguide.says(
+        None if None in both else all(both),
+        "A forget bias of ``3`` and the chrono initialization beat ``b = 0``.",
+        "A forget bias of ``3`` and the chrono initialization did not both beat ``b = 0``.",
+        "Whether a forget bias of ``3`` and the chrono initialization both beat ``b = 0``, these "
+        "seeds cannot tell.",
+        key="lstm-open-gates",
+    ),
+    initguide.says(
+        gaps["b = 3"].better(),
+        "**Rule:** where an LSTM must remember, set one of the two forget biases so that σ(b)ᵗ is "
+        "not small for the t steps of the wait, leave the other at ``0``, and use orthogonal "
+        "recurrences.",
+        "**Rule:** where an LSTM must remember, know what its forget bias lets through. Here, open "
+        "gates did not help.",
+        "**Rule:** where an LSTM must remember, try one of the two forget biases so that σ(b)ᵗ is "
+        "not small for the t steps of the wait. Whether that helped here is open.",
+    ),
+)
+
+# %%
 # Next section: :doc:`check your own network </auto_examples/practice/plot_1_check_your_network>`.

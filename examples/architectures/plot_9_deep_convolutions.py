@@ -133,18 +133,71 @@ fig.legend(
 
 # %%
 # The numbers above the figure are the gradient in the first layer, relative to the last one. On the
-# left, watch where a line goes, and how wide its band becomes.
-#
-# - With the **default**, each layer takes about two thirds of the mean square. Forwards the biases
-#   stop that; nothing stops the gradient. What reaches the first layer is smaller by more than
-#   twenty orders of magnitude.
-# - **Gaussian** weights lose to the border, in both directions, and do so as predicted.
-# - For the two **deltas** the prediction is one and the same, and the border plays no part. But
-#   theory speaks of wide layers. With 16 channels, signals from single draws of Gaussian matrices
-#   stray by orders of magnitude, and their mean falls below the dashes
-#   (:doc:`/auto_examples/theory/plot_9_finite_width`). Orthogonal matrices keep close to them: they
-#   turn the channels' vector, and only tanh changes its length.
-#
+# left, watch where a line goes, and how wide its band becomes. Theory speaks of wide layers, and
+# these have 16 channels.
+
+ends = {name: np.array(rows)[:, -1] for name, rows in signals.items()}
+firsts = {name: rows[:, 0] for name, rows in gradients.items()}
+
+
+def off(name):
+    """By which factor the means stray from the prediction, forwards and backwards."""
+    pairs = zip((signals[name], gradients[name]), predicted[name], strict=True)
+    logs = [np.log(np.mean(rows, axis=0) / line) for rows, line in pairs]
+    return [np.exp(np.abs(log).max()) for log in logs]
+
+
+lost = -np.log10(firsts["default"].max())
+close = max(off("delta_orthogonal"))
+spread = {name: values.max() / values.min() for name, values in ends.items()}
+below = ends["delta_gaussian"].mean() / predicted["delta_gaussian"][0][-1]
+border = ends["lecun_normal"].mean() / ends["delta_orthogonal"].mean()
+(
+    initguide.says(
+        lost > 15 and ends["default"].min() > 1e-6,
+        "With the **default**, biases keep a signal up; nothing keeps the gradient up. What "
+        "reaches the first layer is smaller by {lost:.0f} orders of magnitude or more.",
+        "With the **default**, the gradient in the first layer is smaller by {lost:.0f} orders of "
+        "magnitude, and the smallest signal in the last layer has a mean square of {end:.2g}.",
+        lost=lost,
+        end=ends["default"].min(),
+    )
+    + initguide.says(
+        border < 0.5,
+        "**Gaussian** weights lose to the border: what reaches the last layer is {share:.2g} times "
+        "what does so with delta-orthogonal ones.",
+        "**Gaussian** weights should lose to the border; yet {share:.2g} times as much reaches the "
+        "last layer as with delta-orthogonal ones.",
+        share=border,
+    )
+    + initguide.says(
+        max(off("lecun_normal")) < 3,
+        "They do so as predicted, within a factor of {off:.1f}.",
+        "Their means are off from the prediction by a factor of up to {off:.1f}.",
+        off=max(off("lecun_normal")),
+    )
+    + initguide.says(
+        spread["delta_gaussian"] > 10,
+        "For the two **deltas** the prediction is one and the same. Gaussian matrices stray from "
+        "it (:doc:`/auto_examples/theory/plot_9_finite_width`): of six draws, the largest signal "
+        "in the last layer is {spread:,.0f} times the smallest, and their mean is {below:.2g} "
+        "times what is predicted.",
+        "For the two **deltas** the prediction is one and the same. Gaussian matrices hardly stray "
+        "from it: of six draws, the largest signal in the last layer is {spread:.1f} times the "
+        "smallest, and their mean is {below:.2g} times what is predicted.",
+        spread=spread["delta_gaussian"],
+        below=below,
+    )
+    + initguide.says(
+        close < 2,
+        "Orthogonal matrices keep close to it, within a factor of {close:.2f}: they turn the "
+        "channels' vector, and only tanh changes its length.",
+        "Orthogonal matrices are off by a factor of up to {close:.1f}, too.",
+        close=close,
+    )
+)
+
+# %%
 # What is left of the fall on the left is tanh's own: it shortens every vector a little, and less so
 # the shorter the vector is (:doc:`/auto_examples/theory/plot_5_depth`).
 #
@@ -158,23 +211,75 @@ result = initguide.compare_init_weights(
 result
 
 # %%
-# In this epoch the network learns nothing from PyTorch's default: its loss stays at ln 10 ≈ 2.30,
-# that of guessing. From the others it does learn. This is the way there, batch by batch:
+
+stuck = initguide.estimate(result.values("default", "valid_loss"))
+learnt = np.max([result.values(n, "valid_loss") for n in list(starts)[1:]], axis=0)
+learnt = initguide.estimate(learnt)  # the worst of the other three, seed by seed
+initguide.says(
+    stuck.above(2.2),
+    "In this epoch the network learns nothing from PyTorch's default: its loss is {loss:.2f}, and "
+    "``ln 10``, that of guessing, is {guess:.2f}.",
+    "In this epoch the network learns something even from PyTorch's default: its loss is "
+    "{loss:.2f}.",
+    "Whether the network learns anything from PyTorch's default, these seeds cannot tell: its loss "
+    "is {loss:.2f}.",
+    loss=stuck,
+    guess=np.log(10),
+) + initguide.says(
+    learnt.below(2.1),
+    "From each of the others it does learn: the worst of the three, seed by seed, has a loss of "
+    "{loss:.2f}.",
+    "It does not learn from all the others: the worst of the three, seed by seed, has a loss of "
+    "{loss:.2f}.",
+    "Whether it learns from each of the others is open: the worst of the three, seed by seed, has "
+    "a loss of {loss:.2f}.",
+    loss=learnt,
+)
+
+# %%
+# This is the way there, batch by batch:
 
 plots.plot_losses(result, smooth=4)
 
 # %%
-# The default's line is flat. Of the others, does the lowest owe its place to luck? Seed by seed,
-# and below zero where the first of the two is ahead:
+# Does the lowest line owe its place to luck? Seed by seed, and below zero where the first of the
+# two is ahead:
 
-for other in ("lecun_normal", "delta_gaussian"):
-    print(result.difference("delta_orthogonal", other, "valid_loss"))
-print(result.difference("delta_gaussian", "lecun_normal", "valid_loss"))
+pairs = (
+    ("delta_orthogonal", "lecun_normal"),
+    ("delta_orthogonal", "delta_gaussian"),
+    ("delta_gaussian", "lecun_normal"),
+)
+gaps = [result.difference(*pair, "valid_loss") for pair in pairs]
+print(*gaps, sep="\n")
 
 # %%
-# The first two intervals say what delta-orthogonal weights bring. Is that owed to the kernel's
-# centre or to orthogonality? The last one compares the two Gaussian starts, and tells whether
-# leaving out the rest of the kernel brings an advantage by itself.
+# The second difference asks what orthogonality brings, the third what leaving out the rest of the
+# kernel brings by itself:
+
+(
+    initguide.says(
+        gaps[0].better(),
+        "Delta-orthogonal weights are ahead of Gaussian ones.",
+        "Delta-orthogonal weights are behind Gaussian ones.",
+        "Whether delta-orthogonal weights are ahead of Gaussian ones, these seeds cannot tell.",
+    )
+    + initguide.says(
+        gaps[1].better(),
+        "They are ahead of Gaussian matrices at the kernel's centre as well, which is owed to "
+        "orthogonality.",
+        "They are behind Gaussian matrices at the kernel's centre.",
+        "Whether orthogonality has a part in it, these seeds cannot tell.",
+    )
+    + initguide.says(
+        gaps[2].better(),
+        "Between the two Gaussian starts, the one at the centre alone is ahead.",
+        "Between the two Gaussian starts, the whole kernel is ahead.",
+        "Whether leaving out the rest of the kernel helps by itself, they cannot tell.",
+    )
+)
+
+# %%
 #
 # .. admonition:: Try it
 #
@@ -195,16 +300,54 @@ print(result.difference("delta_gaussian", "lecun_normal", "valid_loss"))
 #
 # What we learnt
 # --------------
-# - A delta-orthogonal convolution is zero around an orthogonal matrix. It sees no border, and in
-#   narrow layers it keeps to a prediction that Gaussian weights stray from.
-# - In one epoch, a plain tanh network of fifty layers learnt best from it, and nothing from
-#   PyTorch's default.
-# - There, biases keep the signal up while the gradient vanishes: the size of signals alone does not
-#   tell whether a network can learn.
-#
-# The rule to take home: for a very deep plain network with tanh, start from the kernel's centre
-# with an orthogonal matrix.
-#
+
+first_two = [gap.better() for gap in gaps[:2]]
+initguide.bullets(
+    initguide.says(
+        close < 2 and spread["delta_gaussian"] > 10,
+        "A delta-orthogonal convolution is zero around an orthogonal matrix. It sees no border, "
+        "and in these narrow layers it kept to a prediction that Gaussian weights strayed from.",
+        "A delta-orthogonal convolution is zero around an orthogonal matrix, and sees no border. "
+        "It did not keep to the prediction much better than Gaussian weights.",
+        key="deep-convolutions-no-border",
+    ),
+    initguide.says(
+        stuck.above(2.2),
+        "In one epoch, a plain tanh network of {layers} layers learnt nothing from PyTorch's "
+        "default.",
+        "In one epoch, a plain tanh network of {layers} layers learnt something even from "
+        "PyTorch's default.",
+        "Whether a plain tanh network of {layers} layers learnt anything from PyTorch's default in "
+        "one epoch, these seeds cannot tell.",
+        layers=len(predicted["default"][0]),
+        key="deep-convolutions-default-nothing",
+    )
+    + initguide.says(
+        None if None in first_two else all(first_two),
+        "From delta-orthogonal weights it learnt best of the four.",
+        "From delta-orthogonal weights it did not learn best of the four.",
+        "Whether it learnt best from delta-orthogonal weights is open.",
+        key="deep-convolutions-delta-orthogonal",
+    ),
+    initguide.says(
+        lost > 15 and ends["default"].min() > 1e-6,
+        "In the default, biases keep the signal up while the gradient vanishes: the size of "
+        "signals alone does not tell whether a network can learn.",
+        "In the default, the signal and the gradient came out otherwise than predicted: look at "
+        "both.",
+    ),
+    initguide.says(
+        gaps[0].better(),
+        "The rule to take home: for a very deep plain network with tanh, start from the kernel's "
+        "centre with an orthogonal matrix.",
+        "The rule to take home: for a very deep plain network with tanh, compare starts; an "
+        "orthogonal matrix at the kernel's centre was no better here than Gaussian weights.",
+        "The rule to take home: for a very deep plain network with tanh, try an orthogonal matrix "
+        "at the kernel's centre; whether it beats Gaussian weights, these seeds cannot tell.",
+    ),
+)
+
+# %%
 # What orthogonal matrices do without convolutions: :doc:`/auto_examples/theory/plot_6_orthogonal`.
 # Shortcuts make depth easier: :doc:`residual networks
 # </auto_examples/architectures/plot_2_residual>`.
