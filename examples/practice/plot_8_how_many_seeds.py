@@ -3,20 +3,21 @@
 ==================
 
 Train the same network again with another seed, and its accuracy moves. Two schemes differ, too,
-often by less than that. This page measures the noise, and works out how many seeds it takes to see
-a difference through it.
+often by less than that. This page measures the noise, works out how many seeds it takes to see a
+difference through it, and asks what else "another run" might have changed.
 
 .. index:: ! how many seeds, ! statistical power
 
 .. admonition:: What you will learn
 
    - how large the noise from seed to seed is, and what pairing takes away from it
-   - how many seeds a difference of 0.1, 0.3 or 1 percentage point asks for
-   - how to plan a comparison from a pilot of a few seeds
+   - how many seeds a difference of 0.1, 0.3 or 1 percentage point asks for, and how far a pilot of
+     a few seeds can tell
+   - what the choice of the validation images adds, which no seed shows as long as all share them
 
 .. meta::
    :keywords: how many seeds, noise, variance between runs, statistical power, sample size,
-      significance, standard deviation, error bars, paired comparison
+      significance, standard deviation, error bars, paired comparison, validation split
 """
 
 # %%
@@ -31,7 +32,7 @@ import itertools
 import math
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 import initguide
 from initguide import plots
@@ -51,11 +52,27 @@ result = initguide.compare_init_weights(schemes, small, seeds=seeds)
 plots.plot_accuracy(result)
 
 # %%
-# A small dot is one run. Seeds spread each scheme over several points, and the clouds of
-# neighbours lie on top of each other. If you train each scheme once, you draw one dot from each
-# row. The thick line is the 95 % interval of the mean: thirty seeds make it narrow, but they do
-# not make the next single run any more certain.
-#
+# A small dot is one run. If you train each scheme once, you draw one dot from each row. The thick
+# line is the 95 % interval of the mean: more seeds make it narrower, but they do not make the next
+# single run any more certain.
+
+points = {label: 100 * result.values(label) for label in schemes}
+pairs = list(itertools.combinations(schemes, 2))
+paired = {(a, b): points[b] - points[a] for a, b in pairs}
+width = min(np.ptp(x) for x in points.values())
+hidden = sum(abs(d.mean()) < width for d in paired.values())
+initguide.says(
+    hidden > len(pairs) / 2,
+    "The narrowest of these clouds is {width:.1f} points wide. Of the {of} differences between two "
+    "schemes' means, {hidden} are smaller than that.",
+    "The narrowest of these clouds is {width:.1f} points wide, and only {hidden} of the {of} "
+    "differences between two schemes' means are smaller.",
+    width=width,
+    hidden=hidden,
+    of=len(pairs),
+)
+
+# %%
 # What a pair shares
 # ------------------
 # For one seed, all schemes see the same mini-batches in the same order and the same dropout masks.
@@ -68,9 +85,6 @@ plots.plot_accuracy(result)
 # one that the difference would have if the runs had nothing in common, which is the root of the sum
 # of both variances:
 
-points = {label: 100 * result.values(label) for label in schemes}
-pairs = list(itertools.combinations(schemes, 2))
-paired = {(a, b): points[b] - points[a] for a, b in pairs}
 columns = {
     "difference": [d.mean() for d in paired.values()],
     "sd, paired": [d.std(ddof=1) for d in paired.values()],
@@ -86,10 +100,34 @@ initguide.Table(
 )
 
 # %%
-# Pairing always helped, and it helped most where the weights are the same up to a factor: between
-# two normal schemes of nearly the same scale. In that case a paired seed is worth several unpaired
-# ones, for the number of seeds goes with the *square* of the standard deviation.
-#
+# The number of seeds goes with the *square* of the standard deviation, so the square of the last
+# two columns' ratio says how many unpaired seeds a paired one is worth:
+
+worth = (np.divide(columns["sd, unrelated"], columns["sd, paired"]) ** 2).tolist()
+most = pairs[int(np.argmax(worth))]
+helped = min(worth) > 1
+same_draws = all(label.endswith("_normal") for label in most)
+(
+    initguide.says(
+        helped,
+        "Pairing helped in every pair: a paired seed is worth {least:.1f} to {most:.1f} unpaired "
+        "ones.",
+        "Pairing did not help in every pair: a paired seed is worth {least:.1f} to {most:.1f} "
+        "unpaired ones.",
+        least=min(worth),
+        most=max(worth),
+    )
+    + initguide.says(
+        same_draws,
+        "It helped most between two schemes whose weights are the same up to a factor: {b} and "
+        "{a}.",
+        "It helped most between {b} and {a}, whose weights are different draws.",
+        a=most[0],
+        b=most[1],
+    )
+)
+
+# %%
 # Seeds for a difference
 # ----------------------
 # Let δ be the true difference, and σ the standard deviation of the paired difference. With n seeds,
@@ -97,12 +135,17 @@ initguide.Table(
 # The chance that it lies on the right side of 0 is called the :term:`power`. It depends on n and on
 # δ/σ alone, through the *noncentral* t distribution: :func:`initguide.experiments.power`.
 #
-# That supposes that differences are normally distributed. Are they? We draw n of our seeds, with
-# replacement, 4,000 times over, and count how often the interval lies above 0. As the truth we take
-# the mean and standard deviation of all the seeds that we draw from:
+# That supposes two things: that differences are normally distributed, and that we know δ/σ. The
+# thirty seeds give an estimate of it, with an interval from the same noncentral t distribution. To
+# check, we need seeds that had no part in the estimate: we train a hundred fresh ones, draw n of
+# them with replacement, 4,000 times over, and count how often the interval lies above 0.
 
 rng = np.random.default_rng(0)
 numbers = [3, 4, 5, 7, 10, 15, 20, 30, 50, 80]
+others = ["general_rule", "lecun_normal", "xavier_normal"]
+fresh = initguide.compare_init_weights(
+    [*others, "he_normal"], small, seeds=range(seeds, seeds + 100)
+)
 
 
 def share_above_0(differences, n):
@@ -112,13 +155,22 @@ def share_above_0(differences, n):
     return np.mean(drawn.mean(1) > half)
 
 
-found, predicted = {}, {}
-for other in ("general_rule", "lecun_normal", "xavier_normal"):
-    d = paired[other, "he_normal"] * np.sign(paired[other, "he_normal"].mean())
-    effect = d.mean() / d.std()
+found, predicted, ends, off = {}, {}, {}, []
+for other in others:
+    old = paired[other, "he_normal"]
+    sign = np.sign(old.mean())
+    d = sign * 100 * fresh.difference("he_normal", other).per_seed
+    effect = sign * old.mean() / old.std(ddof=1)
+    t = effect * math.sqrt(seeds)
+    limits = special.nctdtrinc(seeds - 1, [0.975, 0.025], t) / math.sqrt(seeds)
     label = f"he_normal − {other}, δ/σ = {effect:.1f}"
     found[label] = [share_above_0(d, n) for n in numbers]
     predicted[label] = [power(n, effect) for n in numbers]
+    ends[label] = [[power(n, max(0, end)) for n in numbers] for end in limits]
+    known = max(0, d.mean() / d.std())
+    off += [
+        abs(s - power(n, known)) for s, n in zip(found[label], numbers, strict=True)
+    ]
 ax = plots.plot_prediction(
     found,
     predicted,
@@ -131,55 +183,198 @@ ax = plots.plot_prediction(
 plots.ticks_at(ax.xaxis, numbers)
 
 # %%
-# Dashed: Student's formula. Dots: our own runs. They agree, so for these differences the formula
-# can be trusted. What it says about experiments is sobering. The large difference is seen by almost
-# any four seeds. The small ones are missed by most experiments of five or ten seeds, and such an
-# experiment then says "0 is not ruled out", which is correct, and is easily read as "no
-# difference".
-#
+# Dashed: Student's formula with the δ/σ of the thirty seeds. Dots: the fresh seeds. Where the two
+# part, either the formula is wrong, or the estimate of δ/σ was:
+
+closest = list(found)[-1]
+low, high = (end[numbers.index(10)] for end in ends[closest])
+seen = {n: found[closest][numbers.index(n)] for n in (5, 10)}
+(
+    initguide.says(
+        max(off) < 0.05,
+        "The formula is right: with the δ/σ of the fresh seeds themselves, it is off by at most "
+        "{off:.1f} percentage points.",
+        "The formula is off by up to {off:.1f} percentage points even with the δ/σ of the fresh "
+        "seeds themselves: these differences are not quite normal.",
+        off=100 * max(off),
+    )
+    + initguide.says(
+        high - low > 0.2,
+        "The estimate is the weak part: for the last pair, {seeds} seeds leave the power of ten "
+        "anywhere between {low:.0f} and {high:.0f} %.",
+        "The estimate is good, too: for the last pair, {seeds} seeds tell the power of ten to be "
+        "between {low:.0f} and {high:.0f} %.",
+        low=100 * low,
+        high=100 * high,
+        seeds=seeds,
+    )
+    + initguide.says(
+        low <= seen[10] <= high,
+        "With fresh seeds it is {seen:.0f} %, within that range.",
+        "With fresh seeds it is {seen:.0f} %, outside of that range.",
+        seen=100 * seen[10],
+    )
+    + initguide.says(
+        seen[5] < 0.5,
+        "So most experiments of five seeds miss this difference ({seen:.0f} % see it). They say "
+        'that nothing is ruled out, which is correct, and is easily read as "no difference".',
+        "Most experiments of five seeds see even this difference ({seen:.0f} % do).",
+        seen=100 * seen[5],
+    )
+)
+
+# %%
 # The lesson itself
 # -----------------
 # How many seeds does it take where we want to know? We need σ there, and a pilot of a few seeds
-# tells it roughly: all 48,000 images, three schemes, five seeds. The means of schemes and of seeds
-# are subtracted; what is left is the noise of one run that its pair does not share, and √2
-# times that is σ. From it, :func:`initguide.experiments.seeds_needed` tells how many seeds have a
-# power of 80 %:
+# tells it roughly: all training images, three schemes, ten seeds. Each pair has a σ of its own, and
+# from it, :func:`initguide.experiments.seeds_needed` tells how many seeds have a power of 80 %:
 
-pilot = initguide.compare_init_weights(
-    ["general_rule", "xavier_normal", "he_normal"], data, seeds=5
-)
+trio = ["general_rule", "xavier_normal", "he_normal"]
+pilot = initguide.compare_init_weights(trio, data, seeds=10)
 
 
-def sd_of_difference(comparison):
-    """σ of a paired difference, pooled over all schemes, and its 95 % interval, in points."""
-    x = 100 * np.array([comparison.values(label) for label in comparison.labels])
-    rest = x - x.mean(0) - x.mean(1, keepdims=True) + x.mean()
-    free = (len(x) - 1) * (len(x[0]) - 1)
-    ends = free / stats.chi2.ppf([0.975, 0.025], free)
-    return math.sqrt(2 * (rest**2).sum() / free) * np.sqrt([1, *ends])
+def sd_with_ends(comparison, a, b):
+    """σ of a paired difference, and its 95 % interval, in points."""
+    d = 100 * comparison.difference(b, a).per_seed
+    ends = (len(d) - 1) / stats.chi2.ppf([0.975, 0.025], len(d) - 1)
+    return d.std(ddof=1) * np.sqrt([1, *ends])
 
 
-sds = [sd_of_difference(result), sd_of_difference(pilot)]
-columns = {"σ": ["{:.2f} ({:.2f} to {:.2f})".format(*three) for three in sds]}
-for difference in (0.1, 0.3, 1.0):
-    columns[f"δ = {difference:g}"] = [
-        "{} ({} to {})".format(*(seeds_needed(difference, sd) for sd in three))
-        for three in sds
+trios = list(itertools.combinations(trio, 2))
+both = {len(small.train): result, len(data.train): pilot}
+sds = {
+    (n, *pair): sd_with_ends(c, *pair) for n, c in both.items() for pair in trios
+}
+needed = {
+    delta: {
+        where: [seeds_needed(delta, sd) for sd in three]
+        for where, three in sds.items()
+    }
+    for delta in (0.1, 0.3, 1.0)
+}
+columns = {
+    "σ": ["{:.2f} ({:.2f} to {:.2f})".format(*three) for three in sds.values()]
+}
+for delta, counts in needed.items():
+    columns[f"δ = {delta:g}"] = [
+        "{} ({} to {})".format(*c) for c in counts.values()
     ]
-sizes = [f"{len(small.train):,} images", f"{len(data.train):,} images"]
 initguide.Table(
-    {"trained on": sizes} | columns,
+    {
+        "images": [f"{n:,}" for n, *_ in sds],
+        "pair": [f"{b} − {a}" for _, a, b in sds],
+    }
+    | columns,
     caption="Seeds needed to see a difference, four times out of five",
-    note="δ and σ in points. In brackets: the 95 % interval of σ, and what its ends ask for.",
+    note=f"{seeds} and {len(pilot.settings['seeds'])} seeds. δ and σ in points. In brackets: the "
+    "95 % interval of σ, and what its ends ask for.",
 )
 
 # %%
 # Read a row from left to right: three times the difference asks for about a ninth of the seeds,
-# until so few are left that Student's t makes up for it. With all images the noise is smaller, and
-# yet a tenth of a point is out of reach of anything one would call a quick experiment. The lesson's
-# comparison can see a point, and with patience a third of one. A pilot of five seeds leaves the
-# number uncertain by a factor of several, because the noise itself is noisy; it does tell five from
-# fifty.
+# until so few are left that Student's t makes up for it. And read the brackets: the noise itself is
+# noisy, and the number of seeds goes with its square.
+
+lesson = {
+    d: {k[1:]: c for k, c in counts.items() if k[0] == len(data.train)}
+    for d, counts in needed.items()
+}
+point, third, tenth = ([c[0] for c in lesson[d].values()] for d in (1.0, 0.3, 0.1))
+vague = max(c[2] / c[1] for c in lesson[0.1].values())
+(
+    initguide.says(
+        max(point) <= 10,
+        "In the lesson's comparison, a difference of a whole point takes {point} seeds, by pair; "
+        "a third of it {third}; a tenth {tenth}.",
+        "Even a difference of a whole point takes more than the pilot's seeds for some pair: "
+        "{point}; a third of it takes {third}, and a tenth {tenth}.",
+        point=" or ".join(map(str, sorted(set(point)))),
+        third=" to ".join(map(str, [min(third), max(third)])),
+        tenth=" to ".join(map(str, [min(tenth), max(tenth)])),
+    )
+    + initguide.says(
+        vague > 3,
+        "The pilot leaves such a number uncertain: for some pair the ends of the bracket are a "
+        "factor of {vague:.0f} apart.",
+        "The pilot tells such a number well: the ends of the brackets are at most a factor of "
+        "{vague:.1f} apart.",
+        vague=vague,
+    )
+)
+
+# %%
+# Another split
+# -------------
+# So far every seed was trained and validated on the same images, as everywhere on this site unless
+# a page says otherwise. Then an interval over seeds speaks of *these* validation images, however
+# many seeds there are. Of N others, a network that gets the fraction p right would get it right
+# within a standard error of √(p(1 − p)/N). With ``split="per seed"``, each seed divides training
+# and validation images anew, the same way for every scheme:
+
+anew = initguide.compare_init_weights(trio, data, seeds=10, split="per seed")
+columns = {
+    name: [f"{initguide.estimate(100 * comparison.values(s)):.2f}" for s in trio]
+    + [f"{comparison.difference(b, a):+.2f}" for a, b in trios]
+    for name, comparison in {"one split": pilot, "a split per seed": anew}.items()
+}
+initguide.Table(
+    {"": trio + [f"{b} − {a}" for a, b in trios]} | columns,
+    caption="Validation accuracy, and its differences, in points",
+    note=f"Means over {len(pilot.settings['seeds'])} seeds, with 95 % intervals over seeds.",
+)
+
+# %%
+
+right = pilot.values("he_normal").mean()
+error = 100 * math.sqrt(right * (1 - right) / len(data.valid))
+moved = initguide.estimate(
+    100 * (anew.values("he_normal") - pilot.values("he_normal"))
+)
+first, second = (c.difference("he_normal", "xavier_normal") for c in (pilot, anew))
+shift = initguide.estimate(100 * (second.per_seed - first.per_seed))
+(
+    initguide.says(
+        moved.above(),
+        "The one split is a hard one: over many splits, He normal does better "
+        "({moved:+.2f} points).",
+        "The one split is an easy one: over many splits, He normal does worse "
+        "({moved:+.2f} points).",
+        "Whether the one split is harder or easier than the average, these seeds cannot tell "
+        "({moved:+.2f} points).",
+        moved=moved,
+    )
+    + initguide.says(
+        moved.within(-2 * error, 2 * error),
+        "The standard error of {n:,} images is {error:.2f} points, and the step is within twice "
+        "that: no surprise.",
+        "The standard error of {n:,} images is {error:.2f} points, and the step is more than twice "
+        "that: the one split is an unusual one.",
+        "The standard error of {n:,} images is {error:.2f} points; whether the step is more than "
+        "twice that, these seeds cannot tell.",
+        n=len(data.valid),
+        error=error,
+    )
+    + initguide.says(
+        shift.within(-0.5, 0.5),
+        "The difference between He and Xavier normal moves by less than half a point "
+        "({shift:+.2f}).",
+        "The difference between He and Xavier normal moves by more than half a point "
+        "({shift:+.2f}).",
+        "Whether the difference between He and Xavier normal moves by half a point, these seeds "
+        "cannot tell ({shift:+.2f}).",
+        shift=shift,
+    )
+)
+
+# %%
+# Which of the two is "another run"? If you want to know how *accurate* a network is, the split
+# belongs to what chance decides, and it should be drawn anew. If you want to know which scheme is
+# *better*, both are fair, for a pair of runs shares its split either way. One split for all is the
+# default here, because to divide images is the caller's business: where the validation images are
+# of a later year, or of other people, mixing them into the training images would be wrong. And
+# neither says anything about images that are in no part: seeds that divide the same images anew
+# still share most of them.
 #
 # .. admonition:: Try it
 #
@@ -200,14 +395,58 @@ initguide.Table(
 #
 # What we learnt
 # --------------
-# - A single run of a scheme is one draw from a cloud that is wider than most differences between
-#   schemes that work.
-# - Pairing by the seed makes the noise of a difference smaller, most of all where two schemes draw
-#   the same random numbers.
-# - The seeds needed go with (σ/δ)². In the lesson's comparison a handful of seeds shows a
-#   difference of a point, a third of it takes a dozen or several, and a tenth about a hundred or
-#   more. A pilot of a few seeds tells σ well enough to know about which of these it is.
-#
+
+initguide.bullets(
+    initguide.says(
+        hidden > len(pairs) / 2,
+        "A single run of a scheme is one draw from a cloud that is wider than most of the "
+        "differences between these schemes ({hidden} of {of}).",
+        "A single run is one draw from a cloud; most differences between these schemes are wider "
+        "than it, and {hidden} of {of} are not.",
+        hidden=hidden,
+        of=len(pairs),
+    ),
+    initguide.says(
+        helped and same_draws,
+        "Pairing by the seed made the noise of every difference smaller, most of all where two "
+        "schemes draw the same random numbers.",
+        "Pairing by the seed did not make every difference's noise smaller, or not most where two "
+        "schemes draw the same random numbers.",
+        key="pairing-helps",
+    ),
+    initguide.says(
+        max(off) < 0.05,
+        "The seeds needed go with (σ/δ)², as Student's formula says, which fresh seeds bear out. σ "
+        "belongs to a pair of schemes, and a pilot tells it roughly.",
+        "The seeds needed go about with (σ/δ)², but fresh seeds part from Student's formula by up "
+        "to {off:.0f} percentage points.",
+        off=100 * max(off),
+    ),
+    initguide.says(
+        max(point) <= 10 and min(tenth) > 10,
+        "In the lesson's comparison {point} seeds show a difference of a point, and {tenth} one of "
+        "a tenth.",
+        "In the lesson's comparison, seeds needed for a point are {point}, and for a tenth "
+        "{tenth}.",
+        point=" or ".join(map(str, sorted(set(point)))),
+        tenth=" to ".join(map(str, [min(tenth), max(tenth)])),
+        key="seeds-needed",
+    ),
+    initguide.says(
+        abs(moved.mean) > abs(shift.mean),
+        "Splits drawn anew moved the accuracy of He normal by {moved:+.2f} points, and its "
+        "difference to Xavier normal by less, {shift:+.2f}. Intervals over seeds cover this only "
+        "if the split is drawn anew.",
+        "Splits drawn anew moved the accuracy of He normal by {moved:+.2f} points, and its "
+        "difference to Xavier normal by no less, {shift:+.2f}. Intervals over seeds cover this "
+        "only if the split is drawn anew.",
+        moved=moved,
+        shift=shift,
+        key="another-split",
+    ),
+)
+
+# %%
 # So before you compare: decide which difference would matter to you, run a few seeds, compute how
 # many it takes, and if that is too many, say that you cannot tell. How often somebody who ran a
 # single seed is wrong, and where the noise comes from, is measured in :doc:`plot_9_one_seed`. How

@@ -83,7 +83,7 @@ def compare_init_weights(
         split for all they do not, though the validation images alone move every mean by a third of
         a point (one standard error, at 85 % of 12,000). It is not the default because
         a division is the caller's to make: validation images of another year or of other people
-        must not be trained on. Differences hardly gain by it, since their pairs share the split.
+        must not be trained on. A difference moves less than a mean, for a pair shares its split.
         See `initguide.data.SplitPerSeed`.
     device
         Where the networks are trained.
