@@ -18,6 +18,9 @@ The cell that loads the data stays as it is, and downloads them. Where there is 
 that cell finds them (`initguide.data.lay_out`), from an earlier download or the package
 ``dataset-fashion-mnist`` of Debian and Ubuntu, or else the sample that comes with initguide.
 
+The function that is left to be written can be graded, by
+``initguide.exercises.check("normal", weights_init_normal)`` (`initguide.exercises.check`).
+
 New code is better served by `initguide.compare_init_weights`, which trains over several
 seeds, and by `initguide.plots`.
 """

@@ -9,9 +9,10 @@ import textwrap
 
 import nbclient
 import nbformat
+import numpy as np
 import pytest
 
-from initguide import data, helpers
+from initguide import data, exercises, helpers
 from initguide.data import idx
 
 CELLS = {
@@ -290,3 +291,16 @@ def test_each_change_is_said(change):
 def test_no_other_change_is_said():
     """The table has a row for each change, and no more."""
     assert len(re.findall(r"^(?:shows|compares) ", helpers.__doc__, re.MULTILINE)) == len(CHANGES)
+
+
+def test_the_learner_s_function_can_be_graded():
+    """The exercise of the notebook is one of ours."""
+    names = {"np": np}
+    code = textwrap.dedent(CELLS["is completed by the learner"])
+    exec(code, names)  # noqa: S102  a cell of the notebook
+    assert 'exercises.check("normal", weights_init_normal)' in helpers.__doc__
+    table = exercises.check("normal", names["weights_init_normal"])
+    assert table.caption == "normal: right"
+    exec(code.replace("1.0/np.sqrt(n)", "1.0/n"), names)  # noqa: S102
+    with pytest.raises(exercises.WrongAnswerError, match="this is the variance"):
+        exercises.check("normal", names["weights_init_normal"])

@@ -35,6 +35,8 @@ def fashion_mnist(
        folder of step 2;
     5. the sample that is embedded in this package, with a warning.
 
+    A sample that `lay_out` has put into a folder of step 2 is passed by.
+
     Every file is checked against its published content. A damaged one is an error if its folder was
     named, and a warning if another source follows.
 
