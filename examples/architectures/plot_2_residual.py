@@ -30,8 +30,8 @@ import numpy as np
 from torch import nn
 
 import initguide
-from initguide import experiments, models, plots, theory
 from initguide import initializers as init
+from initguide import models, plots, theory
 
 DEPTH = 24
 resnet = functools.partial(models.residual_net, depth=DEPTH)
@@ -92,31 +92,72 @@ for ax, names in zip(axes, (list(starts)[:3], list(starts)[3:]), strict=True):
     plots.plot_prediction(
         {name: signal[name] for name in names},
         {name: starts[name][2] for name in names},
+        log=ax is axes[0],
         title="He's weights" if ax is axes[0] else "Small branches",
         xlabel="block",
         ylabel="mean square / the stem's",
         ax=ax,
     )
+back = {}  # measured growth of gradients, relative to the prediction
 for name, (_, _, line) in starts.items():
-    grown = np.mean(gradient[name])
-    print(f"{name}: gradient times {grown:.3g}, predicted {line[-1] / line[0]:.3g}")
+    grown, expected = np.mean(gradient[name]), line[-1] / line[0]
+    back[name] = grown / expected
+    print(f"{name}: gradient times {grown:.3g}, predicted {expected:.3g}")
 
 # %%
-# Mind the scales: on the left, He's weights alone grow by millions, and with a normalization they
-# stay where one can count. On the right, small branches grow by little or not at all; the default
-# ends above its prediction, which leaves out the biases. Over so many doublings, draws of narrow
-# layers end within a factor of a few of the prediction (:doc:`finite width
-# </auto_examples/theory/plot_9_finite_width>` says why). Gradients do as predicted, too, but for
-# **batch normalization**: it takes away what the images of a batch have in common, which after a
-# ReLU is much, and scales up what is left, and the gradients with it.
-#
+# Mind the scales: the left panel's is logarithmic. The prediction for the default leaves out its
+# biases, and :doc:`narrow layers </auto_examples/theory/plot_9_finite_width>` stray from it.
+
+ends = {name: np.mean(signal[name], axis=0)[-1] for name in starts}
+off = {name: ends[name] / starts[name][2][-1] for name in starts}
+worst = max(max(ratio, 1 / ratio) for ratio in off.values())
+others = [max(x, 1 / x) for name, x in back.items() if "BatchNorm" not in name]
+(
+    initguide.says(
+        ends["he_normal"] > 1e5
+        and max(ends["he_normal, LayerNorm"], ends["he_normal, BatchNorm"]) < 100,
+        "All blocks together multiply the mean square by {he:,.0f} with He's weights alone, and "
+        "with layer or batch normalization by {layer:.0f} or {batch:.0f}: from doubling to "
+        "counting.",
+        "All blocks together multiply the mean square by {he:,.0f} with He's weights alone, and "
+        "with layer or batch normalization by {layer:.0f} or {batch:.0f}, which is not the step "
+        "from doubling to counting that was predicted.",
+        he=ends["he_normal"],
+        layer=ends["he_normal, LayerNorm"],
+        batch=ends["he_normal, BatchNorm"],
+    )
+    + initguide.says(
+        worst < 3,
+        "The means of all six starts end within a factor of {worst:.1f} of their predictions.",
+        "One of the means ends a factor of {worst:.1f} from its prediction.",
+        worst=worst,
+    )
+    + initguide.says(
+        max(others) < 3,
+        "So do gradients without batch normalization, within a factor of {others:.1f}.",
+        "Gradients, even without batch normalization, are off by a factor of up to {others:.1f}.",
+        others=max(others),
+    )
+    + initguide.says(
+        back["he_normal, BatchNorm"] > 3,
+        "With **batch normalization** gradients grow {batch:.0f} times as much as predicted: it "
+        "takes away what the images of a batch have in common, which after a ReLU is much, and "
+        "scales up what is left, and the gradients with it.",
+        "With **batch normalization** gradients grow {batch:.1f} times as much as predicted.",
+        batch=back["he_normal, BatchNorm"],
+    )
+)
+
+# %%
 # With branches of **zeros**, all layers but the last of each branch wait: as long as the last one
 # is zero, no gradient passes through it. After one step it is not, and the others learn, too:
+
 
 net = initguide.initialize(resnet(), zero, seed=0)
 found = initguide.measure(net, images, small.train.labels[:60])
 layers = [found[f"blocks.0.branch.{layer}"] for layer in ("first", "last")]
 print("gradients' variance:", [f"{r.name} {r.weight_grad_var:.2g}" for r in layers])
+waits = layers[0].weight_grad_var == 0 < layers[1].weight_grad_var
 
 # %%
 # Fixup
@@ -149,40 +190,104 @@ def losses(name, rate, seeds=3):
     return result.values(name, "valid_loss")
 
 
+found = {(name, rate): losses(name, rate) for name in compared for rate in rates}
 table = {"start": list(compared)}
 for rate in rates:
-    table[str(rate)] = [losses(name, rate).mean() for name in compared]
+    table[str(rate)] = [found[name, rate].mean() for name in compared]
 initguide.Table(
     table,
     caption="Validation loss after one epoch, by learning rate",
-    note=f"Mean of 3 seeds. –: one diverged. Knowing nothing gives {np.log(10):.2f}.",
+    note=f"Mean of 3 seeds. –: a run diverged. Knowing nothing gives {np.log(10):.2f}.",
     formats=dict.fromkeys(map(str, rates), ".2f"),
 )
 
 # %%
-# Four differences, from new seeds, with 95 % intervals, and He's start at a far smaller rate:
+# Some differences, from new seeds, with 95 % intervals (below zero, the first of the two is ahead),
+# and He's start at a far smaller rate:
 
+gaps = {}
 for a, b, rate, seeds in (
     ("Fixup", "zero_last", 0.01, range(3, 7)),
     ("Fixup", "zero_last", 0.1, range(3, 7)),
     ("Fixup", "default", 0.3, range(3, 7)),
     ("zero_last, BatchNorm", "he_normal, BatchNorm", 0.03, range(3, 8)),
 ):
-    gaps = losses(a, rate, seeds) - losses(b, rate, seeds)
-    gap, interval = experiments.mean_interval(gaps)
-    low, high = interval or (np.nan, np.nan)
-    verdict = "ahead" if high < 0 else "behind" if low > 0 else "undecided"
-    print(f"{rate}: {a} − {b} = {gap:+.2f} ({low:+.2f} to {high:+.2f}), {verdict}")
-print("0.0001: he_normal", losses("he_normal", 1e-4).round(2))
+    gaps[a, rate] = initguide.estimate(
+        losses(a, rate, seeds) - losses(b, rate, seeds)
+    )
+    print(f"{rate}: {a} − {b} = {gaps[a, rate]:+.2f}")
+found["he_normal", 1e-4] = losses("he_normal", 1e-4)
+print("0.0001: he_normal", found["he_normal", 1e-4].round(2))
 
 # %%
-# He's start without normalization does not train, at the rate of 0.0001 neither (``nan`` is a run
-# that diverged). With **normalization** it does at the smaller rates: adding instead of doubling is
-# enough. Without, **small branches** are enough: scaled or zero, they train at the smaller rates,
-# and diverge at the largest. There, **Fixup** still learns; the lines above say at which rates it
-# is ahead of the others. PyTorch's **default**, which is too small for a plain deep network
-# (:doc:`page 9 </auto_examples/architectures/plot_9_deep_convolutions>`), does well here: small is
-# what a branch should be. The last difference says whether zeros help a normalized network, too.
+# (``nan`` is a run that diverged.) Here is what that comes to. A start counts as learning if its
+# loss is below 2:
+
+plain = np.concatenate(
+    [run for (name, _), run in found.items() if name == "he_normal"]
+)
+nothing = not (plain < 2).any()  # a loss of NaN is not below anything
+normalized = ("he_normal, LayerNorm", "he_normal, BatchNorm")
+small_branches = ("default", "residual_scaled", "zero_last")
+worst_of = {  # the worst of several starts, seed by seed, at the smallest rate of the table
+    names: initguide.estimate(
+        np.max([found[name, rates[0]] for name in names], axis=0)
+    )
+    for names in (normalized, small_branches)
+}
+at_largest = {name: initguide.estimate(found[name, rates[-1]]) for name in compared}
+lost = [np.isnan(found[name, rates[-1]]).any() for name in small_branches[1:]]
+(
+    initguide.says(
+        nothing,
+        "He's start without normalization learns nothing, at any of these rates.",
+        "He's start without normalization learns, in at least one run at one of these rates.",
+    )
+    + initguide.says(
+        worst_of[normalized].below(2),
+        "With a **normalization** it learns at a rate of {rate:g}: adding instead of doubling is "
+        "enough.",
+        "With a **normalization**, not both kinds let it learn at a rate of {rate:g}.",
+        "Whether it learns with both kinds of **normalization** at a rate of {rate:g}, three seeds "
+        "cannot tell.",
+        rate=rates[0],
+    )
+    + initguide.says(
+        worst_of[small_branches].below(2),
+        "Without one, **small branches** are enough there: scaled, zero, or PyTorch's default, "
+        "which is too small for a deep network without shortcuts "
+        "(:doc:`page 9 </auto_examples/architectures/plot_9_deep_convolutions>`).",
+        "Without one, not all **small branches** learn there.",
+        "Without one, three seeds cannot tell whether all **small branches** learn there.",
+    )
+    + initguide.says(
+        all(lost),
+        "At the largest rate, runs diverge from scaled and from zero branches.",
+        "At the largest rate, scaled or zero branches keep from diverging.",
+    )
+    + initguide.says(
+        at_largest["Fixup"].below(2),
+        "**Fixup** still learns at that rate, to a loss of {fixup:.2f}.",
+        "**Fixup** does not learn at that rate either.",
+        "Whether **Fixup** learns at that rate, three seeds cannot tell.",
+        fixup=at_largest["Fixup"],
+    )
+    + initguide.says(
+        gaps["Fixup", 0.3].below(),
+        "PyTorch's default ends higher there: Fixup's loss minus its loss is {gap:+.2f}.",
+        "PyTorch's default ends lower there: Fixup's loss minus its loss is {gap:+.2f}.",
+        "How PyTorch's default compares with Fixup there is open.",
+        gap=gaps["Fixup", 0.3],
+    )
+    + initguide.says(
+        gaps["Fixup", 0.01].above(),
+        "At the smallest rate Fixup is behind zeros.",
+        "At the smallest rate Fixup is ahead of zeros.",
+        "At the smallest rate these seeds cannot tell Fixup from zeros.",
+    )
+)
+
+# %%
 #
 # .. admonition:: Try it
 #
@@ -204,17 +309,99 @@ print("0.0001: he_normal", losses("he_normal", 1e-4).round(2))
 #
 # What we learnt
 # --------------
-# - A residual block with He's weights doubles the mean square of the signal and of the gradient: 2ᴸ
-#   after L blocks. Branches scaled by 1/√L keep both below e; branches that start at zero keep them
-#   at 1, and train all the same, because their last layers get a gradient from the first step on.
-# - With a normalization in the branches, signals grow by 1 per block instead of by 2 times.
-# - Of networks of 24 blocks, He's start without normalization learnt nothing. Scaled or zero
-#   branches or normalization were each enough, within a range of learning rates; Fixup, without
-#   normalization, still learnt at the largest rate tried.
-#
-# The rule to take home: **let branches start small.** With batch normalization, start the last
-# layer of each at zero. Without, take Fixup and a large rate, or at a smaller one scaled branches,
-# zeros or PyTorch's default. Keep He's full weights for networks without shortcuts.
-#
+
+means = {
+    run: losses.mean() for run, losses in found.items() if np.isfinite(losses).all()
+}
+lowest, at = min(means, key=means.get)
+full = [loss for (name, _), loss in means.items() if name in normalized]
+without = {run: loss for run, loss in means.items() if "Norm" not in run[0]}
+bare, bare_at = min(without, key=without.get)
+initguide.bullets(
+    initguide.says(
+        1 / 3 < off["he_normal"] < 3 and 1 / 3 < back["he_normal"] < 3,
+        "A residual block with He's weights doubles the mean square of the signal and of the "
+        "gradient: :math:`2^L` after L blocks.",
+        "A residual block with He's weights should double the mean square of the signal and of the "
+        "gradient; these draws are far from :math:`2^L`.",
+        key="residual-he-doubles",
+    ),
+    initguide.says(
+        ends["residual_scaled"] < 3
+        and np.isclose(ends["zero_last"], 1)
+        and waits
+        and worst_of[small_branches].below(2),
+        "Branches scaled by :math:`1/\\sqrt{{L}}` multiplied signals by {scaled:.2f} in all. "
+        "Branches that start at zero kept them as they were, and trained all the same, because "
+        "their last layers get a gradient from the first step on.",
+        "Branches scaled by :math:`1/\\sqrt{{L}}` should keep signals below e, and branches that "
+        "start at zero should train all the same; not all of that came out here.",
+        scaled=ends["residual_scaled"],
+    ),
+    initguide.says(
+        all(1 / 1.5 < off[name] < 1.5 for name in normalized),
+        "With a normalization in the branches, signals grow by one per block instead of by a "
+        "factor of two.",
+        "With a normalization in the branches, signals did not grow by the one per block that is "
+        "predicted.",
+    ),
+    initguide.says(
+        nothing,
+        "In these networks of {blocks} blocks, He's start without normalization learnt nothing.",
+        "In these networks of {blocks} blocks, He's start without normalization learnt something.",
+        blocks=DEPTH,
+        key="residual-he-nothing",
+    )
+    + initguide.says(
+        None
+        if None in (enough := [worst_of[names].below(2) for names in worst_of])
+        else all(enough),
+        "Small branches or normalization were each enough at a rate of {rate:g}.",
+        "At a rate of {rate:g}, small branches or normalization were not each enough.",
+        "Whether small branches and normalization were each enough at a rate of {rate:g}, three "
+        "seeds cannot tell.",
+        rate=rates[0],
+        key="residual-small-branches",
+    )
+    + initguide.says(
+        at_largest["Fixup"].below(2),
+        "Fixup, without normalization, still learnt at the largest rate tried.",
+        "Fixup, too, learnt nothing at the largest rate tried.",
+        "Whether Fixup still learnt at the largest rate tried is open.",
+        key="residual-fixup",
+    ),
+    initguide.says(
+        lowest not in ("he_normal", *normalized),
+        "The rule to take home: **let branches start small.** The lowest loss in the table is that "
+        "of {lowest} at a rate of {at:g}, {loss:.2f}. Zeros with batch normalization get to "
+        "{zeros:.2f}, and full branches of He's weights, normalized, to {full:.2f} at best.",
+        "The rule to take home: **without normalization, let branches start small.** The lowest "
+        "loss is then that of {bare} at a rate of {bare_at:g}, {bare_loss:.2f}. With it, full "
+        "branches of He's weights had the lowest loss in the table, {full:.2f}.",
+        lowest=lowest,
+        at=at,
+        loss=means[lowest, at],
+        zeros=min(
+            means.get(("zero_last, BatchNorm", rate), np.inf) for rate in rates
+        ),
+        full=min(full, default=np.nan),
+        bare=bare,
+        bare_at=bare_at,
+        bare_loss=without[bare, bare_at],
+    )
+    + initguide.says(
+        gaps["zero_last, BatchNorm", 0.03].below(),
+        "With batch normalization, start the last layer of each branch at zero: at one rate, that "
+        "changes the loss by {gap:+.2f}.",
+        "With batch normalization, starting the last layer of each branch at zero did not lower "
+        "the loss at the rate where it was tried: {gap:+.2f}.",
+        "With batch normalization, these seeds cannot tell whether starting the last layer of each "
+        "branch at zero helps: {gap:+.2f}.",
+        gap=gaps["zero_last, BatchNorm", 0.03],
+        key="residual-zero-batchnorm",
+    ),
+)
+
+# %%
 # What else normalization forgives: :doc:`/auto_examples/architectures/plot_3_normalization`. Why
 # doubling is fatal without shortcuts: :doc:`/auto_examples/theory/plot_5_depth`.

@@ -87,11 +87,14 @@ def predict(size=GPT2, *, factor=None, norm="pre", depth=DEPTH, embedding=0.02):
 # how alike the tokens are. :func:`~initguide.theory.transformer_moments` keeps account of that: it
 # follows the mean products of all pairs of tokens through the blocks, and their gradients back.
 
+streams, expected = {}, {}
 fig, axes = plots.subplots(1, 2, height=4.2)
 for ax, factor in zip(axes, (1, None), strict=True):
+    streams[factor] = measure(start(factor=factor))[0]
+    expected[factor] = predict(factor=factor).stream.mean((1, 2))
     plots.plot_prediction(
-        {"mean of 4 seeds": measure(start(factor=factor))[0]},
-        predict(factor=factor).stream.mean((1, 2)),
+        {"mean of 4 seeds": streams[factor]},
+        expected[factor],
         at=list(range(DEPTH + 1)),
         log=False,
         title="Pre-norm, branches " + ("not scaled" if factor else "scaled"),
@@ -105,12 +108,46 @@ fig.legend(
 )
 
 # %%
-# The prediction, made for wide networks, runs along the band of what was measured at width 64, and
-# both are nearly straight lines: each block adds about the same. With the factor they are straight,
-# too; look at the scale. Both begin at the left with the sum of the embeddings, and 0.02 is so
-# small that the first block alone makes the stream several times as large, with the factor or
-# without. (A post-norm stream is normalized after each sum and stays at 1, so it is not drawn.)
-#
+# Look at the scales of the two panels. (A post-norm stream is normalized after each sum and stays
+# at 1, so it is not drawn.)
+
+off = max(np.abs(streams[f].mean(0) / expected[f] - 1).max() for f in streams)
+steps = {f: np.diff(streams[f].mean(0)) for f in streams}  # what each block adds
+bend = 0.0  # off the straight line through the ends, relative to its rise
+for rows in streams.values():
+    line = rows.mean(0)
+    straight = np.linspace(line[0], line[-1], DEPTH + 1)
+    bend = max(bend, np.abs(line - straight).max() / (line[-1] - line[0]))
+first = min(streams[f].mean(0)[1] / streams[f].mean(0)[0] for f in streams)
+(
+    initguide.says(
+        off < 0.25,
+        "The prediction, made for wide networks, tells the means at width {width} within "
+        "{off:.0%}.",
+        "The prediction, made for wide networks, is off by up to {off:.0%} at width {width}.",
+        width=WIDTH,
+        off=off,
+    )
+    + initguide.says(
+        bend < 0.1,
+        "Both lines are nearly straight, so each block adds about the same: no point is off the "
+        "straight line between their ends by more than {bend:.0%} of the rise.",
+        "The lines are not straight: some point is off the straight line between their ends by "
+        "{bend:.0%} of the rise.",
+        bend=bend,
+    )
+    + initguide.says(
+        first > 2,
+        "They begin at the left with the sum of the embeddings, and ``0.02`` is so small that the "
+        "first block alone makes the stream {first:.0f} times as large or more, with the factor or "
+        "without.",
+        "They begin at the left with the sum of the embeddings; the first block makes the stream "
+        "{first:.1f} times as large, with the factor or without.",
+        first=first,
+    )
+)
+
+# %%
 # How large is the stream after N blocks?
 
 depths = (3, 6, 12, 24)
@@ -127,10 +164,32 @@ initguide.Table(
 )
 
 # %%
-# Without the factor, twice the blocks make twice the stream. With it the 2N branches together add
-# about as much as one of them would alone, at every depth. So the factor holds the sum of the
-# branches at one size whatever the depth. It does not hold the stream where the embeddings left it.
-#
+# With the factor the 2N branches together should add about as much as one of them alone:
+
+plain, scaled = (np.array(columns[name]) for name in ("not scaled", "scaled"))
+doubled = plain[1:] / plain[:-1]
+held = scaled.max() / scaled.min()
+alone = np.mean(steps[1]) / 2  # what one branch adds without the factor
+initguide.says(
+    doubled.min() > 1.6 and doubled.max() < 2.4,
+    "Without the factor, twice the blocks make about twice the stream: {least:.2f} to {most:.2f} "
+    "times.",
+    "Without the factor, twice the blocks make {least:.2f} to {most:.2f} times the stream.",
+    least=doubled.min(),
+    most=doubled.max(),
+) + initguide.says(
+    held < 1.5 and 0.5 < scaled[2] / alone < 2,
+    "With it, the largest stream is {held:.2f} times the smallest, whatever the depth, and at "
+    "twelve blocks {alone:.2f} times what one branch adds by itself. So the factor holds the sum "
+    "of the branches at one size. It does not hold the stream where the embeddings left it.",
+    "With it, the largest stream is {held:.2f} times the smallest, and at twelve blocks "
+    "{alone:.2f} times what one branch adds by itself, which is not the one size that it should "
+    "hold.",
+    held=held,
+    alone=scaled[2] / alone,
+)
+
+# %%
 # Gradients
 # ---------
 # A normalization divides what it is given by its size, and it divides the gradient by the same size
@@ -141,12 +200,14 @@ initguide.Table(
 
 ways = {"pre-norm": ("pre", 1), "pre-norm, scaled": ("pre", None)}
 ways["post-norm"] = ("post", 1)
+back, foretold = {}, {}
 fig, axes = plots.subplots(1, 2, height=4.4, sharey=True)
 for ax, size in zip(axes, (GPT2, 1.0), strict=True):
     measured, predicted = {}, {}
     for way, (norm, factor) in ways.items():
         measured[way] = measure(start(size, factor=factor), norm)[1][:, 1:]
         predicted[way] = predict(size, factor=factor, norm=norm).gradients[1:]
+        back[way, size], foretold[way, size] = measured[way], predicted[way]
     plots.plot_prediction(
         measured,
         predicted,
@@ -163,15 +224,69 @@ fig.legend(
 )
 
 # %%
-# In pre-norm blocks gradients *grow* on their way back, by nearly the same factor with and without
-# scaling, with small weights and with large ones: what counts is how large the stream is compared
-# with what a branch adds, and that is smaller near the input, whatever the unit.
-# :cite:t:`xiong2020` contrast this with post-norm blocks, in which gradients are largest near the
-# output. With GPT-2's weights ours are nearly level in post-norm blocks. With variance 1/d they
-# shrink on the way back, in part come back, and differ much between draws. The prediction has the
-# shape, though not the size near the input: it leaves out that attention with large weights prefers
-# some tokens, as :doc:`the page before <plot_5_transformers>` shows.
-#
+# In pre-norm blocks, what counts is how large the stream is compared with what a branch adds, and
+# that is smaller near the input, whatever the unit. :cite:t:`xiong2020` contrast this with
+# post-norm blocks, in which gradients are largest near the output.
+
+mean_back = {case: rows.mean(0) for case, rows in back.items()}
+growth = {
+    case: line[0] / line[-1] for case, line in mean_back.items()
+}  # on the way back
+pre = [growth[case] for case in growth if "pre" in case[0]]
+level = mean_back["post-norm", GPT2].max() / mean_back["post-norm", GPT2].min()
+large = mean_back["post-norm", 1.0]
+draws = back["post-norm", 1.0][:, 0]
+strays = {
+    case: np.exp(np.abs(np.log(mean_back[case] / foretold[case])).max())
+    for case in growth
+}
+fits = max(stray for case, stray in strays.items() if case != ("post-norm", 1.0))
+(
+    initguide.says(
+        min(pre) > 1.5 and max(pre) / min(pre) < 2,
+        "In pre-norm blocks gradients *grow* on their way back, by nearly the same factor with and "
+        "without scaling, with small weights and with large ones: {least:.1f} to {most:.1f}.",
+        "In pre-norm blocks gradients change on their way back by factors of {least:.1f} to "
+        "{most:.1f}, which differ with scaling or the size of the weights.",
+        least=min(pre),
+        most=max(pre),
+    )
+    + initguide.says(
+        level < 1.5,
+        "With ``GPT-2``'s weights, gradients of post-norm blocks are nearly level: the largest is "
+        "{level:.2f} times the smallest.",
+        "With ``GPT-2``'s weights, gradients of post-norm blocks are not level: the largest is "
+        "{level:.1f} times the smallest.",
+        level=level,
+    )
+    + initguide.says(
+        large.min() < 0.7 * large[-1],
+        "With variance ``1/d`` they shrink on the way back, to {low:.2f} of what they were at the "
+        "end, and come to {end:.2f} in the first block.",
+        "With variance ``1/d`` they do not shrink by much on the way back: the smallest is "
+        "{low:.2f} of what they were at the end.",
+        low=large.min() / large[-1],
+        end=large[0] / large[-1],
+    )
+    + initguide.says(
+        draws.max() > 2 * draws.min(),
+        "There, draws differ: by a factor of {draws:.1f} in the first block.",
+        "There, draws hardly differ: by a factor of {draws:.2f} in the first block.",
+        draws=draws.max() / draws.min(),
+    )
+    + initguide.says(
+        fits < 1.2 < strays["post-norm", 1.0],
+        "The prediction tells all gradients within a factor of {fits:.2f} except those, which it "
+        "misses by {misses:.2f}: it leaves out that attention with large weights prefers some "
+        "tokens, as :doc:`the page before <plot_5_transformers>` shows.",
+        "The prediction is off by a factor of up to {fits:.2f} elsewhere, and there by "
+        "{misses:.2f}.",
+        fits=fits,
+        misses=strays["post-norm", 1.0],
+    )
+)
+
+# %%
 # None of this tells yet whether training notices. The page before trains six blocks with and
 # without the factor, and pre-norm beside post-norm.
 #
@@ -195,17 +310,57 @@ fig.legend(
 #
 # What we learnt
 # --------------
-# - Pre-norm branches get normalized inputs, so each adds about the same, and the stream's mean
-#   square grows in proportion to depth.
-# - With 1/√(2N) on the last layers, N blocks together add about as much as one branch, at any
-#   depth. Where embeddings are small, that is still much more than they are.
-# - Gradients grow towards the input in pre-norm blocks, whatever the scale of the weights. In
-#   post-norm blocks they do not: they are nearly level with small weights, and shrink on part of
-#   the way with large ones.
-# - The T × T mean products of the tokens predict all of it, except the gradients of post-norm
-#   blocks with large weights.
-# - **Rule:** to keep the stream at one size whatever the depth, use ``init.gpt2(last=[…])``, or
-#   ``init.residual_scaled(…, last=[…])`` with weights of your own.
-#
+
+initguide.bullets(
+    initguide.says(
+        bend < 0.1 and doubled.min() > 1.6 and doubled.max() < 2.4,
+        "Pre-norm branches get normalized inputs, so each adds about the same, and the stream's "
+        "mean square grows in proportion to depth.",
+        "Pre-norm branches get normalized inputs, so each should add about the same; here the "
+        "stream's mean square did not grow in proportion to depth.",
+        key="residual-stream-grows",
+    ),
+    initguide.says(
+        held < 1.5 and 0.5 < scaled[2] / alone < 2,
+        "With :math:`1/\\sqrt{{2N}}` on the last layers, N blocks together added about as much as "
+        "one branch, at each depth tried.",
+        "With :math:`1/\\sqrt{{2N}}` on the last layers, N blocks together should add about as "
+        "much as one branch; at some depth they did not.",
+        key="residual-stream-factor",
+    )
+    + initguide.says(
+        first > 2,
+        "Where embeddings are small, that is still much more than they are.",
+        "That is not much beside these embeddings.",
+    ),
+    initguide.says(
+        min(pre) > 1.5 and max(pre) / min(pre) < 2,
+        "Gradients grow towards the input in pre-norm blocks, with small and with large weights "
+        "alike.",
+        "Gradients did not grow alike towards the input in all pre-norm blocks.",
+    )
+    + initguide.says(
+        level < 1.5 and large.min() < 0.7 * large[-1],
+        "In post-norm blocks they are nearly level with small weights, and shrink on part of the "
+        "way with large ones.",
+        "In post-norm blocks it did not come out that they are level with small weights and shrink "
+        "with large ones.",
+    ),
+    initguide.says(
+        off < 0.25 and fits < 1.2,
+        "The T × T mean products of the tokens predict the streams, and the gradients except those "
+        "of post-norm blocks with large weights.",
+        "The T × T mean products of the tokens did not predict all streams and gradients.",
+    ),
+    initguide.says(
+        held < 1.5,
+        "**Rule:** to keep the stream at one size whatever the depth, use ``init.gpt2(last=[…])``, "
+        "or ``init.residual_scaled(…, last=[…])`` with weights of your own.",
+        "**Rule:** look at the stream yourself: the factor of ``init.gpt2(last=[…])`` did not keep "
+        "it at one size here.",
+    ),
+)
+
+# %%
 # Another network that applies the same weights again and again, at every step in time:
 # :doc:`recurrent networks </auto_examples/architectures/plot_7_recurrent>`.
