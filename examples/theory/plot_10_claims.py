@@ -31,7 +31,7 @@ predicts before anything is measured, and lets a fixed rule decide.
 #      - what was found
 #      - tested on
 #    * - a normal distribution works better than a uniform one
-#      - Two recipes of different shape may differ in variance, too: compare them at the same one.
+#      - :said:`see there <uniform-or-normal>`
 #      - :doc:`Normal </auto_examples/lesson/plot_5_normal>`
 #    * - PyTorch's default is He's initialization
 #      - It calls his function with ``a=√5``, which makes the variance a sixth of his.
@@ -40,7 +40,7 @@ predicts before anything is measured, and lets a fixed rule decide.
 #      - With it the signal settles and gradients grow with depth; with 1 the signal fades.
 #      - :doc:`Gains <plot_4_gains>`
 #    * - tanh with Xavier's weights :cite:p:`glorot2010` settles
-#      - At constant width the mean square falls as 1/(2 · layer), without a plateau.
+#      - At constant width the mean square falls without end, after many layers as 1/(2 · layer).
 #      - :doc:`Depth <plot_5_depth>`
 #    * - dropout breaks the symmetry of constant weights :cite:p:`goodfellow2016`
 #      - :said:`see there <dropout-breaks-symmetry different-is-not-enough>`
@@ -75,10 +75,10 @@ predicts before anything is measured, and lets a fixed rule decide.
 # "fine" means worse by less than one.
 #
 # Why one? A margin is a choice, to be made before measuring. All seeds are judged by the same 4,000
-# validation images. If two networks agree in which of nine tenths of them they get right, the
-# difference of their accuracies has a standard error of √(0.1/4000), half a point, from the choice
-# of images alone. More seeds do not make it smaller. A gain of twice that is the least that these
-# images can vouch for.
+# validation images. Say that two networks disagree on a tenth of them, one right and the other
+# wrong. Then the choice of images alone gives the difference of their accuracies a standard error
+# of √(0.1/4000), half a point, and more seeds do not make that smaller. A gain of twice as much is
+# the least that these images can vouch for.
 #
 # :func:`~initguide.experiments.judge` forms the 95 % interval of the mean over seeds. If it lies
 # within the range, the claim holds in that setting. If it lies outside, the claim does not hold, or

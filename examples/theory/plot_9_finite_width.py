@@ -279,8 +279,7 @@ on_average = max(abs(m.mean() - 1) for _, n, m in cases if n <= 10)
 initguide.bullets(
     initguide.says(
         on_average < 0.1,
-        "He's weights keep the mean square on average over networks, which hardly helps a single "
-        "one.",
+        "He's weights keep the mean square on average over networks.",
         "He's weights keep the mean square on average over networks; with as many as were drawn "
         "here, the average is off by up to {off:.0%} within ten layers.",
         key="he-keeps-the-mean",
