@@ -281,7 +281,7 @@ for name, scheme in schemes.items():
 initguide.bullets(
     initguide.says(
         uniform.above(0.2),
-        "Random weights break the symmetry, so the network learns more than a guess.",
+        "Random weights break the symmetry, so the network gets better than a guess.",
         "Random weights break the symmetry, and that alone is not enough to learn.",
         "Random weights break the symmetry; these seeds cannot tell whether that is enough to "
         "learn.",

@@ -170,7 +170,7 @@ initguide.says(
     shape=shape,
 ) + initguide.says(
     size.better(),
-    "Of three times the variance we can say that it is better after two epochs, by {size:+.2f} "
+    "With three times the variance, the accuracy after two epochs is better by {size:+.2f} "
     "points.",
     "Three times the variance is not better after two epochs: {size:+.2f} points.",
     "Whether three times the variance is better after two epochs, twelve seeds cannot tell: "
