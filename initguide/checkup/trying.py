@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
 from initguide.checkup.descent import OPTIMIZERS, can_descend, descend, gained
 from initguide.checkup.findings.registry import Draft
@@ -19,6 +18,7 @@ from initguide.checkup.looking import Case, Look, look
 from initguide.checkup.remedies import together
 from initguide.checkup.report import Attempt, Finding
 from initguide.checkup.sandbox import sandbox
+from initguide.progress import tqdm
 
 CANDIDATES, HIDDEN = 4, 4
 """How many remedies of a finding are tried, and how many faults that one hid may be mended."""

@@ -8,8 +8,6 @@ from concurrent.futures import BrokenExecutor, CancelledError, Future
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from initguide.experiments.jobs.batches import Batches
 from initguide.experiments.jobs.errors import (
     HungError,
@@ -26,6 +24,7 @@ from initguide.experiments.jobs.shipping import Elsewhere, Here
 from initguide.experiments.jobs.signals import undisturbed
 from initguide.experiments.jobs.software import codes_of
 from initguide.experiments.jobs.worker import Terms, run_elsewhere, run_together
+from initguide.progress import tqdm
 from initguide.training import Run
 
 POLL = 1.0  # seconds between two looks for runs that another process has claimed
