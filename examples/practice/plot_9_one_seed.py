@@ -45,9 +45,9 @@ points = {label: 100 * result.values(label) for label in schemes}
 # With one seed there is no interval, only a winner. Let δ be the true difference of two schemes,
 # and σ its standard deviation over seeds. If differences are normal, the winner is the wrong one
 # with probability :math:`\Phi(-|\delta|/\sigma)`. If both runs have the same seed, they share the
-# order of the mini-batches and the dropout masks, and σ may be smaller than if they do not (somebody
-# else's number beside yours). We count how often it happened here, for all six pairs of schemes:
-# with 30 paired seeds, and with 30 · 29 pairs of different seeds.
+# order of the mini-batches and the dropout masks, and σ may be smaller than if they do not
+# (somebody else's number beside yours). We count how often it happened here, for all six pairs of
+# schemes: with 30 paired seeds, and with 30 · 29 pairs of different seeds.
 
 measured = {"paired seeds": [], "unrelated seeds": []}
 predicted = {"paired seeds": [], "unrelated seeds": []}
@@ -75,9 +75,9 @@ plots.plot_prediction(
 
 # %%
 # Each place is one pair of schemes, with its :math:`|\delta|/\sigma`. Dashed is what the normal
-# distribution predicts. With thirty draws, a share of 40 % strays by 9 points, and so may the dots of the paired
-# seeds. (The true difference is not known either: for a close pair, thirty seeds themselves may
-# name the wrong one.)
+# distribution predicts. With thirty draws, a share of 40 % strays by 9 points, and so may the dots
+# of the paired seeds. (The true difference is not known either: for a close pair, thirty seeds
+# themselves may name the wrong one.)
 
 wrong = np.array(measured["paired seeds"])
 ratios, spreads = np.array(clearness), np.array(sds)
