@@ -23,30 +23,24 @@ difference through it, and asks what else "another run" might have changed.
 # %%
 # Thirty runs of each
 # -------------------
-# Below its :term:`noise floor`, a comparison cannot tell anything. How high is it? The lesson's
-# network, 784-256-128-10 with :term:`dropout`, is trained for two epochs of 48,000 images. To
-# repeat something often, we take the same network and the same settings with fewer images. The
-# lesson itself gets its turn below.
+# Below its :term:`noise floor`, a comparison cannot tell anything. How high is it? To repeat
+# something often, we take the lesson's network and settings with fewer images. The lesson itself
+# gets its turn below.
 
 import itertools
 import math
 
 import numpy as np
-from scipy import special, stats
+from scipy import stats
 
 import initguide
 from initguide import plots
-from initguide.experiments import power, seeds_needed
+from initguide.experiments import estimate_effect, estimate_sd, power, seeds_needed
 
 data = initguide.fashion_mnist()
 small = data.subset(train=3000, valid=min(4000, len(data.valid)), test=1000)
-schemes = [
-    "general_rule",
-    "lecun_normal",
-    "xavier_normal",
-    "he_normal",
-    "he_uniform",
-]
+others = ["general_rule", "lecun_normal", "xavier_normal"]
+schemes = [*others, "he_normal", "he_uniform"]
 seeds = 30
 result = initguide.compare_init_weights(schemes, small, seeds=seeds)
 plots.plot_accuracy(result)
@@ -76,14 +70,11 @@ initguide.says(
 # What a pair shares
 # ------------------
 # For one seed, all schemes see the same mini-batches in the same order and the same dropout masks.
-# So we compare seed by seed, as :meth:`Comparison.difference
-# <initguide.experiments.Comparison.difference>` does, and what both runs owe to the order cancels.
-# Some of these schemes share even more. The three normal ones draw the *same* random numbers and
-# multiply them by different factors.
+# So we compare seed by seed, and what both runs owe to the order cancels. The three normal schemes
+# share even more: they draw the *same* random numbers and multiply them by different factors.
 #
 # How much does pairing help? The standard deviation over seeds of the paired difference, beside the
-# one that the difference would have if the runs had nothing in common, which is the root of the sum
-# of both variances:
+# one that it would have if the runs had nothing in common, the root of the sum of both variances:
 
 columns = {
     "difference": [d.mean() for d in paired.values()],
@@ -135,14 +126,13 @@ same_draws = all(label.endswith("_normal") for label in most)
 # The chance that it lies on the right side of 0 is called the :term:`power`. It depends on n and on
 # δ/σ alone, through the *noncentral* t distribution: :func:`initguide.experiments.power`.
 #
-# That supposes two things: that differences are normally distributed, and that we know δ/σ. The
-# thirty seeds give an estimate of it, with an interval from the same noncentral t distribution. To
-# check, we need seeds that had no part in the estimate: we train a hundred fresh ones, draw n of
-# them with replacement, 4,000 times over, and count how often the interval lies above 0.
+# That supposes that differences are normally distributed, and that we know δ/σ. The first seeds
+# estimate it, with an interval: :func:`initguide.experiments.estimate_effect`. To check, we need
+# seeds that had no part in the estimate. We train a hundred fresh ones, draw n of them with
+# replacement, 4,000 times over, and count how often the interval lies above 0.
 
 rng = np.random.default_rng(0)
 numbers = [3, 4, 5, 7, 10, 15, 20, 30, 50, 80]
-others = ["general_rule", "lecun_normal", "xavier_normal"]
 fresh = initguide.compare_init_weights(
     [*others, "he_normal"], small, seeds=range(seeds, seeds + 100)
 )
@@ -157,20 +147,15 @@ def share_above_0(differences, n):
 
 found, predicted, ends, off = {}, {}, {}, []
 for other in others:
-    old = paired[other, "he_normal"]
+    old, d = (c.difference("he_normal", other).per_seed for c in (result, fresh))
     sign = np.sign(old.mean())
-    d = sign * 100 * fresh.difference("he_normal", other).per_seed
-    effect = sign * old.mean() / old.std(ddof=1)
-    t = effect * math.sqrt(seeds)
-    limits = special.nctdtrinc(seeds - 1, [0.975, 0.025], t) / math.sqrt(seeds)
-    label = f"he_normal − {other}, δ/σ = {effect:.1f}"
-    found[label] = [share_above_0(d, n) for n in numbers]
-    predicted[label] = [power(n, effect) for n in numbers]
-    ends[label] = [[power(n, max(0, end)) for n in numbers] for end in limits]
-    known = max(0, d.mean() / d.std())
-    off += [
-        abs(s - power(n, known)) for s, n in zip(found[label], numbers, strict=True)
-    ]
+    effect, known = estimate_effect(sign * old), max(0, sign * d.mean() / d.std())
+    label = f"he_normal − {other}, δ/σ = {effect.mean:.1f}"
+    found[label] = [share_above_0(sign * d, n) for n in numbers]
+    predicted[label] = [power(n, effect.mean) for n in numbers]
+    ends[label] = [power(10, max(0, end)) for end in effect.interval]
+    formula = [power(n, known) for n in numbers]
+    off.append(np.abs(np.subtract(found[label], formula)).max())
 ax = plots.plot_prediction(
     found,
     predicted,
@@ -183,11 +168,11 @@ ax = plots.plot_prediction(
 plots.ticks_at(ax.xaxis, numbers)
 
 # %%
-# Dashed: Student's formula with the δ/σ of the thirty seeds. Dots: the fresh seeds. Where the two
+# Dashed: Student's formula with the δ/σ of the first seeds. Dots: the fresh ones. Where the two
 # part, either the formula is wrong, or the estimate of δ/σ was:
 
 closest = list(found)[-1]
-low, high = (end[numbers.index(10)] for end in ends[closest])
+low, high = ends[closest]
 seen = {n: found[closest][numbers.index(n)] for n in (5, 10)}
 (
     initguide.says(
@@ -226,36 +211,26 @@ seen = {n: found[closest][numbers.index(n)] for n in (5, 10)}
 # %%
 # The lesson itself
 # -----------------
-# How many seeds does it take where we want to know? We need σ there, and a pilot of a few seeds
-# tells it roughly: all training images, three schemes, ten seeds. Each pair has a σ of its own, and
-# from it, :func:`initguide.experiments.seeds_needed` tells how many seeds have a power of 80 %:
+# How many seeds does it take where we want to know? Each pair of schemes has a σ of its own. A
+# pilot estimates it, here with all training images, and
+# :func:`initguide.experiments.seeds_needed` tells how many seeds have a power of 80 %:
 
 trio = ["general_rule", "xavier_normal", "he_normal"]
 pilot = initguide.compare_init_weights(trio, data, seeds=10)
-
-
-def sd_with_ends(comparison, a, b):
-    """σ of a paired difference, and its 95 % interval, in points."""
-    d = 100 * comparison.difference(b, a).per_seed
-    ends = (len(d) - 1) / stats.chi2.ppf([0.975, 0.025], len(d) - 1)
-    return d.std(ddof=1) * np.sqrt([1, *ends])
-
-
 trios = list(itertools.combinations(trio, 2))
-both = {len(small.train): result, len(data.train): pilot}
 sds = {
-    (n, *pair): sd_with_ends(c, *pair) for n, c in both.items() for pair in trios
+    (images, a, b): estimate_sd(100 * comparison.difference(b, a).per_seed)
+    for images, comparison in ((len(small.train), result), (len(data.train), pilot))
+    for a, b in trios
 }
 needed = {
     delta: {
-        where: [seeds_needed(delta, sd) for sd in three]
-        for where, three in sds.items()
+        k: [seeds_needed(delta, s) for s in (sd.mean, *sd.interval)]
+        for k, sd in sds.items()
     }
     for delta in (0.1, 0.3, 1.0)
 }
-columns = {
-    "σ": ["{:.2f} ({:.2f} to {:.2f})".format(*three) for three in sds.values()]
-}
+columns = {"σ": [f"{sd:.2f}" for sd in sds.values()]}
 for delta, counts in needed.items():
     columns[f"δ = {delta:g}"] = [
         "{} ({} to {})".format(*c) for c in counts.values()
@@ -272,16 +247,14 @@ initguide.Table(
 )
 
 # %%
-# Read a row from left to right: three times the difference asks for about a ninth of the seeds,
-# until so few are left that Student's t makes up for it. And read the brackets: the noise itself is
-# noisy, and the number of seeds goes with its square.
+# From left to right, three times the difference asks for about a ninth of the seeds, until so few
+# are left that Student's t makes up for it. In the brackets, see how noisy the noise itself is.
 
-lesson = {
-    d: {k[1:]: c for k, c in counts.items() if k[0] == len(data.train)}
-    for d, counts in needed.items()
-}
-point, third, tenth = ([c[0] for c in lesson[d].values()] for d in (1.0, 0.3, 0.1))
-vague = max(c[2] / c[1] for c in lesson[0.1].values())
+lesson = [
+    [counts[len(data.train), *pair] for pair in trios] for counts in needed.values()
+]
+tenth, third, point = ([middle for middle, *_ in counts] for counts in lesson)
+vague = max(high / low for _, low, high in lesson[0])
 (
     initguide.says(
         max(point) <= 10,
@@ -306,11 +279,10 @@ vague = max(c[2] / c[1] for c in lesson[0.1].values())
 # %%
 # Another split
 # -------------
-# So far every seed was trained and validated on the same images, as everywhere on this site unless
-# a page says otherwise. Then an interval over seeds speaks of *these* validation images, however
-# many seeds there are. Of N others, a network that gets the fraction p right would get it right
-# within a standard error of √(p(1 − p)/N). With ``split="per seed"``, each seed divides training
-# and validation images anew, the same way for every scheme:
+# So far every seed was validated on the same images, as on the other pages. Then an interval over
+# seeds speaks of *these* images, however many seeds there are. On N others, the fraction p that a
+# network gets right has a standard error of √(p(1 − p)/N). With ``split="per seed"``, each seed
+# divides training and validation images anew, in the same way for every scheme:
 
 anew = initguide.compare_init_weights(trio, data, seeds=10, split="per seed")
 columns = {
@@ -368,13 +340,11 @@ shift = initguide.estimate(100 * (second.per_seed - first.per_seed))
 )
 
 # %%
-# Which of the two is "another run"? If you want to know how *accurate* a network is, the split
-# belongs to what chance decides, and it should be drawn anew. If you want to know which scheme is
-# *better*, both are fair, for a pair of runs shares its split either way. One split for all is the
-# default here, because to divide images is the caller's business: where the validation images are
-# of a later year, or of other people, mixing them into the training images would be wrong. And
-# neither says anything about images that are in no part: seeds that divide the same images anew
-# still share most of them.
+# Which of the two is "another run"? To know how *accurate* a network is, draw the split anew: it
+# belongs to what chance decides. To know which scheme is *better*, either is fair, for a pair of
+# runs shares its split. One split for all is the default, because dividing the images is the
+# caller's business: where those for validation are of a later year, or of other people, they must
+# not be mixed into the others. And even splits drawn anew share most of their images.
 #
 # .. admonition:: Try it
 #
@@ -390,8 +360,7 @@ shift = initguide.estimate(100 * (second.per_seed - first.per_seed))
 #          together = paired["xavier_normal", "he_normal"].std(ddof=1)
 #          print("paired:", seeds_needed(difference, together))
 #          print("unrelated:", seeds_needed(difference, alone))
-#          # The numbers go about as the squares of the two standard deviations. (With unrelated
-#          # seeds Student's t has a few more degrees of freedom, which hardly matters here.)
+#          # The numbers go about as the squares of the two standard deviations.
 #
 # What we learnt
 # --------------
@@ -448,6 +417,6 @@ initguide.bullets(
 
 # %%
 # So before you compare: decide which difference would matter to you, run a few seeds, compute how
-# many it takes, and if that is too many, say that you cannot tell. How often somebody who ran a
-# single seed is wrong, and where the noise comes from, is measured in :doc:`plot_9_one_seed`. How
+# many it takes, and if that is too many, say that you cannot tell. How often a single seed is
+# wrong, and where the noise comes from, is measured in :doc:`plot_9_one_seed`. How
 # the intervals on this site are made is told in :doc:`/numbers`.

@@ -14,7 +14,7 @@ from initguide.experiments.jobs import (
     written,
 )
 from initguide.experiments.metrics import METRICS, Metric
-from initguide.experiments.planning import power, seeds_needed
+from initguide.experiments.planning import estimate_effect, estimate_sd, power, seeds_needed
 from initguide.experiments.results import Results
 from initguide.experiments.roughness import BoxCount, border, box_count, pixels_per_box
 from initguide.experiments.statistics import Difference, Estimate, Row, estimate, mean_interval
@@ -51,6 +51,8 @@ __all__ = [
     "compare_init_weights",
     "coordinate_check",
     "estimate",
+    "estimate_effect",
+    "estimate_sd",
     "fingerprint",
     "is_store",
     "judge",

@@ -3,7 +3,12 @@
 import bisect
 import math
 
-from scipy.special import nctdtr, stdtrit
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import chdtri, nctdtr, nctdtrinc, stdtrit
+
+from initguide.arguments import check_number
+from initguide.experiments.statistics import Estimate
 
 # Nobody trains more often than this, and the search has to end somewhere.
 MOST_SEEDS = 100_000
@@ -63,7 +68,7 @@ def seeds_needed(
         The smallest difference that would matter to you, above 0.
     sd
         Standard deviation over seeds of the paired difference, above 0, in the same unit; a pilot
-        of a few seeds tells it roughly.
+        of a few seeds tells it roughly, see `estimate_sd`.
     wanted
         The `power`, in (0, 1).
     confidence
@@ -100,3 +105,89 @@ def seeds_needed(
             f"{MOST_SEEDS:,} seeds; ask for a larger difference"
         )
     return candidates[found]
+
+
+def estimate_sd(values: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """Standard deviation of independent, normal numbers, with its interval.
+
+    Parameters
+    ----------
+    values
+        (n,) finite numbers, at least 2: the paired differences of a pilot, say.
+    confidence
+        How often such intervals hold the true standard deviation, in (0, 1).
+
+    Returns
+    -------
+    Estimate
+        Its `mean` is the standard deviation (of n - 1). The interval is that of the χ² distribution
+        with n - 1 degrees of freedom.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 2 numbers, one is not finite, or ``confidence`` is out of its range.
+
+    Examples
+    --------
+    >>> print(f"{estimate_sd([0.1, 0.9, 0.4, 0.5, 0.2]):.2f}")
+    0.31 (0.19 to 0.89)
+    """
+    numbers = _finite(values, confidence)
+    free, tail = len(numbers) - 1, (1 - confidence) / 2
+    sd = float(numbers.std(ddof=1))
+    low, high = (sd * math.sqrt(free / chdtri(free, share)) for share in (tail, 1 - tail))
+    return Estimate(sd, (low, high), confidence)
+
+
+def estimate_effect(values: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """Mean divided by standard deviation, of independent, normal numbers, with its interval.
+
+    Parameters
+    ----------
+    values
+        (n,) finite numbers, at least 2 and not all equal: the paired differences of a pilot, say.
+    confidence
+        How often such intervals hold the true ratio, in (0, 1).
+
+    Returns
+    -------
+    Estimate
+        Its `mean` is the ratio, what `power` calls ``effect``, with its sign. The interval has the
+        ratios of which Student's t of these numbers is neither too high nor too low, by the
+        noncentral t distribution.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 2 numbers, all are equal, one is not finite, or ``confidence`` is
+        out of its range.
+
+    Examples
+    --------
+    >>> print(f"{estimate_effect([0.1, 0.9, 0.4, 0.5, 0.2]):.2f}")
+    1.35 (0.06 to 2.57)
+    """
+    numbers = _finite(values, confidence)
+    n, sd = len(numbers), float(numbers.std(ddof=1))
+    if sd == 0:
+        raise ValueError("values are all equal, so their ratio to the noise is infinite")
+    ratio, tail = float(numbers.mean()) / sd, (1 - confidence) / 2
+    # For a t below 0 mirrored, since the quantiles are found for one above it.
+    sign = math.copysign(1, ratio)
+    t = abs(ratio) * math.sqrt(n)
+    low, high = (
+        sign * float(nctdtrinc(n - 1, share, t)) / math.sqrt(n) for share in (1 - tail, tail)
+    )
+    return Estimate(ratio, (min(low, high), max(low, high)), confidence)
+
+
+def _finite(values: ArrayLike, confidence: float) -> NDArray[np.float64]:
+    check_number("confidence", confidence, above=0, below=1)
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.ndim != 1 or len(numbers) < 2 or not np.isfinite(numbers).all():
+        raise ValueError(
+            f"values has the shape {numbers.shape}, with {np.isfinite(numbers).sum()} finite "
+            "numbers; give a flat list of at least 2, all of them finite"
+        )
+    return numbers

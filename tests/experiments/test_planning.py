@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from initguide.experiments import power, seeds_needed
+from initguide.experiments import estimate_effect, estimate_sd, power, seeds_needed
 
 
 @pytest.mark.parametrize(("effect", "n"), [(0.0, 5), (0.4, 10), (0.4, 40), (1.0, 5), (2.0, 4)])
@@ -53,3 +53,32 @@ def test_errors(call, message):
     """What is out of range is named."""
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("n", [2, 5, 30])
+@pytest.mark.parametrize("shift", [-3.0, 0.0, 0.3, 20.0])
+def test_intervals_of_noise_and_effect_against_scipy(n, shift):
+    """At the ends of its interval, what was observed is as unlikely as it may be."""
+    values = np.random.default_rng(n).normal(shift, 1, n)
+    sd, effect = estimate_sd(values), estimate_effect(values)
+    assert sd.mean == pytest.approx(np.std(values, ddof=1))
+    low, high = sd.interval
+    found = stats.chi2(n - 1).cdf((n - 1) * sd.mean**2 / np.square([high, low]))
+    assert found == pytest.approx([0.025, 0.975])
+    t = stats.ttest_1samp(values, 0).statistic
+    assert effect.mean == pytest.approx(t / math.sqrt(n))
+    low, high = effect.interval
+    assert low < effect.mean < high
+    if abs(t) < 30:  # farther out, scipy's own numbers are rough
+        found = [stats.nct(n - 1, end * math.sqrt(n)).sf(t) for end in (low, high)]
+        assert found == pytest.approx([0.025, 0.975], abs=1e-4)
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [1.0, math.nan], [[1.0, 2.0]]])
+def test_noise_of_too_few_is_refused(values):
+    """One number has no spread; a run that diverged leaves no fair sample."""
+    for ask in (estimate_sd, estimate_effect):
+        with pytest.raises(ValueError, match=r"^values has the shape \(.*at least 2, all of them"):
+            ask(values)
+    with pytest.raises(ValueError, match=r"^values are all equal"):
+        estimate_effect([0.5, 0.5])
