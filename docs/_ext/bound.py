@@ -142,6 +142,7 @@ def fold(_app: Sphinx, document: nodes.document) -> None:
         at = siblings.index(said)
         code = siblings[at - 1] if at else None
         if isinstance(code, nodes.literal_block):
+            code["classes"].append("said-code")
             begin = '<details class="said-code"><summary>How the build chose this</summary>'
             siblings[at - 1 : at + 1] = [
                 said,

@@ -24,11 +24,14 @@ TIME = re.compile(r"\((\d+) minutes ([\d.]+) seconds\)")
 
 
 def reading_minutes(document: nodes.document) -> int:
-    """Minutes to read a page: 200 words or 20 lines of code a minute, output not counted."""
+    """Minutes to read a page: 200 words or 20 lines of code per minute.
+
+    Output is not counted, nor is the folded code that chose a sentence.
+    """
     words = lines = 0
     for node in document.findall(nodes.TextElement):
         if isinstance(node, nodes.literal_block):
-            if not _is_output(node):
+            if not _is_output(node) and "said-code" not in node["classes"]:
                 lines += len([line for line in node.astext().splitlines() if line.strip()])
         elif isinstance(node, nodes.paragraph):
             words += len(node.astext().split())

@@ -7,13 +7,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from docutils import nodes
+from docutils.utils import new_document
 
 import initguide
 
 pytest.importorskip("sphinx_gallery", reason="the group `docs` is not installed")
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "docs" / "_ext"))
-import bound  # noqa: E402  one of the site's extensions
+import bound  # noqa: E402  two of the site's extensions
+import pages  # noqa: E402
 
 PAGES = sorted((ROOT / "examples").rglob("plot_*.py"))
 PAGE = '''"""
@@ -130,3 +133,17 @@ def test_role_takes_the_sentence_of_the_page_that_ran(tmp_path):
     for target in ("more", "more more", "more missing"):
         bound.SaidElsewhere()("said", "", f"see there <{target}>", 1, inliner)
     assert parsed == ["More: ``a``.", "More: ``a``. More: ``a``.", "see there"]
+
+
+def test_the_code_that_chose_a_sentence_is_folded_below_it():
+    """And takes no time to read."""
+    code = "\n".join(["initguide.says(", *["x,"] * 60, ")"])
+    document = new_document("page")
+    said = nodes.container("", nodes.paragraph("", "It grows."), classes=["said"])
+    document += [nodes.literal_block(code, code), said]
+    assert pages.reading_minutes(document) == 4
+    bound.fold(None, document)
+    kinds = [type(node).__name__ for node in document.children]
+    assert kinds == ["container", "raw", "literal_block", "raw"]
+    assert document[1].astext().startswith("<details")
+    assert pages.reading_minutes(document) == 1
