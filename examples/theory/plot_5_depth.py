@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cosine_similarity
 
+import initguide
 from initguide import fashion_mnist, plots, theory
 
 images = fashion_mnist().train.images[:8].flatten(start_dim=1).double()
@@ -97,8 +98,8 @@ plots.describe(
 # %%
 # All lines end in the corner: two equal images stay equal. What counts is the slope there, called χ
 # (:term:`chi`). In *order*, χ < 1: all pairs of images become more alike with each layer. In
-# *chaos*, χ > 1: even nearly equal images come apart, until they reach the crossing. Between them,
-# at χ = 1, lies the :term:`edge of chaos`.
+# *chaos*, χ > 1: with tanh even nearly equal images come apart, until they reach the crossing.
+# Between them, at χ = 1, lies the :term:`edge of chaos`. (ReLU has no such crossing; see below.)
 #
 # Fifty layers
 # ------------
@@ -128,16 +129,86 @@ axes[1].set_ylabel("mean square, logarithmic scale")
 fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
 # %%
-# Lines and bands show mean and range of four draws of the weights, dashes the prediction. In order,
-# what told two images apart is gone after ten layers, and so is the gradient. In chaos, the images
-# come apart until their correlation is the one at the crossing, and the gradient is larger in the
-# first layer than in the last by many orders of magnitude. At the edge, neither happens.
-#
+# Lines and bands show mean and range of four draws of the weights, dashes the prediction.
+
+order, edge_c, chaos = alike.mean(axis=0).T  # each over the layers
+limit = lines[-1][2]
+fades, stays, swells = grads[:, 0].mean(axis=0)
+pairs = alike[:, -1].T  # of each network, over the draws
+slopes = np.log(grads[:, 0]) / (DEPTH - 1)
+(
+    initguide.says(
+        order[9] > 0.99 and fades < 1e-6,
+        "In order, what told two images apart is gone after ten layers, where their correlation is "
+        "{order:.4f}; and of the gradient {fades:.0e} is left in the first layer.",
+        "In order, the correlation of two images is {order:.4f} after ten layers, and of the "
+        "gradient {fades:.0e} is left in the first layer.",
+        order=order[9],
+        fades=fades,
+    )
+    + initguide.says(
+        initguide.estimate(pairs[2]).within(limit - 0.25, limit + 0.25)
+        and swells > 1e6,
+        "In chaos, the images come apart: their correlation, predicted to end at {limit:.2f}, "
+        "ends at {chaos:.2f}, and the gradient is {swells:.0e} times as large in the first layer "
+        "as in the last.",
+        "In chaos, the correlation of the images ends at {chaos:.2f}, where {limit:.2f} is "
+        "predicted, and the gradient is {swells:.0e} times the last layer's in the first.",
+        "In chaos, the correlation of the images ends at {chaos:.2f}; whether that is near the "
+        "predicted {limit:.2f}, these draws leave open. The gradient is {swells:.0e} times "
+        "the last layer's in the first.",
+        limit=limit,
+        chaos=initguide.estimate(pairs[2]),
+        swells=swells,
+    )
+    + initguide.says(
+        0.1 < stays < 10 and edge_c[9] < order[9],
+        "At the edge the gradient keeps its size within a factor of ten ({stays:.2f}), and two "
+        "images become alike only slowly: {ten:.2f} after ten layers, {end:.2f} after fifty.",
+        "At the edge, {stays:.2g} of the gradient is left in the first layer, and the correlation "
+        "of two images is {ten:.2f} after ten layers, and {end:.2f} after fifty.",
+        stays=stays,
+        ten=edge_c[9],
+        end=edge_c[-1],
+    )
+)
+
+# %%
 # If a layer multiplies something by χ, it takes ξ = 1/abs(ln χ) layers to change it by a factor of
-# e: the :term:`depth scale`, :func:`~initguide.theory.depth_scale`. Here it is 1.4 layers in order
-# and 2.2 in chaos: these are the slopes of the right panel. Fifty layers are many times ξ, and a
-# signal survives only a few. Which depths can be *trained*, :doc:`a later page
-# </auto_examples/practice/plot_5_how_deep>` tries with eight hundred networks.
+# e: the :term:`depth scale`, :func:`~initguide.theory.depth_scale`. For gradients these are the
+# slopes of the right panel. Correlations have a scale of their own: they approach the value where
+# they settle by the slope of the second map *there*. In order that is the corner, and both scales
+# are the same; in chaos it is the crossing, and they are not:
+
+scales = {
+    kind: theory.depth_scale("tanh", w[::2], SIGMA_B, kind=kind)
+    for kind in ("gradient", "correlation")
+}
+for kind, (in_order, in_chaos) in scales.items():
+    print(f"ξ of {kind}s: {in_order:.1f} layers in order, {in_chaos:.1f} in chaos")
+
+# %%
+# Against the slopes that were measured, and against the fifty layers:
+
+measured = [initguide.estimate(1 / np.abs(slopes[:, i])) for i in (0, 2)]
+(
+    initguide.says(
+        all(
+            one.within(0.8 * xi, 1.25 * xi)
+            for one, xi in zip(measured, scales["gradient"], strict=True)
+        ),
+        "Gradients were measured to change by a factor of e in {order:.2f} layers in order, and in "
+        "{chaos:.2f} in chaos, as predicted.",
+        "Gradients were measured to change by a factor of e in {order:.2f} layers in order, and in "
+        "{chaos:.2f} in chaos, which is not surely within a quarter of the prediction.",
+        order=measured[0],
+        chaos=measured[1],
+    )
+)
+
+# %%
+# Fifty layers are many times either. How many ξ deep a network may be and still be *trained*,
+# :doc:`a later page </auto_examples/practice/plot_5_how_deep>` tries with hundreds of networks.
 #
 # The phase diagram
 # -----------------
@@ -148,6 +219,7 @@ fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
 # (:func:`~initguide.theory.critical_sigma_w`).
 
 spreads_b, few = np.linspace(0, 1, 9), images[:4].float()
+lies_off = {}  # by how much the mean measured edge is off the line, for each σ_b
 panels = {"tanh": np.linspace(0.6, 2.6, 21), "relu": np.linspace(0.8, 2.0, 21)}
 fig, axes = plots.subplots(1, 2, height=4.1, sharey=True)
 for ax, (name, spreads_w) in zip(axes, panels.items(), strict=True):
@@ -160,6 +232,7 @@ for ax, (name, spreads_w) in zip(axes, panels.items(), strict=True):
     edges = [[np.interp(0, row, spreads_w) for row in rate] for rate in rates]
     ax.plot(np.transpose(edges), spreads_b, "o", color=plots.PALETTE[5], mfc="none")
     line = theory.critical_sigma_w(name, spreads_b)
+    lies_off[name] = np.abs(np.mean(edges, axis=0) - line)
     ax.plot(line, spreads_b, "--", color=plots.PALETTE[4])
     ax.set(title=f"{name}: factor per layer", xlabel="σ_w")
     ax.grid(visible=False)
@@ -172,11 +245,67 @@ plots.describe(
 )
 
 # %%
-# Brown is order, where gradients vanish on their way back; green is chaos, where they explode. The
-# measured edge is where theory predicts it. For ReLU it is √2 whatever the biases: He's variance of
-# 2/n. The exception is tanh without biases: there the length fades like 1/(2 · depth) at the edge,
-# and even after fifty layers it is not close to its limit, 0, for which χ is computed.
-#
+# Brown is where gradients vanish on their way back; green is where they explode. For ReLU theory
+# puts the edge at √2 whatever the biases: He's variance of 2/n. An exception is to be expected for
+# tanh without biases: there the length fades like 1/(2 · depth) at the edge, and even after fifty
+# layers it is not close to its limit, 0, for which χ is computed.
+
+with_biases = lies_off["tanh"][1:].max()
+(
+    initguide.says(
+        max(with_biases, lies_off["relu"].max()) < 0.1,
+        "The measured edge is where theory predicts it, within {tanh:.2f} for tanh with biases and "
+        "within {relu:.2f} for ReLU, in units of σ_w.",
+        "The measured edge is off the predicted one by up to {tanh:.2f} for tanh with biases and "
+        "by up to {relu:.2f} for ReLU, in units of σ_w.",
+        tanh=with_biases,
+        relu=lies_off["relu"].max(),
+    )
+    + initguide.says(
+        lies_off["tanh"][0] > with_biases,
+        "Tanh without biases is the exception: {zero:.2f}.",
+        "Tanh without biases came out no worse: {zero:.2f}.",
+        zero=lies_off["tanh"][0],
+    )
+)
+
+# %%
+# For ReLU, χ decides about gradients *alone*. Its map of correlations is the same whatever σ_w, if
+# there are no biases: ReLU is homogeneous, so σ_w changes only sizes. It touches the diagonal in
+# the corner, and two images become alike slowly in order, at the edge and in chaos:
+
+three = [1.2, 2**0.5, 2.0]
+layers = [forward(images, torch.relu, three, [0] * 3, seed) for seed in SEEDS]
+ends = np.array([correlation(run)[-1] for run in layers])  # (draws, σ_w)
+factor = np.array([gradients(run)[0] for run in layers]).mean(axis=0)
+for sigma, end, change in zip(three, ends.mean(axis=0), factor, strict=True):
+    print(f"σ_w = {sigma:.2f}: correlation {end:.3f}, gradient times {change:.0e}")
+
+# %%
+
+relu = initguide.estimate(ends[:, 2])
+start = np.mean([correlation(run)[0] for run in layers])
+(
+    initguide.says(
+        np.ptp(ends, axis=1).max() < 0.01 and factor[0] < 0.01 and factor[2] > 100,
+        "The three differ in their gradients, as predicted, and not in how alike two images "
+        "become.",
+        "The three do not differ as predicted: in their gradients, and in nothing else.",
+    )
+    + initguide.says(
+        relu.above(start),
+        "Also with the largest σ_w, where gradients explode, the images did not come apart: their "
+        "correlation went from {start:.2f} in the first layer to {relu:.2f} in the last.",
+        "With the largest σ_w, where gradients explode, the images came apart: their correlation "
+        "went from {start:.2f} in the first layer to {relu:.2f} in the last.",
+        "Whether the images came apart with the largest σ_w is open: their correlation went from "
+        "{start:.2f} in the first layer to {relu:.2f} in the last.",
+        start=start,
+        relu=relu,
+    )
+)
+
+# %%
 # .. admonition:: Try it
 #
 #    :term:`Dropout <dropout>` leaves out other units each time, so one image shown twice does not
@@ -202,15 +331,65 @@ plots.describe(
 #                  "two images": correlation(layers, 2)[:, 0],
 #              },
 #              lines,
-#          )  # after some fifteen layers, they cannot be told apart
+#          )  # from how many layers on can the two not be told apart?
 #
 # What we learnt
 # --------------
-# - Two maps, of length and of correlation, predict what a layer does, and repeated, what fifty do.
-# - χ decides. Below 1 images become alike and gradients vanish; above 1 images come apart and
-#   gradients explode. The edge lies where predicted, for tanh and for ReLU.
-# - The scale for depth is ξ, in which χ makes a factor of e. Away from the edge it is
-#   a few layers.
-#
+
+initguide.bullets(
+    initguide.says(
+        np.abs(alike.mean(axis=0) - lines).max() < 0.25,
+        "Two maps, of length and of correlation, predict what a layer does, and repeated, what "
+        "fifty do: the mean correlations of four draws were within {off:.2f} of it.",
+        "Two maps, of length and of correlation, predict what a layer does; repeated fifty times, "
+        "they were off the mean correlations of four draws by up to {off:.2f}.",
+        off=np.abs(alike.mean(axis=0) - lines).max(),
+    ),
+    initguide.says(
+        fades < 0.01 and swells > 100 and 0.1 < stays < 10,
+        "What gradients do hangs on χ: below ``1`` they vanish, above ``1`` they explode.",
+        "What gradients do should hang on χ; fifty layers of tanh did not follow it here.",
+        key="chi-decides-gradients",
+    )
+    + initguide.says(
+        max(with_biases, lies_off["relu"].max()) < 0.1,
+        "The edge lies where predicted, for tanh with biases and for ReLU.",
+        "The edge did not lie where predicted, for tanh with biases and for ReLU.",
+        key="edge-where-predicted",
+    ),
+    initguide.says(
+        order[-1] > 0.99 and chaos[-1] < chaos[0] - 0.1,
+        "With tanh the same χ tells about images: they become alike below ``1``, and come apart "
+        "above.",
+        "With tanh the same χ should tell about images; it did not do so here.",
+        key="tanh-images-follow-chi",
+    )
+    + initguide.says(
+        initguide.estimate(ends.min(axis=1)).above(start),
+        "With ReLU they become more alike on both sides.",
+        "With ReLU they came apart, too, which theory does not expect.",
+        "With ReLU it is open whether they come apart.",
+        key="relu-images-become-alike",
+    ),
+    initguide.says(
+        max(scales["gradient"]) < 5,
+        "The scale for depth is ξ, in which χ makes a factor of e: a few layers in the order and "
+        "the chaos of this page.",
+        "The scale for depth is ξ, in which χ makes a factor of e: up to {xi:.0f} layers in the "
+        "order and the chaos of this page.",
+        xi=max(scales["gradient"]),
+    )
+    + initguide.says(
+        scales["correlation"][1] > 1.2 * scales["gradient"][1],
+        "In chaos, correlations have a longer one: {correlation:.1f} layers, and gradients "
+        "{gradient:.1f}.",
+        "In chaos, correlations have no longer one: {correlation:.1f} layers, and gradients "
+        "{gradient:.1f}.",
+        correlation=scales["correlation"][1],
+        gradient=scales["gradient"][1],
+    ),
+)
+
+# %%
 # Theory predicts the size of gradients on average over directions. Do all directions fare alike?
 # Next: :doc:`orthogonal weights </auto_examples/theory/plot_6_orthogonal>`.
