@@ -403,10 +403,15 @@ initguide.bullets(
         "**Rule:** measure the first loss if the head is tied. Here, PyTorch's embeddings of "
         "``N(0, 1)`` trained well enough.",
         "**Rule:** if the head is tied, start embeddings at about ``0.02`` and not at PyTorch's "
-        "``1``. Without pre-norm, start all weights small, at about :math:`1/\\sqrt{{3d}}`.",
+        "``1``.",
         "**Rule:** if the head is tied, start embeddings at about ``0.02``, for the first loss; "
-        "what PyTorch's ``1`` costs after an epoch is open. Without pre-norm, start all weights "
-        "small, at about :math:`1/\\sqrt{{3d}}`.",
+        "what PyTorch's ``1`` costs after an epoch is open.",
+    )
+    + initguide.says(
+        None if None in needed else all(needed),
+        "Without pre-norm, start all weights small, at about :math:`1/\\sqrt{{3d}}`.",
+        "Without pre-norm, try small weights, at about :math:`1/\\sqrt{{3d}}`, beside larger ones.",
+        "Without pre-norm, small weights, at about :math:`1/\\sqrt{{3d}}`, are worth a try first.",
     ),
 )
 
