@@ -120,7 +120,8 @@ initguide.says(
 #
 # With a stride, fan-in is an average. Where the kernel is a multiple of the stride, all outputs sum
 # as many inputs. With a 3 × 3 kernel and stride 2, an output sums one input per channel, or two, or
-# four, where the average is 2.25. Here are the four kinds of positions, relative to that average:
+# four, where the average is 2.25. Such layers draw checkerboards :cite:p:`odena2016`. Here are the
+# four kinds of positions, relative to that average:
 
 square = squares(layers["transposed 3 × 3, stride 2"], "he_normal")
 shares = sorted(square[i::2, j::2].mean().item() for i in (0, 1) for j in (0, 1))
@@ -132,8 +133,7 @@ print("predicted: " + ", ".join(f"{share:.2f}" for share in expected))
 
 initguide.says(
     np.allclose(shares, expected, rtol=0.1),
-    "The counts tell the squares: this is the checkerboard that such layers draw "
-    ":cite:p:`odena2016`, and it is there before training.",
+    "The counts tell the squares: the checkerboard is there before training.",
     "The squares are not those that the counts tell; so many draws should come closer.",
 )
 

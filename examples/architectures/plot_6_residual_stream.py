@@ -79,7 +79,7 @@ def predict(size=GPT2, *, factor=None, norm="pre", depth=DEPTH, embedding=0.02):
 
 
 # %%
-# In a pre-norm block each branch gets normalized inputs, so it adds about the same each time,
+# In a pre-norm block each branch gets normalized inputs, so it should add about the same each time,
 # however large the stream already is: the mean square should grow in proportion to depth. How much
 # a branch adds follows from the weights. Of the two layers, each token's vector has the mean square
 # 4 l E[GELU(z)²], where l is the width times the variance of the last layer, and z is normal of
@@ -305,8 +305,8 @@ fits = max(stray for case, stray in strays.items() if case != ("post-norm", 1.0)
 #                  theirs = predict(depth=depth, **case).stream.mean((1, 2))
 #                  ours = measure(start(**case), depth=depth)[0].mean(0)
 #                  print(depth, factor, theirs[[0, -1]].round(2), ours[[0, -1]].round(2))
-#          # Next to embeddings of mean square 2 the scaled branches are small at any depth, so the
-#          # stream stays where it was. Without the factor they outgrow it after some blocks.
+#          # Next to embeddings of mean square 2 the scaled branches should be small at any depth.
+#          # Without the factor they should outgrow it after some blocks.
 #
 # What we learnt
 # --------------

@@ -179,9 +179,9 @@ border = ends["lecun_normal"].mean() / ends["delta_orthogonal"].mean()
     + initguide.says(
         spread["delta_gaussian"] > 10,
         "For the two **deltas** the prediction is one and the same. Gaussian matrices stray from "
-        "it (:doc:`/auto_examples/theory/plot_9_finite_width`): of six draws, the largest signal "
-        "in the last layer is {spread:,.0f} times the smallest, and their mean is {below:.2g} "
-        "times what is predicted.",
+        "it (:doc:`finite width </auto_examples/theory/plot_9_finite_width>` tells why): of six "
+        "draws, the largest signal in the last layer is {spread:,.0f} times the smallest, and "
+        "their mean is {below:.2g} times what is predicted.",
         "For the two **deltas** the prediction is one and the same. Gaussian matrices hardly stray "
         "from it: of six draws, the largest signal in the last layer is {spread:.1f} times the "
         "smallest, and their mean is {below:.2g} times what is predicted.",
