@@ -55,7 +55,7 @@ predicts before anything is measured, and lets a fixed rule decide.
 #      - :said:`see there <orthogonal-tanh-deep orthogonal-relu-deep>`
 #      - :doc:`Orthogonal <plot_6_orthogonal>`
 #    * - batch normalization makes the start irrelevant, as :cite:t:`ioffe2015` are retold
-#      - It takes out a scale before it. Equal units stay equal, and the last layer is behind it.
+#      - :said:`see there <normalization-forgives normalization-last-layer normalization-equal>`
 #      - :doc:`Normalization </auto_examples/architectures/plot_3_normalization>`
 #    * - the first loss should be ln 10 :cite:p:`karpathy2019`
 #      - :said:`see there <last-layer-times-thirty last-layer-zeros>`
