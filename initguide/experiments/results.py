@@ -246,7 +246,17 @@ class Results(ABC):
         per_seed = np.array(list(both.values()), dtype=np.float64)
         mean, interval = mean_interval(per_seed, confidence)
         return Difference(
-            a, b, metric, tuple(both), per_seed, mean, interval, confidence, diverged, missing
+            a,
+            b,
+            metric,
+            tuple(both),
+            per_seed,
+            mean,
+            interval,
+            confidence,
+            diverged,
+            missing,
+            split_in(self.settings),
         )
 
     def level_with_best(

@@ -133,6 +133,8 @@ class Difference(ThreeWay):
         ``a`` or ``b`` -> the seeds whose run diverged; neither where no run did.
     missing
         ``a`` or ``b`` -> the seeds without a run: it failed, or has not been done.
+    split
+        ``"shared"`` if all seeds were trained and validated on the same images, or ``"per seed"``.
     """
 
     a: str
@@ -145,6 +147,7 @@ class Difference(ThreeWay):
     confidence: float
     diverged: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     missing: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    split: str = "shared"
 
     @property
     def complete(self) -> bool:
@@ -221,7 +224,8 @@ class Difference(ThreeWay):
             text += f"\n  {seeds}: no interval"
         else:
             low, high = (f"{scale * end:+.{digits}f}" for end in self.interval)
-            text += f"\n  {100 * self.confidence:.4g} % interval {low} to {high} ({seeds})"
+            split = "a split for each" if self.split == "per seed" else "one split"
+            text += f"\n  {100 * self.confidence:.4g} % interval {low} to {high} ({seeds}, {split})"
             if self.complete:
                 text += ": not 0" if self.excludes_zero else ": 0 is not ruled out"
         return text if self.complete else f"{text}\n  {self._undecided()}"

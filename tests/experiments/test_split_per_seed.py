@@ -41,6 +41,7 @@ def test_tables_say_on_which_split(made_up, swept):
     assert anew in result.table().note
     assert "divided anew by each seed" in result.table().note
     assert one in _compare(made_up).table().note
+    assert "(3 paired seeds, a split for each)" in str(result.difference(*SCHEMES))
     points = swept({"scale": [1, 2]}, split="per seed")
     assert anew in points.table().note
     assert one in swept({"scale": [1, 2]}).table().note

@@ -141,10 +141,12 @@ def test_difference_without_pairs(made):
 
 IN_WORDS = {
     ("a", "b", "test_accuracy"): (
-        "a − b: +1.38 points of test accuracy\n  95 % interval {} to {} (4 paired seeds): not 0"
+        "a − b: +1.38 points of test accuracy\n"
+        "  95 % interval {} to {} (4 paired seeds, one split): not 0"
     ),
     ("b", "c", "valid_accuracy"): (
-        "b − c: +10.50 points of validation accuracy\n  95 % interval {} to {} (3 paired seeds)\n"
+        "b − c: +10.50 points of validation accuracy\n"
+        "  95 % interval {} to {} (3 paired seeds, one split)\n"
         "  undecided: c diverged with seed 1; the seeds that are left are no fair sample"
     ),
     ("a", "d", "valid_accuracy"): (
@@ -156,8 +158,8 @@ IN_WORDS = {
         "  undecided: c diverged with seed 1, e diverged with seeds 0 to 3; no pair is left"
     ),
     ("a", "b", "valid_loss"): (
-        "a − b: +0.0000 of validation loss\n  95 % interval +0.0000 to +0.0000 (4 paired seeds): "
-        "0 is not ruled out"
+        "a − b: +0.0000 of validation loss\n"
+        "  95 % interval +0.0000 to +0.0000 (4 paired seeds, one split): 0 is not ruled out"
     ),
 }
 

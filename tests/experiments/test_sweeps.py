@@ -324,7 +324,7 @@ def test_a_failed_run_has_no_partner(swept):
     assert found.verdict() == "undecided"
     assert found.missing == {"scale 1": (0,)}
     assert str(found).endswith(
-        "(2 paired seeds)\n  undecided: scale 1 has no run with seed 0; "
+        "(2 paired seeds, one split)\n  undecided: scale 1 has no run with seed 0; "
         "the seeds that are left are no fair sample"
     )
 
