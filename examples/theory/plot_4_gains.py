@@ -56,11 +56,23 @@ initguide.Table(
 )
 
 # %%
-# For linear layers, ReLU and leaky ReLU all numbers in a row are the same: these functions stretch
-# every signal by the same factor, however large it is, so one gain serves forward and backward, at
-# any length. **For all the others the forward and the backward gain differ.** No single gain keeps
-# both the signal and the gradient.
-#
+# Linear layers, ReLU and leaky ReLU stretch every signal by the same factor, however large it is.
+# So for them one gain serves forward and backward, at any length. And the others?
+
+equal = {
+    n
+    for n, a, b in zip(names, *gains.values(), strict=True)
+    if abs(a / b - 1) < 1e-3
+}
+initguide.says(
+    equal == {"linear", "relu", "leaky_relu"},
+    "*For all the others the forward and the backward gain differ.* No single gain keeps both the "
+    "signal and the gradient.",
+    "The forward and the backward gain are equal for {equal}.",
+    equal=", ".join(sorted(equal)),
+)
+
+# %%
 # The two columns also assume a variance of 1, and whether the signal has that depends on the gain.
 # So judge a gain by what a stack of layers does with it. Mean squares follow the :term:`length
 # map`; where it settles, :term:`chi` is the factor of the gradient's mean square per layer. The
@@ -74,20 +86,52 @@ initguide.Table(
 # discussion of 5/3 for tanh, the reason given is again that outputs settle, at about 0.65
 # :cite:p:`pytorchforum20854`. Theory can tell where outputs settle, without any network:
 
+settled, factor = {}, {}
 for name, gain in [("tanh", 1.2), ("tanh", 5 / 3), ("selu", 3 / 4)]:
-    settled = theory.fixed_point(name, gain) ** 0.5 / gain
-    print(f"{name}, gain {gain:.3g}: outputs settle at {settled:.3f}, ", end="")
-    print(f"gradient times {theory.chi(name, gain):.3f} per layer")
-print(f"critical gain of selu: {theory.critical_sigma_w('selu'):.3f}")
+    settled[name] = theory.fixed_point(name, gain) ** 0.5 / gain
+    factor[name] = theory.chi(name, gain)
+    print(
+        f"{name}, gain {gain:.3g}: outputs settle at {settled[name]:.3f}, ", end=""
+    )
+    print(f"gradient times {factor[name]:.3f} per layer")
+critical = {
+    name: theory.critical_sigma_w(name) for name in ("tanh", "selu", "sigmoid")
+}
+print("critical gains: {tanh:.3f}, {selu:.3f}, {sigmoid:.2f}".format(**critical))
 
 # %%
-# The 0.65 and the 0.20 are predicted. But for tanh *every* gain above 1 makes the outputs settle
-# somewhere, so that they do does not single out 5/3. It is a bit above the forward gain, and
-# gradients **explode** slowly: by a fifth of their mean square per layer.
-#
-# For SELU, 3/4 gives a factor within half a percent of 1. It is not the critical gain, which is a
-# bit smaller, but near enough for an experiment to find gradients stable. The inventors of SELU
-# :cite:p:`klambauer2017` derived the gain 1, for another purpose: to keep the variance at 1.
+# (The critical gains are those of tanh, SELU and sigmoid.) For tanh *every* gain above 1 makes the
+# outputs settle somewhere, so that they do does not single out 5/3.
+
+matches = abs(settled["tanh"] - 0.65) < 0.01 and abs(settled["selu"] - 0.20) < 0.01
+(
+    initguide.says(
+        matches,
+        "Both numbers, the ``0.65`` and the ``0.20``, are predicted.",
+        "The ``0.65`` and the ``0.20`` are not both predicted: {tanh:.3f} and {selu:.3f}.",
+        tanh=settled["tanh"],
+        selu=settled["selu"],
+    )
+    + initguide.says(
+        1.05 < factor["tanh"] < 1.5,
+        "With ``5/3`` gradients of tanh *explode*, slowly: by {by:.0%} of their mean square per "
+        "layer.",
+        "With ``5/3`` the mean square of tanh's gradients changes by {by:+.0%} per layer.",
+        by=factor["tanh"] - 1,
+    )
+    + initguide.says(
+        abs(factor["selu"] - 1) < 0.01 and abs(critical["selu"] - 0.75) > 0.01,
+        "For SELU ``3/4`` gives a factor of {factor:.3f}. It is not the critical gain, which is "
+        "{critical:.3f}, but near enough for an experiment to find gradients stable.",
+        "For SELU ``3/4`` gives a factor of {factor:.3f}, and the critical gain is {critical:.3f}.",
+        factor=factor["selu"],
+        critical=critical["selu"],
+    )
+)
+
+# %%
+# The inventors of SELU :cite:p:`klambauer2017` derived the gain 1, for another purpose: to keep the
+# variance at 1.
 #
 # Thirty layers
 # -------------
@@ -136,12 +180,13 @@ choices = {
     "Sigmoid, backward gain": theory.backward_gain("sigmoid"),
     "Sigmoid, critical gain": theory.critical_sigma_w("sigmoid"),
 }
-rows = []
+rows, measured_at = [], {}
 for label, gain in choices.items():
     name = label.split(",")[0]
     signal, gradient = predicted(name.lower(), gain)
     draws = np.median([measured(name, gain, seed) for seed in range(5)], axis=0)
     rows.append((label, signal, draws[0], gradient, draws[1]))
+    measured_at[label] = draws
 
 heads = ["activation, gain", "signal", "measured", "gradient", "measured "]
 initguide.Table(
@@ -151,17 +196,62 @@ initguide.Table(
 )
 
 # %%
-# Only ReLU with √2 keeps both in the neighbourhood of 1. For the others, one can see:
-#
-# - **tanh**: with 5/3, gradients grow more than a hundredfold from the last layer to the first;
-#   with 1, they shrink, and so does the signal.
-# - **SELU**: at 1 the signal keeps its size, as its inventors promise. At 3/4 the signal fades
-#   until it settles, and only from there on do gradients keep their size; the loss is on the way.
-# - **sigmoid**: with 1, and with its forward and its backward gain, thirty layers leave nothing of
-#   the gradient. The backward gain does not hold what it promises, for it makes the signal grow to
-#   where the slopes are smaller. Only the critical gain, above 10, takes account of that.
-# - **GELU**: the mean square of 1 that the forward gain is made to keep drives lengths away. What
-#   is a bit above grows, what is a bit below fades (the exercise).
+# In words, from what was measured:
+
+signals, back = ({k: draws[i] for k, draws in measured_at.items()} for i in (0, 1))
+steady = {k for k in choices if 1 / 3 < signals[k] < 3 and 1 / 3 < back[k] < 3}
+lost = [k for k in choices if k.startswith("Sigmoid") and "critical" not in k]
+(
+    initguide.says(
+        steady == {"ReLU, √2"},
+        "Only ReLU with ``√2`` keeps both, signal and gradient, within a factor of three.",
+        "What keeps both, signal and gradient, within a factor of three: {steady}.",
+        steady=", ".join(sorted(steady)) or "nothing",
+    )
+    + initguide.says(
+        back["Tanh, 5/3"] > 30 and max(signals["Tanh, 1"], back["Tanh, 1"]) < 0.1,
+        "Tanh: with ``5/3``, gradients grow {large:.0f}-fold from the last layer to the first; "
+        "with ``1`` they shrink, to {small:.1%}, and so does the signal.",
+        "Tanh: from the last layer to the first, gradients become {large:.2g} times as large with "
+        "``5/3``, and {small:.2g} times with ``1``.",
+        large=back["Tanh, 5/3"],
+        small=back["Tanh, 1"],
+    )
+    + initguide.says(
+        0.5 < signals["SELU, 1"] < 2
+        and signals["SELU, 3/4"] < 0.1
+        and back["SELU, 3/4"] < 0.5,
+        "SELU: at ``1`` the signal keeps its size, as its inventors promise. At ``3/4`` the signal "
+        "fades on the way to where it settles, and on that way {lost:.0%} of the gradient is lost.",
+        "SELU: the signal becomes {one:.2g} times as large at ``1``, and {less:.2g} times at "
+        "``3/4``.",
+        lost=1 - back["SELU, 3/4"],
+        one=signals["SELU, 1"],
+        less=signals["SELU, 3/4"],
+    )
+    + initguide.says(
+        signals["GELU, forward gain"] > 10,
+        "GELU: its forward gain does not keep the signal, which grows to {grown:.0f} times "
+        "the images' mean square.",
+        "GELU: with its forward gain, the signal becomes {grown:.2g} times as large.",
+        grown=signals["GELU, forward gain"],
+    )
+    + initguide.says(
+        max(back[k] for k in lost) < 1e-3 < back["Sigmoid, critical gain"],
+        "Sigmoid: with ``1``, and with its forward and its backward gain, next to nothing is left "
+        "of the gradient, at most {most:.0e}; the critical gain of {gain:.1f} leaves {kept:.2f}.",
+        "Sigmoid: of the gradient, the first three gains leave at most {most:.2g}, and the "
+        "critical gain of {gain:.1f} leaves {kept:.2g}.",
+        most=max(back[k] for k in lost),
+        gain=critical["sigmoid"],
+        kept=back["Sigmoid, critical gain"],
+    )
+)
+
+# %%
+# Why? Sigmoid's backward gain makes the signal grow to where the slopes are smaller, and only the
+# critical gain takes account of that. And a mean square of 1, which GELU's forward gain is made to
+# keep, drives lengths away: what is a bit above grows, what is a bit below fades (the exercise).
 #
 # Does it matter?
 # ---------------
@@ -170,7 +260,7 @@ initguide.Table(
 small = data.subset(train=4000, valid=1000)
 mean, std = small.train.images.mean(), small.train.images.std()
 small = small.transformed(lambda x: (x - mean) / std, "mean 0, variance 1")
-pair = {"gain 1": 1.0, "gain 5/3": 5 / 3}
+pair, ahead = {"gain 1": 1.0, "gain 5/3": 5 / 3}, {}
 for learning_rate in (1e-3, 1e-4):
     result = initguide.compare_init_weights(
         {k: partial(with_gain, gain=g) for k, g in pair.items()},
@@ -180,14 +270,36 @@ for learning_rate in (1e-3, 1e-4):
         epochs=1,
         seeds=4,
     )
-    print(f"rate {learning_rate:g}:", result.difference("gain 1", "gain 5/3"))
+    ahead[learning_rate] = result.difference("gain 1", "gain 5/3")
+    print(f"rate {learning_rate:g}:", ahead[learning_rate])
 
 plots.plot_losses(result, smooth=3)
 
 # %%
-# The figure shows the small learning rate: gain 1 is far ahead, though 5/3 is the recommended
-# number. The intervals above it say how much of that is left at ten times the rate. A claim about a
-# gain that names no learning rate is incomplete.
+# The figure shows the small learning rate.
+
+(
+    initguide.says(
+        ahead[1e-4].better(0.05),
+        "There gain ``1`` is far ahead after an epoch, by {small:.0f} points of validation "
+        "accuracy, though ``5/3`` is the recommended number.",
+        "There gain ``1`` is not far ahead after an epoch: {small:+.0f} points of validation "
+        "accuracy.",
+        "Whether gain ``1`` is far ahead there, these seeds cannot tell: {small:+.0f} points of "
+        "validation accuracy.",
+        small=ahead[1e-4],
+    )
+    + initguide.says(
+        ahead[1e-3].better(),
+        "At ten times the rate it is ahead, too, by {large:.0f} points.",
+        "At ten times the rate it is behind: {large:+.0f} points.",
+        "At ten times the rate these seeds cannot tell which is ahead: {large:+.0f} points.",
+        large=ahead[1e-3],
+    )
+)
+
+# %%
+# A claim about a gain that names no learning rate is incomplete.
 #
 # .. admonition:: Try it
 #
@@ -203,15 +315,78 @@ plots.plot_losses(result, smooth=3)
 #
 # What we learnt
 # --------------
-# - A gain is one integral: 1/√E[φ²] keeps the signal, 1/√E[φ'²] the gradient. They are equal for
-#   ReLU, leaky ReLU and linear layers, and for none of the other twelve.
-# - √2 is derived. 3/4 for SELU was found by trial, and is near the critical gain at which gradients
-#   keep their size. 5/3 for tanh is neither: outputs settle with it, as with any gain above 1, and
-#   gradients explode by a fifth per layer.
-# - Through thirty layers of sigmoid, neither 1 nor the forward or backward gain passes a gradient
-#   on. The gain that does, the critical one, is above 10.
-# - Thirty tanh layers, trained for an epoch at a small learning rate, did far better with 1 than
-#   with 5/3.
-#
+
+initguide.bullets(
+    initguide.says(
+        equal == {"linear", "relu", "leaky_relu"},
+        "A gain is one integral: ``1/√E[φ²]`` keeps the signal, ``1/√E[φ'²]`` the gradient. They "
+        "are equal for ReLU, leaky ReLU and linear layers, and for none of the other {others}.",
+        "A gain is one integral: ``1/√E[φ²]`` keeps the signal, ``1/√E[φ'²]`` the gradient. They "
+        "are equal for {equal}.",
+        key="forward-and-backward-gains-differ",
+        others=len(names) - len(equal),
+        equal=", ".join(sorted(equal)),
+    ),
+    initguide.says(
+        abs(theory.gain("relu") - math.sqrt(2)) < 1e-6,
+        "For ReLU ``√2`` is derived.",
+        "For ReLU the integral did not come to ``√2``.",
+    )
+    + initguide.says(
+        abs(factor["selu"] - 1) < 0.01 and abs(critical["selu"] - 0.75) > 0.01,
+        "The ``3/4`` for SELU was found by trial, and is near the critical gain at which gradients "
+        "keep their size, once the signal has settled.",
+        "The ``3/4`` for SELU was found by trial; its factor per layer is {factor:.3f}.",
+        key="selu-three-quarters-nearly-critical",
+        factor=factor["selu"],
+    )
+    + initguide.says(
+        1.05 < factor["tanh"] < 1.5 and back["Tanh, 5/3"] > 30,
+        "The ``5/3`` for tanh is neither: outputs settle with it, as with any gain above ``1``, "
+        "and gradients explode, by {by:.0%} of their mean square per layer.",
+        "The ``5/3`` for tanh is neither: outputs settle with it, as with any gain above ``1``; "
+        "gradients change by {by:+.0%} per layer.",
+        key="tanh-five-thirds-explodes",
+        by=factor["tanh"] - 1,
+    ),
+    initguide.says(
+        0.5 < signals["SELU, 1"] < 2,
+        "Through thirty layers SELU with gain ``1`` keeps the signal.",
+        "Through thirty layers SELU with gain ``1`` did not keep the signal.",
+        key="selu-one-keeps-signal",
+    )
+    + initguide.says(
+        signals["GELU, forward gain"] > 10,
+        "GELU's forward gain does not: it runs away.",
+        "GELU's forward gain did not let it run away.",
+        key="gelu-forward-gain-runs-away",
+    )
+    + initguide.says(
+        max(back[k] for k in lost) < 1e-3,
+        "Neither ``1`` nor its forward or backward gain passes a gradient on through thirty layers "
+        "of sigmoid.",
+        "Of ``1`` and its forward and backward gain, one did pass on a part of the gradient "
+        "through thirty layers of sigmoid.",
+        key="sigmoid-gains-lose-gradient",
+    ),
+    initguide.says(
+        ahead[1e-4].better(0.05),
+        "Thirty tanh layers, trained for an epoch at a small learning rate, did far better with "
+        "``1`` than with ``5/3``.",
+        "Thirty tanh layers, trained for an epoch at a small learning rate, did not do far better "
+        "with ``1`` than with ``5/3``.",
+        "Whether thirty tanh layers do far better with ``1`` than with ``5/3`` after an epoch at a "
+        "small learning rate, these seeds cannot tell.",
+        key="tanh-one-beats-five-thirds",
+    )
+    + initguide.says(
+        ahead[1e-3].better(),
+        "At ten times the rate they did better, too.",
+        "At ten times the rate they did worse.",
+        "At ten times the rate it is open.",
+    ),
+)
+
+# %%
 # Next: :doc:`fifty layers, and the line between vanishing and exploding
 # </auto_examples/theory/plot_5_depth>`.
