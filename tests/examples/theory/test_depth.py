@@ -123,6 +123,29 @@ def test_the_edge_of_relu_is_root_2_whatever_the_biases():
     np.testing.assert_allclose(theory.critical_sigma_w("relu", np.linspace(0, 1, 4)), math.sqrt(2))
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_relu_makes_images_alike_on_both_sides_of_its_edge(seed):
+    """Without biases σ_w changes sizes and gradients, but not how alike two images become."""
+    ends, factors = [], []
+    for sigma_w in (1.2, math.sqrt(2), 2.0):
+        layers = forward(inputs(), torch.relu, sigma_w, 0.0, seed)
+        alike = correlation(layers)[:, 0]
+        assert alike[-1] > alike[0] + 0.1
+        ends.append(alike[-1])
+        factors.append(gradients(layers)[0, 0])
+    np.testing.assert_allclose(ends, ends[0], rtol=1e-6)
+    assert factors[0] < 0.01
+    assert factors[2] > 100
+
+
+def test_correlations_have_a_depth_scale_of_their_own_in_chaos():
+    """In order it is that of gradients, the slope in the corner; in chaos that at the crossing."""
+    order, chaos = theory.depth_scale("tanh", [0.8, 2.5], SIGMA_B)
+    same, longer = theory.depth_scale("tanh", [0.8, 2.5], SIGMA_B, kind="correlation")
+    assert same == pytest.approx(order)
+    assert longer > 1.2 * chaos
+
+
 @pytest.mark.parametrize("sigma_w", [0.7, 1.0, 2.0, 2.4])
 def test_depth_scales_are_measured_as_predicted(sigma_w):
     """Away from the edge, both kinds of points sit on one line."""
