@@ -38,6 +38,7 @@ predicts before anything is measured, and lets a fixed rule decide.
 #      - :doc:`Automatic </auto_examples/lesson/plot_6_automatic>`
 #    * - tanh wants a gain of 5/3 :cite:p:`pytorchforum20854`
 #      - With it the signal settles and gradients grow with depth; with 1 the signal fades.
+#        :said:`How they train, see there. <tanh-one-beats-five-thirds>`
 #      - :doc:`Gains <plot_4_gains>`
 #    * - tanh with Xavier's weights :cite:p:`glorot2010` settles
 #      - At constant width the mean square falls without end, after many layers as 1/(2 · layer).
