@@ -18,8 +18,9 @@ def test_python_of_the_readme(tmp_path, monkeypatch, sample, capsys):
     for block in blocks:
         if "tcp://" not in block:
             exec(block, names)  # noqa: S102
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     printed = capsys.readouterr().out
     assert "he_normal − default" in printed
     assert "equal-units" in printed
+    assert "normal: right" in printed
     assert Path("runs.sqlite").is_file()
