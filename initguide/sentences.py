@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Sentence", "Sentences", "bullets", "says"]
+__all__ = ["Sentence", "Sentences", "bullets", "says", "with_minus"]
 
 # Inline markup of reStructuredText, which the site reads as it is: code, and roles.
 _MARKUP = re.compile(
@@ -196,7 +196,19 @@ def _field(name: str, spec: str) -> str:
 def _written(value: Any, spec: str) -> str:
     """Format a value; a number's sign is a minus and no hyphen."""
     text = format(value.item() if isinstance(value, Tensor) else value, spec)
-    return text.replace("-", "−") if isinstance(value, Number | Tensor) else text
+    return with_minus(text) if isinstance(value, Number | Tensor) else text
+
+
+def with_minus(text: str) -> str:
+    """Write a number's sign as a minus and no hyphen; a zero has none.
+
+    Examples
+    --------
+    >>> with_minus("-0.21"), with_minus("-0.0"), with_minus("1e-07")
+    ('−0.21', '0.0', '1e-07')
+    """
+    text = re.sub(r"(?<![\de])-(0(?:\.0*)?)(?![\d.e])", r"\1", text)
+    return re.sub(r"(?<![\de])-(?=[\d.i])", "−", text)
 
 
 def _markdown(text: str) -> str:

@@ -1,7 +1,6 @@
 """Means over seeds with their intervals, and paired differences."""
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from scipy.special import stdtrit
 
 from initguide.experiments.metrics import METRICS
 from initguide.experiments.seeds import in_ranges
+from initguide.sentences import with_minus
 
 Interval = tuple[float, float]
 
@@ -105,7 +105,7 @@ def _with_interval(mean: float, interval: Interval | None, spec: str) -> str:
     text = format(mean, spec)
     if interval is not None:
         text += f" ({interval[0]:{spec}} to {interval[1]:{spec}})"
-    return re.sub(r"(?<![\de])-(?=[\d.])", "−", text)
+    return with_minus(text)
 
 
 @dataclass(frozen=True, eq=False)

@@ -312,6 +312,7 @@ def test_estimates_are_written_with_their_interval():
     """Each number as asked; a minus is no hyphen, but the sign of an exponent stays."""
     assert f"{estimate([-1.0, 1.0, 0.5]):.1f}" == "0.2 (−2.4 to 2.8)"
     assert str(estimate([0.5])) == "0.5"
+    assert f"{estimate([-0.04, -0.04]):.1f}" == "0.0 (0.0 to 0.0)"
     assert f"{estimate([1e-7, 1e-7]):.0e}" == "1e-07 (1e-07 to 1e-07)"
     with pytest.raises(ValueError, match="low must be below high"):
         estimate([1, 2]).within(1, 1)
