@@ -3,15 +3,14 @@
 =========================
 
 A network of yours does not train as it should. Is its initialization at fault, and where? On this
-page somebody's convolutional network has five faults. A check finds them, one behind the other,
-and says in code what to do, after it has tried that on a copy. The page runs the code, checks
-again, and in the end trains the network with and without each of the repairs, to see which of them
-pay.
+page somebody's convolutional network has five faults. A check looks for them and says in code what
+to do, after it has tried that on a copy. The page runs the code, checks again, and in the end
+trains the network with and without each of the repairs, to see which of them pay.
 
 .. admonition:: What you will learn
 
    - how to check any network with one batch, and how to read the report
-   - why one fault can hide another, so that you check again after every repair
+   - why one fault can hide another, so that you check again after each repair
    - what a clean report promises, and what it does not
 
 .. meta::
@@ -39,6 +38,9 @@ pay.
 #
 # The images come as they lie in the files: bytes from 0 to 255. Does it train?
 
+import math
+
+import numpy as np
 import torch
 
 import initguide
@@ -55,11 +57,21 @@ def train(schemes, images=data, seeds=4, **settings):
     )
 
 
-train({"as written": lambda _: None})
+as_written = train({"as written": lambda _: None})
+as_written
 
 # %%
-# It learns something, for guessing gives 10 %. Is the task hard, or the network wrong?
-#
+
+before = initguide.estimate(100 * as_written.values("as written"))
+initguide.says(
+    before.above(10),
+    "It learns something, for guessing gives {guess} %. Is the task hard, or the network wrong?",
+    "It learns nothing: guessing gives {guess} %, too.",
+    "Whether it learns anything these seeds cannot tell, for guessing gives {guess} %.",
+    guess=10,
+)
+
+# %%
 # The first check
 # ---------------
 # :func:`initguide.check_init` takes the network as it is before training, a batch as the network
@@ -78,17 +90,25 @@ report
 #
 # **No advice is printed that was not tried.** On a copy of the network it was executed as it stands
 # there, the copy was checked again, and then trained for a few steps with the advice and without.
-# The first finding is about what comes before any layer: pixels of 0 to 255 multiply everything
-# behind them by a hundred. What was tried there, and what came of it:
+# What was tried for the first finding, and what came of it:
 
 for attempt in report.findings[0].tried:
     print(f"{attempt.code}\n  -> {attempt.outcome}\n")
 
 # %%
-# Scaling the inputs alone would bring *errors*, where there are only warnings. Nothing gets worse:
-# the huge inputs carry the signal over another fault. **One fault hides another**, so the advice
-# mends what it uncovers, too, and each finding's advice starts from what is printed above it.
-#
+
+tried = first.findings[0].tried
+hides = first.findings[0].layer == "inputs" and len(tried) > 1
+hides = hides and not tried[0].kept and "brings to light" in tried[0].outcome
+initguide.says(
+    hides,
+    "Scaling the inputs alone would bring to light what the huge pixels hide: they carry the "
+    "signal over another fault. So the advice repairs what it uncovers, too, and the advice of "
+    "each finding starts from what is printed above it.",
+    "The first advice stands alone: it brought no other fault to light.",
+)
+
+# %%
 # Not all that is hidden comes to light in one go. So we follow one rule: **do what the report says,
 # and check again.** The advice is Python that expects ``model``, ``inputs``, ``targets``, ``torch``
 # and ``initguide``; ``report.advice`` is all of it in one piece. You would paste it; the function
@@ -107,31 +127,41 @@ def follow(report, model, inputs):
     return names["inputs"], initguide.check_init(model, names["inputs"], labels)
 
 
-inputs, report = follow(report, model, inputs)
-report
+inputs, second = follow(report, model, inputs)
+second
 
 # %%
-# What is left could not be seen before, behind a stack that let nothing through. On we go, to a
-# clean report:
 
-rounds = 1
+new = {f.layer for f in second.findings} - {f.layer for f in first.findings}
+initguide.says(
+    bool(new),
+    "Not seen before: {layers}. On we go, as long as the report advises anything:",
+    "No other layer has come to light. On we go, as long as the report advises anything:",
+    layers=", ".join(sorted(f"``{name}``" for name in new)),
+)
+
+# %%
+
+report, rounds = second, 1
 while report.advice and rounds < 5:
     inputs, report = follow(report, model, inputs)
     rounds += 1
 report
 
 # %%
+# What was wrong, beside the pixels of 0 to 255:
+#
 # - The filters of ``conv2`` "start as an average", all 16 as the same one. Such units stay copies:
 #   the :term:`symmetry` of :doc:`all ones </auto_examples/lesson/plot_2_zeros_and_ones>`.
-# - A :term:`bias` of −3 in front of ReLU was meant to let strong features pass only. With inputs of
-#   size 1 none is so strong: all units of ``project`` give 0 for every image of the batch, and no
-#   gradient passes (:doc:`dead units </auto_examples/theory/plot_8_units>`).
-# - "Small random numbers" in the body, whatever the :term:`fan-in`: each layer multiplies the size
-#   of its input by a small factor, where :term:`He initialization` has √2, and five in a row leave
-#   hardly anything (:doc:`depth </auto_examples/theory/plot_5_depth>`).
-# - ``nn.init.normal_`` without a standard deviation takes 1. In front of a stack that let nothing
-#   through, nobody could see it. Now the outputs of ``head`` are too large, and with them the
-#   :term:`initial loss`: the network is sure of itself before it has learnt anything.
+# - A :term:`bias` of −3 in front of ReLU was meant to let strong features pass only. If none is so
+#   strong, all units of ``project`` give 0 for every image, and no gradient passes (:doc:`dead
+# units   </auto_examples/theory/plot_8_units>`).
+# - "Small random numbers" in the body, whatever the :term:`fan-in`: a layer of 64 units multiplies
+#   the size of its input by 0.01 · √64/√2 ≈ 0.06, where :term:`He initialization` has 1, and five
+# in   a row by less than a millionth (:doc:`depth </auto_examples/theory/plot_5_depth>`).
+# - ``nn.init.normal_`` without a standard deviation takes 1. Behind a stack that lets nothing
+#   through, nobody can see it. Once signals arrive, the outputs of ``head`` are too large, and with
+#   them the :term:`initial loss`: the network is sure of itself before it has learnt anything.
 #
 # In a script, ``report.ok`` is one word. On the command line, ``initguide check module:Classifier
 # --data batch.pt`` has an exit status, for a batch from ``torch.save((inputs, labels), ...)``.
@@ -143,9 +173,32 @@ for ax, checkup in zip(axes, (first, report), strict=True):
     ax.set_title("As written" if checkup is first else "Repaired", pad=18)
 
 # %%
-# As written, the signal falls by orders of magnitude to the end of the body, and the gradient on
-# its way back. Repaired, the signal keeps its size, and the gradient loses little.
-#
+
+
+def loss_of_size(checkup):
+    """By how many powers of ten the signal's mean square falls, and the gradient's."""
+    hidden = checkup.layers[:-1]
+    ends = hidden[0].output_second_moment / hidden[-1].output_second_moment
+    back = hidden[-1].output_grad_var / max(hidden[0].output_grad_var, 1e-300)
+    return math.log10(ends), math.log10(back)
+
+
+was, now = loss_of_size(first), loss_of_size(report)
+initguide.says(
+    min(was) > 4 and max(map(abs, now)) < 2,
+    "As written, the mean square of the signal falls by {signal:.1f} powers of ten to the end of "
+    "the body, and that of the gradient by {gradient:.1f} on its way back. Repaired, the two are "
+    "only {signal_now:.1f} and {gradient_now:.1f}.",
+    "As written, the mean square of the signal falls by {signal:.1f} powers of ten to the end of "
+    "the body, and that of the gradient by {gradient:.1f} on its way back. Repaired, it is "
+    "{signal_now:.1f} and {gradient_now:.1f}, which is not so much better.",
+    signal=was[0],
+    gradient=was[1],
+    signal_now=now[0],
+    gradient_now=now[1],
+)
+
+# %%
 # Which repairs pay?
 # ------------------
 # We train with one repair after the other, and the other way round, with *one* fault put back:
@@ -181,34 +234,93 @@ result = train(
     scaled,
 )
 plots.plot_differences(result, "all five")
-for fault in ("conv2", "head"):
-    print(result.difference(f"all but {fault}", "all five"))
-print(
-    "all but inputs:",
-    train({"all": repaired(*layers)}).values("all"),
-)
+bytes_kept = train({"all": repaired(*layers)}).values("all")
+print("all but inputs:", bytes_kept)
 result
 
 # %%
-# All repairs together pay: compare the first table of this page. The way there is not uphill. With
-# the inputs repaired alone, the network does not learn at all, for bytes had been large enough to
-# wake the units that a bias of −3 kills: who judges each repair by the accuracy behind it turns
-# back here. What bytes cost once all else is right is the printed line, beside "all five".
-#
-# And not every fault costs the same. Dead units and a stack that lets nothing through cost most of
-# what can be learnt. Equal filters and a loud head cost less; where 0 is not ruled out, these seeds
-# cannot tell whether anything. Nor can a report, which looks at weights, one batch and
-# one gradient. It sees neither a learning rate that is too large nor labels of other images:
+# Accuracies are on the validation images after two epochs, and intervals over four seeds.
+
+whole = result.values("all five")
+gained = initguide.estimate(100 * (whole - as_written.values("as written")))
+alone = result.values("inputs alone") - as_written.values("as written")
+alone = initguide.estimate(100 * alone)
+bytes_cost = initguide.estimate(100 * (whole - bytes_kept))
+costs = {x: result.difference("all five", f"all but {x}") for x in layers}
+large = [costs[fault].better(0.1) for fault in ("project", "body")]
+(
+    initguide.says(
+        gained.above(0),
+        "All repairs together pay: {gained:+.1f} points against the network as written.",
+        "All repairs together do harm: {gained:+.1f} points against the network as written.",
+        "Whether all repairs together pay, these seeds cannot tell: {gained:+.1f} points against "
+        "the network as written.",
+        gained=gained,
+    )
+    + initguide.says(
+        alone.below(0),
+        "The way there is not uphill: the inputs repaired alone make {alone:+.1f} points, for the "
+        "bytes had been large enough to wake the units that the bias kills. Who judges each "
+        "repair by the accuracy after it turns back here.",
+        "The way there begins uphill: the inputs repaired alone make {alone:+.1f} points.",
+        "What the inputs repaired alone are worth, these seeds cannot tell: {alone:+.1f} points.",
+        alone=alone,
+    )
+    + initguide.says(
+        False if False in large else None if None in large else True,
+        "Dead units and a stack that lets nothing through, each put back alone, cost more than "
+        "ten points: {project:.1f} and {body:.1f}.",
+        "Dead units and a stack that lets nothing through, each put back alone, do not both cost "
+        "more than ten points: {project:.1f} and {body:.1f}.",
+        "Whether dead units and a stack that lets nothing through, each put back alone, cost more "
+        "than ten points, these seeds cannot tell: {project:.1f} and {body:.1f}.",
+        project=costs["project"],
+        body=costs["body"],
+    )
+    + initguide.says(
+        costs["conv2"].better(),
+        "Equal filters cost {cost:.1f}.",
+        "Equal filters do not cost anything here: {cost:.1f}.",
+        "Whether equal filters cost anything is open: {cost:.1f}.",
+        cost=costs["conv2"],
+    )
+    + initguide.says(
+        costs["head"].better(),
+        "A loud head costs {cost:.1f}.",
+        "A loud head does not cost anything here: {cost:.1f}.",
+        "Whether a loud head costs anything is open: {cost:.1f}.",
+        cost=costs["head"],
+    )
+    + initguide.says(
+        bytes_cost.above(0),
+        "Bytes cost {cost:.1f} once all else is right.",
+        "Bytes do not cost anything once all else is right: {cost:.1f}.",
+        "Whether bytes cost anything once all else is right is open: {cost:.1f}.",
+        cost=bytes_cost,
+    )
+)
+
+# %%
+# A report cannot foretell these costs: it looks at weights, one batch and one gradient. Does it see
+# a learning rate that is too large, or labels of other images?
 
 shuffled = labels[torch.randperm(200, generator=torch.Generator().manual_seed(0))]
-print("with labels shuffled, ok:", initguide.check_init(model, inputs, shuffled).ok)
-fast = train(
-    {"all": repaired(*layers)},
-    scaled,
-    seeds=2,
-    learning_rate=0.1,
+blind = initguide.check_init(model, inputs, shuffled).ok
+print("with labels shuffled, ok:", blind)
+how = {"seeds": 2, "learning_rate": 0.1}
+fast = train({"all": repaired(*layers)}, scaled, **how).values("all")
+print("accuracies with a learning rate of 0.1:", fast)
+
+# %%
+
+spoiled = np.nan_to_num(fast, nan=0.1).max() < whole.min() - 0.1
+initguide.says(
+    report.ok and blind and spoiled,
+    "It sees neither: the report is clean, and the network with that rate does much worse, "
+    "{fast:.0f} % at best.",
+    "Here it sees one of the two, or the rate does no great harm: {fast:.0f} % at best.",
+    fast=100 * np.nan_to_num(fast, nan=0.1).max(),
 )
-print("accuracies with a learning rate of 0.1:", fast.values("all"))
 
 # %%
 # Nor does it know whether the loss is the one you meant. And it judges by the batch that it gets:
@@ -232,13 +344,42 @@ print("accuracies with a learning rate of 0.1:", fast.values("all"))
 #
 # What we learnt
 # --------------
-# - One batch names the layers and prints code that was tried. One fault hides another: huge inputs
-#   hid dead units, whose repair is part of the same advice, and a stack that let nothing through a
-#   loud head, which the next check finds.
-# - Together the repairs paid. The first one alone made it worse, and the faults cost very different
-#   amounts: most for dead units and for a stack that lets nothing through.
-# - **The rule: check before you train, do what the report says, check again until nothing is left,
-#   and only then judge by accuracy.** From a clean report on, look for other faults.
+
+initguide.bullets(
+    initguide.says(
+        report.ok,
+        "One batch named the layers and printed code that was tried; {rounds} rounds of it led to "
+        "a clean report.",
+        "One batch named layers and printed code that was tried, but {rounds} rounds of it did not "
+        "lead to a clean report.",
+        rounds=rounds,
+    ),
+    initguide.says(
+        bool(hides and new),
+        "One fault hides another: what the huge inputs hid is repaired by the same advice, and the "
+        "next check found what the first could not: {layers}.",
+        "One fault may hide another; here it happened less than it could.",
+        layers=", ".join(sorted(f"``{name}``" for name in new)),
+    ),
+    initguide.says(
+        gained.above(0),
+        "Together the repairs paid, {gained:+.1f} points.",
+        "Together the repairs did not pay: {gained:+.1f} points.",
+        "Whether the repairs paid together, four seeds could not tell: {gained:+.1f} points.",
+        gained=gained,
+        key="check-repairs-pay",
+    )
+    + initguide.says(
+        alone.below(0),
+        "The first repair alone made it worse.",
+        "The first repair alone made it better, too.",
+        "What the first repair alone does is open.",
+    ),
+)
+
+# %%
+# **The rule: check before you train, do what the report says, check again until nothing is left,
+# and only then judge by accuracy.** From a clean report on, look for other faults.
 #
 # How wide a network may be, and what that does to the learning rate:
 # :doc:`/auto_examples/practice/plot_2_width_and_learning_rate`.
