@@ -180,7 +180,7 @@ def branches_of(call: ast.Call) -> list[str]:
 def _of_a_sentence(text: str, line: int) -> Iterator[str]:
     """What is wrong with one branch."""
     start = f"line {line}: {text[:50]!r}"
-    if not text[:1].strip() or text[0].islower():
+    if not text[:1].strip() or text.split(maxsplit=1)[0].islower():  # muP is a name
         yield f"{start} does not start like a sentence"
     if text[-1:] not in {".", "?", "!", ":"}:
         yield f"{start} does not end like a sentence"

@@ -12,6 +12,7 @@ compares what such schemes find with what the formulas say, and measures where t
 
    - layer-sequential unit-variance initialization, LSUV, in one forward pass, and what it finds
    - what a scale cannot repair, what per-unit scales can, and what those break
+   - which batch will do, for which activation
 
 .. meta::
    :keywords: LSUV, layer-sequential unit-variance, data-dependent initialization, within-layer
@@ -41,6 +42,7 @@ compares what such schemes find with what the formulas say, and measures where t
 import math
 
 import numpy as np
+import torch
 from torch import nn
 
 import initguide
@@ -100,12 +102,33 @@ plots.plot_prediction(
 )
 
 # %%
-# Bands are all four seeds. Nobody told LSUV about activations, and it finds their gains, to within
-# what a network of finite :term:`width` leaves to chance. (The last layer has only ten units, and
-# so the widest band.) SiLU drifts below its formula as the layers go on: its :term:`length map`
-# has a slope above 1 at its fixed point, so with the formula images that start out long get
-# longer, and LSUV holds that back.
-#
+# Bands are all four seeds. Nobody told LSUV about activations. (The last layer has only ten units,
+# and so a wide band.)
+
+hidden = {  # found / formula, mean over seeds, of each hidden layer but the first
+    name: np.mean(found[name], 0)[1:-1] / predicted[name][1:-1] for name in found
+}
+others = [np.abs(hidden[name] - 1).max() for name in found if name != "SiLU"]
+(
+    initguide.says(
+        max(others) < 0.1,
+        "It finds the gains of ReLU, tanh and softplus, in all hidden layers to within {off:.0f} "
+        "%, which a network of finite :term:`width` leaves to chance.",
+        "It does not find the gains of ReLU, tanh and softplus in all hidden layers: it is off by "
+        "up to {off:.0f} %.",
+        off=100 * max(others),
+    )
+    + initguide.says(
+        hidden["SiLU"][-1] < 0.95,
+        "SiLU drifts below its formula, to {last:.2f} times it in the last hidden layer: its "
+        ":term:`length map` has a slope above :math:`1` at its fixed point, so with the formula "
+        "images that start out long get longer, and LSUV holds that back.",
+        "With SiLU it finds {last:.2f} times the formula in the last hidden layer.",
+        last=hidden["SiLU"][-1],
+    )
+)
+
+# %%
 # What a scale cannot repair
 # --------------------------
 # Softplus gives positive outputs, so all images get a large part in common, and it grows with each
@@ -132,11 +155,34 @@ plots.plot_prediction(
 )
 
 # %%
-# Bands: five seeds. The curve of LSUV lies on that of the formula, and both on the prediction:
-# after a few layers, next to nothing tells one image from another. The mean square that LSUV sets
-# to 1 is then a constant, the same for all images, which no scale of a layer can repair. Unit by
-# unit, the common part is subtracted in each layer, and the share stays large.
-#
+# Bands: five seeds.
+
+left = {label: np.mean(rows, 0)[-1] for label, rows in shares.items()}
+logs = [np.log10(left[k] / differences[-1]) for k in ("formula", "LSUV")]
+(
+    initguide.says(
+        max(map(abs, logs)) < 1 and left["LSUV"] < 0.01,
+        "In the input of the last hidden layer, a share of {formula:.0e} is left with the formula "
+        "and {lsuv:.0e} with LSUV, beside the predicted {theory:.0e}: next to nothing tells one "
+        "image from another. The mean square that LSUV sets to :math:`1` is then a constant, the "
+        "same for all images, which no scale of a layer can repair.",
+        "In the input of the last hidden layer, a share of {formula:.0e} is left with the formula "
+        "and {lsuv:.0e} with LSUV, which is not what theory predicts, {theory:.0e}.",
+        formula=left["formula"],
+        lsuv=left["LSUV"],
+        theory=differences[-1],
+    )
+    + initguide.says(
+        left["unit by unit"] > 0.5,
+        "Unit by unit, the common part is subtracted in each layer, and the share stays large, "
+        "{share:.2f}.",
+        "Unit by unit, the common part is subtracted in each layer, and yet the share falls to "
+        "{share:.2g}.",
+        share=left["unit by unit"],
+    )
+)
+
+# %%
 # Does it train better?
 # ---------------------
 # Three networks, one epoch of Adam, five seeds. The *gated* one has (A x) · sigmoid(B x) as its
@@ -150,15 +196,16 @@ cases = {
     "gated, 8 layers": (lambda: models.of_blocks(models.Gated), he),
 }
 table = {"network": list(cases), "formula": [], "LSUV": [], "unit by unit": []}
-for model, gain in cases.values():
+gaps = {}
+for case, (model, gain) in cases.items():
     result = initguide.compare_init_weights(
         schemes(gain), small, model=model, epochs=1, batch_size=40, seeds=5
     )
     table["formula"].append(result.values("formula", "valid_loss").mean())
     for name in ("LSUV", "unit by unit"):
         gap = result.difference(name, "formula", "valid_loss")
-        low, high = gap.interval
-        table[name].append(f"{gap.mean:+.3f} ({low:+.3f} to {high:+.3f})")
+        gaps[case.partition(",")[0], name] = gap
+        table[name].append(f"{gap:+.3f}")
 initguide.Table(
     table,
     caption="Validation loss after an epoch, in nats, and what the data change about it",
@@ -168,52 +215,200 @@ initguide.Table(
 )
 
 # %%
-# An interval that reaches across 0 decides nothing. For *ReLU*, He's formula is right, and LSUV
-# finds the same. For *softplus*, LSUV does not help, as the figure foretold; unit by unit, the loss
-# falls a long way. For *gated*, √2 was a guess, and too small. (There is a formula: with A x and B
-# x independent and of variance 1, the gain that makes up for the gate is that of the sigmoid.)
-# LSUV found it:
+# For *ReLU*, He's formula is right. For *gated*, √2 was a guess. (There is a formula: with A x and
+# B x independent and of variance 1, the gain that makes up for the gate is that of the sigmoid.)
+# What did LSUV find?
 
 gated = models.of_blocks(models.Gated)
 found = scales(initguide.initialize(gated, init.lsuv(batch), seed=0))[2:-1]
 print(f"{np.mean(found):.2f}, beside the sigmoid's {theory.gain('sigmoid'):.2f}")
 
 # %%
-# And the last column is no free lunch: for the deep ReLU network it is clearly worse than the
-# formula. Of a ReLU's mean square, ½, a share of 1/π is the square of its mean. If that is
-# subtracted, the weights have to make up for it, and gradients grow on their way back, by 1/(1 −
-# 1/π) per layer: the formula is at the edge of chaos, and centring each unit is beyond it.
+
+relu, soft, gate = (gaps[case, "LSUV"] for case in ("ReLU", "softplus", "gated"))
+by_unit = gaps["softplus", "unit by unit"]
+worse = [
+    case for case, name in gaps if name != "LSUV" and gaps[case, name].above(0)
+]
+(
+    initguide.says(
+        relu.within(-0.1, 0.1),
+        "For ReLU, LSUV changes less than a tenth of a nat ({gap:+.2f}): it finds what the formula "
+        "says.",
+        "For ReLU, LSUV changes more than a tenth of a nat ({gap:+.2f}).",
+        "Whether LSUV changes a tenth of a nat for ReLU, these seeds cannot tell ({gap:+.2f}).",
+        gap=relu,
+    )
+    + initguide.says(
+        soft.better(0.1),
+        "For softplus it helps ({gap:+.2f}), which the figure had not foretold.",
+        "For softplus it does not help by a tenth of a nat ({gap:+.2f}), as the figure foretold.",
+        "Whether it helps softplus by a tenth of a nat is open ({gap:+.2f}).",
+        gap=soft,
+    )
+    + initguide.says(
+        by_unit.better(0.1),
+        "Unit by unit does: {gap:+.2f}.",
+        "Nor does unit by unit: {gap:+.2f}.",
+        "Whether unit by unit does is open, too: {gap:+.2f}.",
+        gap=by_unit,
+    )
+    + initguide.says(
+        gate.better(),
+        "For the gated layers, LSUV does better than the guess ({gap:+.2f}), with scales that are "
+        "{ratio:.2f} times the sigmoid's gain.",
+        "For the gated layers, LSUV does worse than the guess ({gap:+.2f}), with scales that are "
+        "{ratio:.2f} times the sigmoid's gain.",
+        "Whether LSUV does better than the guess for the gated layers is open ({gap:+.2f}); its "
+        "scales are {ratio:.2f} times the sigmoid's gain.",
+        gap=gate,
+        ratio=np.mean(found) / theory.gain("sigmoid"),
+    )
+    + initguide.says(
+        bool(worse),
+        "And the last column is no free lunch. Unit by unit is worse than the formula for: "
+        "{worse}.",
+        "The last column is nowhere shown to be worse than the formula.",
+        worse=", ".join(worse),
+    )
+)
+
+# %%
+# Why should centring harm a ReLU network? Of a ReLU's mean square, ½, a share of 1/π is the square
+# of its mean. If that is subtracted, the weights have to make up for it, and gradients grow on
+# their way back, by 1/(1 − 1/π) per layer: the formula is at the edge of chaos, and centring each
+# unit is beyond it.
 #
 # MetaInit (:cite:t:`dauphin2019`) and GradInit (:cite:t:`zhu2021`) ask more of the data: they
 # change the scales by gradient descent until first steps go well.
 #
+# Which batch will do?
+# --------------------
+# Must it be representative? LSUV measures one number per layer. We take a single image, or nothing
+# but bags, and look at the spread of the outputs for unseen images: 1 would be right.
+
+bags = small.train.images[small.train.labels == 8][:300]
+batches = {"500 images": batch, "one image": batch[:1], "300 bags": bags}
+spreads = {}
+for phi in (nn.ReLU, nn.SiLU, nn.GELU):
+    for label, chosen in batches.items():
+        spreads[phi.__name__, label] = []
+        for seed in range(4):
+            net = initguide.initialize(plain(phi, 15), init.lsuv(chosen), seed=seed)
+            with torch.inference_mode():
+                spreads[phi.__name__, label].append(net(unseen).std().item())
+names = ["ReLU", "SiLU", "GELU"]
+ranges = {
+    label: [
+        f"{min(spreads[n, label]):.2f} to {max(spreads[n, label]):.2f}"
+        for n in names
+    ]
+    for label in batches
+}
+initguide.Table(
+    {"15 layers of": names, **ranges},
+    caption="Standard deviation of the outputs after LSUV, for unseen images, by its batch",
+    note="From the least to the largest of 4 seeds.",
+)
+
+# %%
+
+of_relu = np.concatenate([spreads["ReLU", label] for label in batches])
+strayed = max(spreads["SiLU", "one image"] + spreads["GELU", "one image"])
+(
+    initguide.says(
+        bool(of_relu.min() > 0.5 and of_relu.max() < 2),
+        "With ReLU, which is homogeneous, any of them will do, to within a factor of two: "
+        "{low:.2f} to {high:.2f}.",
+        "Even with ReLU, not any of them will do: {low:.2f} to {high:.2f}.",
+        low=of_relu.min(),
+        high=of_relu.max(),
+    )
+    + initguide.says(
+        strayed > 2,
+        "With SiLU and GELU the size of what comes in decides what comes out, and one image is not "
+        "enough: up to {strayed:.1f}.",
+        "With SiLU and GELU, too, one image is enough to within a factor of two: up to "
+        "{strayed:.1f}.",
+        strayed=strayed,
+    )
+)
+
+# %%
 # .. admonition:: Try it
 #
-#    Must the batch be representative? Take eight images, or nothing but bags, or images twice as
-#    bright, and look at the outputs of the deep ReLU network for unseen ones: 1 would be right.
+#    Is unit by unit as easily content? Take eight images, bags, or images twice as bright, and look
+#    at the outputs of the deep ReLU network for unseen ones.
 #
 #    .. dropdown:: Solution
 #
 #       .. code-block:: python
 #
-#          bags = small.train.images[small.train.labels == 8][:300]
 #          for name, x in {"8": batch[:8], "bags": bags, "bright": 2 * batch}.items():
 #              for label, scheme in schemes(he, x).items():
 #                  net = initguide.initialize(plain(nn.ReLU, 15), scheme, seed=0)
 #                  print(f"{name}, {label}: {net(unseen).std().item():.3g}")
-#          # LSUV measures one number per layer, for which few images or one class will do, but a
-#          # wrong scale of the batch stays. Unit by unit, two numbers are estimated for each unit,
-#          # and the errors of fifteen layers multiply: a small batch leaves outputs far from 1.
+#          # Unit by unit, two numbers are estimated for each unit, and the errors of fifteen
+#          # layers multiply. A wrong scale of the batch stays in both.
 #
 # What we learnt
 # --------------
-# - LSUV finds the scales that theory gives, without knowing the activation, and also where there
-#   is no formula at hand.
-# - With ReLU and He's weights there was nothing to be gained. No scale keeps the differences
-#   between images. Per-unit means and scales do: a deep softplus network learnt far more with
-#   them, and a deep ReLU network less.
-# - The rule to take home: **where you know the formula, use it; where you do not, run LSUV once,
-#   look at the scales that it finds, and look whether images still differ in the last layer.**
+
+initguide.bullets(
+    initguide.says(
+        max(others) < 0.1,
+        "LSUV found the scales that theory gives for ReLU, tanh and softplus, without knowing the "
+        "activation.",
+        "LSUV did not find the scales that theory gives in all layers of ReLU, tanh and softplus.",
+        key="data-lsuv-finds-gains",
+    )
+    + initguide.says(
+        gate.better(),
+        "Where no formula was at hand, it did better than a guess.",
+        "Where no formula was at hand, it did worse than a guess.",
+        "Where no formula was at hand, these seeds cannot tell whether it beats a guess.",
+        key="data-lsuv-beats-a-guess",
+    ),
+    initguide.says(
+        relu.within(-0.1, 0.1),
+        "With ReLU and He's weights there was nothing to be gained.",
+        "With ReLU and He's weights, LSUV changed more than a tenth of a nat.",
+        "With ReLU and He's weights, what LSUV changes was not measured to a tenth of a nat.",
+        key="data-lsuv-relu-level",
+    ),
+    initguide.says(
+        left["LSUV"] < 0.01 and left["unit by unit"] > 0.5,
+        "In a deep softplus network no scale kept the differences between images. Means and scales "
+        "of each unit did.",
+        "In a deep softplus network, the differences between images did not hang on whether each "
+        "unit had its own mean and scale.",
+        key="data-scale-loses-differences",
+    )
+    + initguide.says(
+        by_unit.better(0.1),
+        "It learnt more with those: {gap:+.2f} nats.",
+        "It did not learn more with those: {gap:+.2f} nats.",
+        "Whether it learns more with those is open: {gap:+.2f} nats.",
+        gap=by_unit,
+        key="data-unit-by-unit-helps-softplus",
+    )
+    + initguide.says(
+        gaps["ReLU", "unit by unit"].above(0),
+        "A deep ReLU network learnt less with them: {gap:+.2f}.",
+        "A deep ReLU network learnt more with them: {gap:+.2f}.",
+        "Whether a deep ReLU network learns less with them is open: {gap:+.2f}.",
+        gap=gaps["ReLU", "unit by unit"],
+    ),
+    initguide.says(
+        bool(of_relu.max() < 2 < strayed),
+        "Almost any batch did for LSUV with ReLU, and not with SiLU and GELU.",
+        "Which batch LSUV needs did not hang on the activation as expected.",
+    ),
+)
+
+# %%
+# The rule to take home: **where you know the formula, use it; where you do not, run LSUV once, look
+# at the scales that it finds, and look whether images still differ in the last layer.**
 #
 # Next: :doc:`how large weights and rates may be
 # </auto_examples/practice/plot_4_scale_and_learning_rate>`

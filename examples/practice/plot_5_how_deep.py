@@ -11,7 +11,7 @@ of all depths and many sizes of weights, and lays the prediction over the result
 .. admonition:: What you will learn
 
    - a map of what can be trained, depth against the size of the weights, for tanh and for ReLU
-   - that its border is nearly the same multiple of the predicted depth scale everywhere
+   - how many of the predicted depth scales its border lies at, here and there
    - what more training and another optimizer do to that border, and what they do not
 
 .. meta::
@@ -27,10 +27,13 @@ of all depths and many sizes of weights, and lays the prediction over the result
 # :term:`chi`. So it changes by a factor of e in ξ = 1/abs(ln χ) layers, the :term:`depth scale`.
 # :doc:`An earlier page </auto_examples/theory/plot_5_depth>` measured it before training.
 #
-# :cite:t:`schoenholz2017` found that a network trains if it is no deeper than a few ξ. We draw 6
-# ξ. Theory does not say which multiple; what it predicts is the *shape* of the border: infinite at
-# the :term:`edge of chaos`, σ_w = 1 for tanh and √2 for ReLU, and falling off on both sides as ξ
-# does. To the left lies order, where gradients vanish; to the right chaos, where they explode.
+# :cite:t:`schoenholz2017` found that a network with random biases trains if it is no deeper than
+# about six times *another* scale, that in which the correlation of two images settles. Without
+# biases, that one is infinite for ReLU, and in order for tanh. But gradients change here, too, and
+# we ask whether their ξ sets the border, and at which multiple. We draw 6 ξ. What theory predicts
+# is the *shape* of the border: infinite at the :term:`edge of chaos`, σ_w = 1 for tanh and √2 for
+# ReLU, and falling off on both sides as ξ does. To the left lies order, where gradients vanish; to
+# the right chaos, where they explode.
 #
 # We put it to the test with layers of 64 units, on images of 14 × 14 pixels. The scheme is LeCun's
 # (σ_w = 1), and ``scale`` multiplies its weights, so ``scale`` *is* σ_w.
@@ -39,7 +42,7 @@ import numpy as np
 from torch import nn
 
 import initguide
-from initguide import experiments, plots, theory
+from initguide import plots, theory
 
 DEPTHS = [2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 18, 21, 24, 28, 32, 36, 40, 45, 50]
 SIGMAS = {"tanh": np.linspace(0.5, 2.97, 20), "relu": np.linspace(0.8, 2.32, 20)}
@@ -65,9 +68,11 @@ def train(name, grid, seeds=3, **changes):
 # Each small square is one network, trained for one epoch of 63 steps by gradient descent with
 # momentum.
 
+maps = {}  # accuracy (σ_w, depths); one that diverged guesses
 fig, axes = plots.subplots(1, 2, height=4.4, sharey=True)
 for ax, (name, sigmas) in zip(axes, SIGMAS.items(), strict=True):
     result = train(name, {"scale": sigmas, "depth": DEPTHS}, seeds=1)
+    maps[name] = np.nan_to_num(result.array()[..., 0], nan=0.1)
     bar = name == "relu"  # one for both
     plots.plot_map(result, value_range=(10, 80), colorbar=bar, ax=ax)
     fine = np.linspace(sigmas[0], sigmas[-1], 400)
@@ -78,15 +83,48 @@ axes[0].set_ylabel("hidden layers (logarithmic)")
 axes[1].legend(loc="lower left")
 
 # %%
-# The dashed line was computed before the first step, and on both sides of both poles the colour
-# fades along it; in the chaos of tanh, a little above it. On the left, networks above the line are
-# where they started, at ten percent. On the right, those of tanh have learnt little or nothing,
-# and most of those of ReLU, whose outputs are not bounded, have diverged (×).
-#
-# At the poles themselves the line promises any depth, and there the networks fall short of it,
-# those of ReLU more so. ξ says how far something gets, not how much can be learnt from it in one
-# epoch.
-#
+# The dashed line was computed before the first step. An × is a network that diverged: the outputs
+# of ReLU are not bounded.
+
+learns, share = 0.3, {}  # three times what guessing gives
+for side, (least, most) in {"below": (0, 0.5), "above": (2, np.inf)}.items():
+    found = []
+    for name, sigmas in SIGMAS.items():
+        relative = DEPTHS / (6 * theory.depth_scale(name, sigmas)[:, None])
+        found += list(maps[name][(relative > least) & (relative < most)] > learns)
+    share[side] = 100 * np.mean(found)
+poles = {
+    name: maps[name][np.abs(SIGMAS[name] - edge).argmin()]
+    for name, edge in {"tanh": 1, "relu": 2**0.5}.items()
+}
+fall = {k: 100 * (row[:3].mean() - row[-3:].mean()) for k, row in poles.items()}
+(
+    initguide.says(
+        share["below"] > 90 and share["above"] < 10,
+        "Of the networks less than half as deep as the line, {below:.0f} % learn (more than "
+        "{learns:.0f} % correct); of those more than twice as deep, {above:.0f} %. So the line has "
+        "the right shape.",
+        "Of the networks less than half as deep as the line, {below:.0f} % learn (more than "
+        "{learns:.0f} % correct); of those more than twice as deep, {above:.0f} %. So the line is "
+        "no border.",
+        learns=100 * learns,
+        below=share["below"],
+        above=share["above"],
+    )
+    + initguide.says(
+        min(fall.values()) > 10,
+        "At the poles themselves the line promises any depth, and there the networks fall short of "
+        "it: the deepest three are {tanh:.0f} points behind the three of least depth for tanh, and "
+        "{relu:.0f} for ReLU. The depth scale says how far something gets, not how much can be "
+        "learnt from it in one epoch.",
+        "At the poles themselves the line promises any depth: there the deepest three are only "
+        "{tanh:.0f} points behind the three of least depth for tanh, and {relu:.0f} for ReLU.",
+        tanh=fall["tanh"],
+        relu=fall["relu"],
+    )
+)
+
+# %%
 # The same multiple everywhere?
 # -----------------------------
 # One network a square shows the shape, not the noise. So we take four columns of each map, two in
@@ -98,10 +136,12 @@ SOME_DEPTHS = np.array(DEPTHS[::2])
 
 fig, axes = plots.subplots(1, 2, height=4.4, sharey=True)
 colors = iter([*plots.PALETTE, "0.45"])
+curves = {}  # (seeds, depths)
 for name, columns in COLUMNS.items():
     result = train(name, {"scale": columns, "depth": SOME_DEPTHS.tolist()})
-    found = np.nan_to_num(result.array(), nan=0.1)  # one that diverged guesses
+    found = np.nan_to_num(result.array(), nan=0.1)
     for sigma, mark, rows in zip(columns, "ooss", found, strict=True):
+        curves[name, sigma] = rows.T
         look = {"color": next(colors), "marker": mark, "ms": 4}
         look["ls"] = "-" if name == "tanh" else "--"
         for ax, unit in zip(
@@ -115,49 +155,91 @@ axes[0].set(xlabel="hidden layers (logarithmic)", ylabel="validation accuracy (%
 axes[0].set_title("Against the depth")
 axes[1].set(title="Against depth / ξ", xlabel="depth / ξ (logarithmic)")
 axes[1].legend(title="σ_w: ○ order, □ chaos", fontsize=8, title_fontsize=8)
+
+
+def limit(row):
+    """Depth at which the accuracy falls below 30 %, interpolated."""
+    after = int(np.argmax(row < learns))
+    ends = [after, after - 1]
+    depth = np.exp(np.interp(learns, row[ends], np.log(SOME_DEPTHS)[ends]))
+    return depth if after else np.nan
+
+
+layers = {k: np.array([limit(row) for row in rows]) for k, rows in curves.items()}
+scales = {(name, sigma): theory.depth_scale(name, sigma) for name, sigma in layers}
+in_xi = {k: (depths / scales[k]).mean() for k, depths in layers.items()}
+few, many = np.sort([depths.mean() for depths in layers.values()])[[0, -1]]
+low, high = min(in_xi.values()), max(in_xi.values())
 plots.describe(
     fig,
     "Accuracy against depth for eight pairs of activation and σ_w, mean and range of three seeds. "
-    "Against the number of layers, the curves fall from about 70 to 10 percent anywhere between 4 "
-    "and 45 layers. Against depth / ξ, all of them fall together, between 3 and 12.",
+    f"Against the number of layers, the curves fall below 30 percent anywhere between {few:.0f} "
+    f"and {many:.0f} layers. Against depth / ξ, they do between {low:.1f} and {high:.1f}.",
 )
 
 # %%
-# On the left, one network stops learning at six layers and another at forty. On the right, they are
-# nearly one curve, for two activations, in order and in chaos. The number six means nothing by
-# itself: with another threshold or more training it would be another one. That it is nearly the
-# *same* one everywhere is what was predicted.
+
+initguide.says(
+    high / low < many / few / 2,
+    "On the left, one column stops learning ({learns:.0f} % correct, mean of three seeds) at "
+    "{few:.0f} layers and another at {many:.0f}, {layers:.1f} times as many. On the right, they "
+    "stop between {low:.1f} and {high:.1f} :math:`\\xi`, a factor of {scales:.1f}: nearer to one "
+    "curve, for two activations, in order and in chaos.",
+    "On the left, columns stop learning ({learns:.0f} % correct, mean of three seeds) between "
+    "{few:.0f} layers and {many:.0f}, a factor of {layers:.1f}. On the right, they stop between "
+    "{low:.1f} and {high:.1f} :math:`\\xi`, a factor of {scales:.1f}, which is not much nearer to "
+    "one curve.",
+    learns=100 * learns,
+    few=few,
+    many=many,
+    layers=many / few,
+    low=low,
+    high=high,
+    scales=high / low,
+)
+
+# %%
+# The multiple means nothing by itself: with another threshold or more training it would be another
+# one. What was predicted is that it is nearly the *same* one everywhere.
 #
+# And the scale of the correlations? In the chaos of tanh, where it is finite, the same depths are
+
+settling = {
+    sigma: layers["tanh", sigma].mean()
+    / theory.depth_scale("tanh", sigma, kind="correlation")
+    for sigma in (1.7, 2.5)
+}
+for sigma, multiple in settling.items():
+    print(f"σ_w = {sigma}: {multiple:.1f} times it")
+
+# %%
 # More training, another optimizer
 # --------------------------------
 # At 6 ξ, the mean square of a gradient in order has faded by e⁶, about four hundred, but it is not
 # zero. Perhaps such a network just needs longer, or an optimizer that does not mind small
 # gradients. And one in chaos? We take one column of each, and ask where its curve passes through
-# 30 %, three times what guessing gives; for two epochs, too, and for one epoch with Adam:
+# 30 %; for two epochs, too, and for one epoch with Adam:
 
 CHANGES = {"as above": {}, "two epochs": {"epochs": 2}}
 CHANGES["Adam"] = {"optimizer": "adam", "learning_rate": 2e-3}
 
 
-def limit(row):
-    """Depth at which the accuracy falls below 30 %, interpolated."""
-    after = int(np.argmax(row < 0.3))
-    ends = [after, after - 1]
-    depth = np.exp(np.interp(0.3, row[ends], np.log(SOME_DEPTHS)[ends]))
-    return depth if after else np.nan
-
-
 table = {"network": [], "σ_w": [], "ξ": [], **{name: [] for name in CHANGES}}
+moved = {}  # by which factor a change moves the border
 for name, sigma in (("tanh", 0.8), ("tanh", 2.5), ("relu", 1.1), ("relu", 2.0)):
     table["network"].append(f"{name}, {'order' if sigma < 2 else 'chaos'}")
     table["σ_w"].append(sigma)
-    table["ξ"].append(float(theory.depth_scale(name, sigma)))
+    table["ξ"].append(float(scales[name, sigma]))
     for label, change in CHANGES.items():
-        grid = {"scale": [sigma], "depth": SOME_DEPTHS.tolist()}
-        rows = np.nan_to_num(train(name, grid, **change).array()[0].T, nan=0.1)
-        multiples = np.array([limit(row) for row in rows]) / table["ξ"][-1]
-        mean, (low, high) = experiments.mean_interval(multiples)
-        table[label].append(f"{mean:.1f} ({low:.1f} to {high:.1f})")
+        rows = curves[name, sigma]
+        if change:
+            grid = {"scale": [sigma], "depth": SOME_DEPTHS.tolist()}
+            rows = train(name, grid, **change).array()[0].T
+        depths = np.array([limit(row) for row in np.nan_to_num(rows, nan=0.1)])
+        multiples = initguide.estimate(depths / scales[name, sigma])
+        table[label].append(f"{multiples:.1f}")
+        ratio = initguide.estimate(depths / layers[name, sigma])
+        moved[table["network"][-1], label] = ratio
 initguide.Table(
     table,
     caption="Depth at which the accuracy falls below 30 %, in units of ξ",
@@ -166,12 +248,69 @@ initguide.Table(
 )
 
 # %%
-# In order, both help. A second epoch moves the border out by about half, and Adam about doubles
-# it: it divides each gradient by its own size, so a small one is as good as a large one, as long
-# as it points somewhere. In chaos, a second epoch changes nothing. Adam helps ReLU there, whose
-# networks were thrown out by huge steps; it does not help tanh. Steps of the right size are not
-# what chaotic tanh networks lack. Theory offers a reason: with each layer, two images that are
-# nearly equal come further apart, until they look like any other two. What a step does for one
+# Does the border move? Factors are ratios seed by seed, with their intervals over three seeds.
+
+
+def all_of(*verdicts):
+    return False if False in verdicts else None if None in verdicts else True
+
+
+order = {k: [moved[f"{n}, order", k] for n in ("tanh", "relu")] for k in CHANGES}
+chaos = {k: [moved[f"{n}, chaos", k] for n in ("tanh", "relu")] for k in CHANGES}
+time_helps = all_of(*(factor.above(1.1) for factor in order["two epochs"]))
+adam_helps = all_of(*(factor.above(1.1) for factor in order["Adam"]))
+time_idle = all_of(*(factor.within(0.8, 1.25) for factor in chaos["two epochs"]))
+adam_idle = chaos["Adam"][0].below(1.25)
+(
+    initguide.says(
+        time_helps,
+        "In order, a second epoch moves the border out: for tanh by {tanh:.2f}, for ReLU by "
+        "{relu:.2f}.",
+        "In order, a second epoch does not move the border out in both: for tanh by {tanh:.2f}, "
+        "for ReLU by {relu:.2f}.",
+        "Whether a second epoch moves the border out in order, these seeds cannot tell for both: "
+        "for tanh by {tanh:.2f}, for ReLU by {relu:.2f}.",
+        tanh=order["two epochs"][0],
+        relu=order["two epochs"][1],
+    )
+    + initguide.says(
+        adam_helps,
+        "Adam moves it, too, by {tanh:.2f} and {relu:.2f}: it divides each gradient by its own "
+        "size, so a small one is as good as a large one, as long as it points somewhere.",
+        "Adam does not move it out in both: by {tanh:.2f} and {relu:.2f}.",
+        "Whether Adam does is open for one of them: {tanh:.2f} and {relu:.2f}.",
+        tanh=order["Adam"][0],
+        relu=order["Adam"][1],
+    )
+    + initguide.says(
+        time_idle,
+        "In chaos, a second epoch changes little: {tanh:.2f} and {relu:.2f}.",
+        "In chaos, a second epoch changes something, too: {tanh:.2f} and {relu:.2f}.",
+        "In chaos, these seeds cannot tell whether a second epoch changes anything for both: "
+        "{tanh:.2f} and {relu:.2f}.",
+        tanh=chaos["two epochs"][0],
+        relu=chaos["two epochs"][1],
+    )
+    + initguide.says(
+        chaos["Adam"][1].above(1.1),
+        "Adam helps ReLU there ({factor:.2f}), whose networks were thrown out by huge steps.",
+        "Adam does not help ReLU there ({factor:.2f}).",
+        "Whether Adam helps ReLU there is open ({factor:.2f}).",
+        factor=chaos["Adam"][1],
+    )
+    + initguide.says(
+        adam_idle,
+        "It does not help tanh much ({factor:.2f}): steps of the right size are not what chaotic "
+        "tanh networks lack.",
+        "It helps tanh, too ({factor:.2f}).",
+        "Whether it helps tanh is open ({factor:.2f}).",
+        factor=chaos["Adam"][0],
+    )
+)
+
+# %%
+# Why should chaos be different? Theory offers a reason: with each layer of tanh, two images that
+# are nearly equal come further apart, until they look like any other two. What a step does for one
 # image then says little about the next.
 #
 # .. admonition:: Try it
@@ -194,21 +333,60 @@ initguide.Table(
 #
 #
 #          print(train("tanh", {"depth": [6, 10, 15], "scheme": {"biases": with_biases}}))
-#          # Less deep: ξ falls by a third. Ten layers learn less than they did without
-#          # biases, and fifteen nothing.
+#          # A smaller ξ asks for less depth: compare with the column of 0.8 in the second figure.
 #
 # What we learnt
 # --------------
-# - The depth to which a network could be trained was about six times the predicted :term:`depth
-#   scale` ξ, or somewhat more: for tanh and for ReLU, in order and in chaos, while ξ itself varied
-#   fivefold.
-# - Order and chaos stop training differently. In order, time and Adam pushed the border outwards.
-#   In chaos, a second epoch did not, and for tanh not even Adam did.
-# - At the edge, ξ is infinite, but what fifty layers learnt in one epoch was less than what a few
-#   layers did.
-# - The rule to take home: **compute ξ for your activation and weights**
-#   (:func:`initguide.theory.depth_scale`). **If the network is deeper than a few ξ, change the
-#   weights first.**
+
+varied = max(scales.values()) / min(scales.values())
+initguide.bullets(
+    initguide.says(
+        high / low < varied / 2,
+        "The depth to which a network could be trained was between {low:.1f} and {high:.1f} times "
+        "the predicted :term:`depth scale` :math:`\\xi` of gradients, for tanh and for ReLU, in "
+        "order and in chaos, while :math:`\\xi` itself varied by a factor of {varied:.1f}.",
+        "The depth to which a network could be trained was between {low:.1f} and {high:.1f} times "
+        "the predicted :term:`depth scale` :math:`\\xi` of gradients, which itself varied by a "
+        "factor of {varied:.1f} only.",
+        low=low,
+        high=high,
+        varied=varied,
+    ),
+    initguide.says(
+        3 < low < high < 15,
+        "A few depth scales could be trained and no more.",
+        "How many depth scales could be trained hung on the network.",
+        key="depth-few-xi",
+    ),
+    initguide.says(
+        all_of(time_helps, time_idle),
+        "Order and chaos stop training differently: a second epoch pushed the border outwards in "
+        "order, and hardly moved it in chaos.",
+        "Order and chaos were not told apart by a second epoch.",
+        "Whether a second epoch does more in order than in chaos, three seeds could not tell for "
+        "all columns.",
+        key="depth-time-helps-in-order",
+    )
+    + initguide.says(
+        all_of(adam_helps, adam_idle),
+        "Adam pushed it outwards in order, and for chaotic tanh it did not do much.",
+        "What Adam did was not divided between order and chaotic tanh.",
+        "Whether Adam does more in order than for chaotic tanh is open.",
+        key="depth-adam-helps-in-order",
+    ),
+    initguide.says(
+        min(fall.values()) > 10,
+        "At the edge the scale is infinite, but what the deepest networks learnt in one epoch was "
+        "less than what those of few layers did.",
+        "At the edge the scale is infinite, and the deepest networks learnt nearly as much in one "
+        "epoch as those of few layers.",
+    ),
+)
+
+# %%
+# The rule to take home: **compute ξ for your activation and weights**
+# (:func:`initguide.theory.depth_scale`). **If the network is deeper than a few ξ, change the
+# weights first.**
 #
 # The same kind of map over scale and learning rate is on :doc:`the page before
 # </auto_examples/practice/plot_4_scale_and_learning_rate>`; from near, its border :doc:`is no line
