@@ -67,6 +67,7 @@ def _benchmark(name="check_networks"):
     path = ROOT / "benchmarks" / f"{name}.py"
     if not path.exists():
         pytest.skip("the package is installed without its repository")
+    sys.path.append(str(path.parent))
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module

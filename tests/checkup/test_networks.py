@@ -1,13 +1,16 @@
 """Networks of others, and the benchmark's."""
 
+import sys
 import time
 
 import pytest
 import torch
 from checkup_networks import _benchmark, draws, labels, said
+from torch import nn
 
 from initguide import cli
 from initguide.checkup import check_init
+from initguide.randomness import seeded
 
 
 @pytest.mark.slow
@@ -35,27 +38,58 @@ def test_command_on_torchvision(capsys):
 
 def test_healthy_networks():
     """No error on any of the benchmark's small networks, from seeds that it does not use."""
-    bench = _benchmark()
-    images, classes, *_ = bench.load()
-    for seed, (name, build) in enumerate(bench.NETWORKS.items(), start=100):
-        with bench.seeded(seed):
-            model = build()
-        report = check_init(model, images[:64], classes[:64])
-        assert not said(report, "error"), f"{name}\n{report}"
+    networks = _benchmark().FAMILIES["small"]().networks
+    for seed, (name, build) in enumerate(networks.items(), start=100):
+        with seeded(seed):
+            batch = build()
+        report = check_init(*batch)
+        assert not said(report, "error", "warning"), f"{name}\n{report}"
 
 
 @pytest.mark.slow
-def test_planted_faults(capsys):
-    """Faults that spoil the training of two networks are found and placed; others are no errors."""
-    bench = _benchmark()
-    results = []
+def test_planted_faults():
+    """Faults that spoil the training of two networks are found, placed, and mended by advice."""
+    script = _benchmark()
+    bench, outcomes = script.Bench(200, ""), []
     for only in ("mlp 3 relu", "mlp 4 tanh"):
-        results += bench.small(200, 1, only, verbose=False)
-    spoiled = [r for r in results if r.spoiled]
-    assert len(spoiled) >= 6
-    assert sum(r.found for r in spoiled) >= 0.95 * len(spoiled)
-    assert sum(r.named for r in spoiled) >= 0.9 * len(spoiled)
-    assert not any(r.error for r in results if not r.case.fault)
-    bench.table(results)
-    bench.calibration(results)
-    assert "healthy networks:   0/2   with an error" in capsys.readouterr().out
+        outcomes += bench.outcomes("small", 1, only, advice=True)
+    found = script.measured(outcomes)
+    every = found["all"]
+    assert every["spoil"] >= 6
+    assert every["found"] >= 0.95 * every["spoil"]
+    assert every["named"] >= 0.9 * every["found"]
+    assert every["mended"] >= 0.8 * every["spoil"]
+    assert found["networks"]["small"] == {"networks": 2, "train": 2, "error": 0, "warning": 0}
+    place = {"processor": "abacus", "versions": {}}
+    settings = {"steps": 200, "seeds": 1}
+    shown = script.tables({"measured": found, "machine": place, "settings": settings})
+    assert f"{every['found']} of {every['spoil']}" in str(shown["figures"])
+
+
+def test_advice_is_executed_as_printed():
+    """A perceptron with a layer of zeros: not mended without advice, and mended by it."""
+    script = _benchmark()
+    registry = sys.modules["checked.registry"]
+
+    def build():
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU())
+        return registry.Batch(net.append(nn.Linear(32, 4)), draws(64, 8), labels(64, 4))
+
+    def fault(name, again):
+        batch = again()
+        for p in batch.model[2].parameters():
+            nn.init.zeros_(p)
+        yield registry.Planted(f"zeros in {name}", "middle", ["2"], batch)
+
+    name = "of this test"
+    registry.family(name)(lambda: registry.Family({"one": build}, registry.learnt, faults=fault))
+    try:
+        for advice in (False, True):
+            healthy, faulty = script.Bench(60, "").outcomes(name, 1, "", advice=advice)
+            assert healthy.trains
+            assert not healthy.worse
+            assert (faulty.spoiled, faulty.named, faulty.recovered) == (True, True, advice)
+            assert ("NOT" in script.line(faulty)) is not advice
+    finally:
+        del script.FAMILIES[name]

@@ -1,6 +1,6 @@
 """Networks of the kinds of today: nothing is said of those that train, and their faults are found.
 
-What trains was told by training: ``python benchmarks/networks_of_today.py``.
+What trains was told by training: ``python benchmarks/check_networks.py --part today``.
 """
 
 import pytest
@@ -11,7 +11,9 @@ from torch import nn
 from initguide.checkup import check_init
 from initguide.randomness import seeded
 
-today = _benchmark("networks_of_today")
+_benchmark()
+
+from checked import today  # noqa: E402  through the line above
 
 
 @pytest.mark.parametrize("name", today.HEALTHY)
@@ -30,7 +32,7 @@ def test_what_trains(name):
 @pytest.mark.parametrize("name", today.FAULTY)
 def test_what_does_not(name):
     """Faults of the same kinds are found in their places."""
-    build, places = today.FAULTY[name]
+    _, build, places = today.FAULTY[name]
     with seeded(1):
         case = build()
     found = [f for f in check_init(*case).findings if f.severity != "note"]

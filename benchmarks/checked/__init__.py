@@ -1,0 +1,1 @@
+"""Networks that ``check_networks.py`` asks the check-up about: one file a family."""
