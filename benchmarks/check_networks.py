@@ -20,6 +20,7 @@ docs/trust.rst is made.
 """
 
 import argparse
+import math
 import pkgutil
 import sys
 from collections import defaultdict
@@ -207,6 +208,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="of each network (1)")
     parser.add_argument("--trained", default="", help="file that keeps what was learnt")
     parser.add_argument("--only", default="", help="networks whose name holds this")
+    words = "after which no more networks of a family are begun"
+    parser.add_argument("--seconds", type=float, default=math.inf, help=words)
     parser.add_argument("--no-advice", action="store_true", help="do not see what advice mends")
     parser.add_argument("--verbose", action="store_true", help="a line for each network and fault")
     parser.add_argument("--json", type=Path, metavar="FILE", help="put the results into this file")
@@ -214,7 +217,14 @@ def main() -> None:
     torch.set_num_threads(1)
     bench, outcomes = Bench(options.steps, options.trained), []
     for part in options.part or PARTS:
-        for one in bench.outcomes(part, options.seeds, options.only, advice=not options.no_advice):
+        found = bench.outcomes(
+            part,
+            options.seeds,
+            options.only,
+            advice=not options.no_advice,
+            seconds=options.seconds,
+        )
+        for one in found:
             outcomes.append(one)
             if options.verbose:
                 print(line(one), flush=True)

@@ -25,6 +25,7 @@ SEARCHES = [
     ("paired difference", "numbers"),
     ("confidence interval", "numbers"),
     ("how fast", "speed"),
+    ("false alarms", "trust"),
     ("benchmark", "speed"),
     ("slurm", "cluster"),
     ("kubernetes", "cluster"),

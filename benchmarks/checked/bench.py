@@ -3,7 +3,10 @@
 import copy
 import hashlib
 import json
+import math
 import statistics
+import sys
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,13 +80,22 @@ class Bench:
         self.spreads: dict[tuple[str, str], dict[str, float]] = {}
         self.number = 0
 
-    def outcomes(self, part: str, seeds: int, only: str, *, advice: bool) -> Iterator[Outcome]:
+    def outcomes(
+        self, part: str, seeds: int, only: str, *, advice: bool, seconds: float = math.inf
+    ) -> Iterator[Outcome]:
         """Yield what came out of each network of a family, and of each with a fault."""
-        family = FAMILIES[part]()
+        family, start = FAMILIES[part](), time.monotonic()
         for name, build in family.networks.items():
+            if time.monotonic() - start > seconds:
+                print(f"{part}: stopped before {name}", file=sys.stderr)
+                return
             for seed in range(seeds if only in name else 0):
                 with seeded(seed):
-                    batch = build()
+                    try:
+                        batch = build()
+                    except Exception as error:  # noqa: BLE001  another version of a library
+                        print(f"{part}: {name} cannot be built: {error}", file=sys.stderr)
+                        continue
                 one = Outcome(part, name, seed)
                 healthy = self._look(family, batch, one, advice=False)
                 yield one

@@ -94,7 +94,7 @@ def timm() -> Family:
 # Text, one answer a token or one for all; sizes as small as the kind allows.
 TRANSFORMERS = {
     "gpt2": {"n_embd": 64, "n_layer": 3, "n_head": 4},
-    "gpt_neo": {"hidden_size": 64, "num_layers": 2, "attention_types": [[["global", "local"], 1]]},
+    "gpt_neo": {"hidden_size": 64, "num_layers": 3, "attention_types": [[["global"], 3]]},
     "gpt_neox": {}, "gptj": {"n_embd": 64, "n_layer": 3, "n_head": 4, "rotary_dim": 8},
     "opt": {"ffn_dim": 128, "word_embed_proj_dim": 64}, "bloom": {"n_layer": 3, "n_head": 4},
     "llama": {}, "mistral": {}, "qwen2": {}, "qwen3": {"head_dim": 16}, "gemma": {"head_dim": 16},
@@ -116,7 +116,7 @@ def transformers() -> Family:
     def build(kind: str, more: dict[str, Any]) -> Batch:
         sizes = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4}
         sizes |= {"num_key_value_heads": 2, "intermediate_size": 128, "vocab_size": 100}
-        sizes |= {"max_position_embeddings": 64}
+        sizes |= {"max_position_embeddings": 64, "bos_token_id": 1, "eos_token_id": 2}
         settings = library.AutoConfig.for_model(kind, **{**sizes, **more})
         masked = kind in ("bert", "roberta", "electra", "albert", "deberta-v2")
         kinds = library.AutoModelForMaskedLM if masked else library.AutoModelForCausalLM

@@ -1,7 +1,8 @@
 """``.. benchmark:: growth``, the tables of a benchmark, from what it measured last.
 
-The numbers are in ``benchmarks/results.json``, which ``nox -s bench`` writes: building the site
-measures nothing. How they are put into tables is said in the benchmark's own script.
+The numbers are in ``benchmarks/results.json``, which ``nox -s bench`` writes, or in a file with the
+benchmark's name: building the site measures nothing. How they are put into tables is said in the
+benchmark's own script.
 """
 
 import importlib
@@ -28,6 +29,12 @@ def tables_of(benchmark: str, results: dict[str, Any]) -> dict[str, Any]:
     return dict(module.tables(results[benchmark]))
 
 
+def results_of(benchmark: str) -> Path:
+    """The file with what a benchmark measured: its own if it has one."""
+    own = FOLDER / f"{benchmark}.json"
+    return own if own.exists() else FOLDER / "results.json"
+
+
 class Benchmark(SphinxDirective):
     """Show all tables of a benchmark, or the one that is named: ``.. benchmark:: ways tiny``."""
 
@@ -36,8 +43,8 @@ class Benchmark(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Make HTML of the tables; a benchmark without results is a warning."""
-        path = FOLDER / "results.json"
         benchmark, *names = self.arguments
+        path = results_of(benchmark)
         for file in (path, FOLDER / f"{benchmark}.py", FOLDER / "timing.py"):
             self.env.note_dependency(str(file))
         results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

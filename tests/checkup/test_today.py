@@ -7,6 +7,7 @@ import pytest
 import torch
 from checkup_networks import Using, _benchmark, draws, labels, said
 from torch import nn
+from torch.nn import functional as F
 
 from initguide.checkup import check_init
 from initguide.randomness import seeded
@@ -96,3 +97,29 @@ def test_nothing_is_trained(detached):
     report = check_init(whole, draws(16, 20), labels(16, 5))
     assert "not-trained" in said(report, "error"), report
     assert "no-gradient" not in said(report)
+
+
+def test_a_weight_that_is_used_without_a_call_has_no_place():
+    """A side branch through a layer's bare weight is not the last layer, as Mamba's step."""
+
+    def run(m, x):
+        h = m.embed(x)
+        for block in m.blocks:
+            h = h + block(h)
+        return m.head(h)
+
+    def block(m, x):
+        return m.w * m.out(torch.relu(m.value(x)) * (1 + 1e-4 * F.linear(x, m.side.weight)))
+
+    torch.manual_seed(0)
+    parts = [
+        Using(block, value=nn.Linear(20, 20), out=nn.Linear(20, 20), side=nn.Linear(20, 20))
+        for _ in range(3)
+    ]
+    for part in parts:
+        part.w = nn.Parameter(torch.ones(20, 20).diag())
+    net = Using(run, embed=nn.Linear(20, 20), blocks=nn.ModuleList(parts), head=nn.Linear(20, 5))
+    net.head = Using(lambda m, x: x[:, :5] * m.w)
+    net.head.w = nn.Parameter(torch.ones(5))
+    report = check_init(net, draws(64, 20), labels(64, 5))
+    assert not {code for code in said(report) if code.endswith("gradients")}, report

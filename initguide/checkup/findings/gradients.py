@@ -48,7 +48,9 @@ def gradients(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterato
     Only what reaches no layer at all up to here (or from here on) counts: a residual branch may be
     scaled down, and the trunk beside it is fine.
     """
-    effects = [(w, w.effect) for w in facts.trained if w.effect > 0]
+    # What is used without being called (a weight that its owner takes) has no place in the order.
+    placed = [w for w in facts.trained if facts.records[w.at].name == w.parameter.layer]
+    effects = [(w, w.effect) for w in placed if w.effect > 0]
     stuck = {f.code for f in found if f.severity == "error"}
     # Equal outputs get gradients that cancel. None gets past dead units, and what is behind them
     # sees biases alone.
@@ -80,8 +82,8 @@ def gradients(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterato
         at = effects[peak][0].at
         among = range(edge.at, at) if sign < 0 else range(at, edge.at + 1)
         layer, blame, remedies = advise.blame(sign, jump.parameter.layer, among)
-        if words := _growth_of_norms(facts, among, ratio if sign > 0 else 0.0):
-            blame, remedies = words, (without_batch_norm(),)
+        if norms := _growth_of_norms(facts, among, ratio if sign > 0 else 0.0):
+            blame, remedies = norms, (without_batch_norm(),)
         for told in dead:
             if facts.where(told.layer) in between:
                 layer, remedies = told.layer, tuple(told.remedies)
