@@ -124,7 +124,8 @@ def steepness(label, some=slice(None)):
     return np.array([np.polyfit(x, of_seed, 1)[0] for of_seed in changes])
 
 
-slopes = {k: [initguide.estimate(s) for s in steepness(k).T] for k in ways}
+wide = slice(2, None)  # from n = 256 on
+slopes = {k: [initguide.estimate(s) for s in steepness(k, wide).T] for k in ways}
 rising = {
     k: next(
         (n for n, s in zip(check.layers, of, strict=True) if s.above(0.25)), "none"
@@ -138,12 +139,12 @@ grows = initguide.estimate(grows[:, 1:].mean(1))
 (
     initguide.says(
         level,
-        "With muP every layer is level, or nearly so: its exponents are {fc1:.2f}, {fc2:.2f} and "
-        "{fc3:.2f}.",
-        "Not even with muP is every layer level: its exponents are {fc1:.2f}, {fc2:.2f} and "
-        "{fc3:.2f}.",
-        "Whether every layer is level with muP, these seeds cannot tell: its exponents are "
+        "With muP every layer is level, or nearly so: its exponents from ``n = 256`` on are "
         "{fc1:.2f}, {fc2:.2f} and {fc3:.2f}.",
+        "Not even with muP is every layer level: its exponents from ``n = 256`` on are {fc1:.2f}, "
+        "{fc2:.2f} and {fc3:.2f}.",
+        "Whether every layer is level with muP, these seeds cannot tell: its exponents from "
+        "``n = 256`` on are {fc1:.2f}, {fc2:.2f} and {fc3:.2f}.",
         fc1=slopes["muP"][0],
         fc2=slopes["muP"][1],
         fc3=slopes["muP"][2],

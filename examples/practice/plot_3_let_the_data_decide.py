@@ -284,11 +284,11 @@ worse = [
 #
 # Which batch will do?
 # --------------------
-# Must it be representative? LSUV measures one number per layer. We take a single image, or nothing
+# Must it be representative? LSUV measures one number per layer. We take two images, or nothing
 # but bags, and look at the spread of the outputs for unseen images: 1 would be right.
 
 bags = small.train.images[small.train.labels == 8][:300]
-batches = {"500 images": batch, "one image": batch[:1], "300 bags": bags}
+batches = {"500 images": batch, "two images": batch[:2], "300 bags": bags}
 spreads = {}
 for phi in (nn.ReLU, nn.SiLU, nn.GELU):
     for label, chosen in batches.items():
@@ -314,7 +314,7 @@ initguide.Table(
 # %%
 
 of_relu = np.concatenate([spreads["ReLU", label] for label in batches])
-strayed = max(spreads["SiLU", "one image"] + spreads["GELU", "one image"])
+strayed = max(spreads["SiLU", "two images"] + spreads["GELU", "two images"])
 (
     initguide.says(
         bool(of_relu.min() > 0.5 and of_relu.max() < 2),
@@ -326,9 +326,9 @@ strayed = max(spreads["SiLU", "one image"] + spreads["GELU", "one image"])
     )
     + initguide.says(
         strayed > 2,
-        "With SiLU and GELU the size of what comes in decides what comes out, and one image is not "
-        "enough: up to {strayed:.1f}.",
-        "With SiLU and GELU, too, one image is enough to within a factor of two: up to "
+        "With SiLU and GELU the size of what comes in decides what comes out, and two images are "
+        "not enough: up to {strayed:.1f}.",
+        "With SiLU and GELU, too, two images are enough to within a factor of two: up to "
         "{strayed:.1f}.",
         strayed=strayed,
     )
