@@ -177,10 +177,15 @@ def branches_of(call: ast.Call) -> list[str]:
     return texts
 
 
+def _starts_small(text: str) -> bool:
+    """Whether the first word is in small letters; muP is a name, and so is code or a formula."""
+    return text.split(maxsplit=1)[0].islower() and text[0].isalpha()
+
+
 def _of_a_sentence(text: str, line: int) -> Iterator[str]:
     """What is wrong with one branch."""
     start = f"line {line}: {text[:50]!r}"
-    if not text[:1].strip() or text.split(maxsplit=1)[0].islower():  # muP is a name
+    if not text[:1].strip() or _starts_small(text):
         yield f"{start} does not start like a sentence"
     if text[-1:] not in {".", "?", "!", ":"}:
         yield f"{start} does not end like a sentence"
