@@ -62,9 +62,9 @@ def problems(docs: Path) -> list[str]:
         for row, column, cell in cells(table):
             where = f"{SOURCE}: {row!r}, {column!r}"
             key = cell.get("key")
-            if key is None:  # still to be done
-                continue
-            if key not in known:
+            if key is None:
+                found.append(f"{where} names no sentence that measures it; add key = ...")
+            elif key not in known:
                 found.append(f"{where}: no page has a sentence with the key {key!r}")
             elif known[key] != cell["page"]:
                 found.append(f"{where}: {key!r} is measured on {known[key]}, not {cell['page']}")

@@ -226,6 +226,7 @@ gap = {
         "Branches that are not scaled do worse: {gap:+.1f}.",
         "Four seeds of one epoch leave open whether scaled branches help at six blocks: "
         "{gap:+.1f}.",
+        key="transformers-unscaled-branches",
         gap=gap["branches not scaled"],
     )
     + initguide.says(

@@ -73,6 +73,7 @@ def site(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"key": ""}, "names no sentence that measures it; add key = ..."),
         ({"key": "falls"}, "no page has a sentence with the key 'falls'"),
         ({"page": "theory/plot_2"}, "is measured on lesson/plot_1, not theory/plot_2"),
         ({"no": ""}, "does not say what holds if it is not so"),
