@@ -132,7 +132,7 @@ rising = {
     )
     for k, of in slopes.items()
 }
-level = [slope.within(-0.4, 0.25) for slope in slopes["muP"]]
+level = [slope.within(-0.25, 0.25) for slope in slopes["muP"]]
 level = False if False in level else None if None in level else True
 grows = steepness("standard", slice(-2, None)) - steepness("standard", slice(2))
 grows = initguide.estimate(grows[:, 1:].mean(1))
@@ -298,7 +298,6 @@ cost = {k: initguide.estimate(own[k] - own["standard"]) for k in chosen[1:]}
 )
 
 # %%
-#
 # .. admonition:: Try it
 #
 #    Is the rule of this page for Adam also right for SGD? Let a coordinate check decide.
@@ -362,7 +361,7 @@ initguide.bullets(
     initguide.says(
         min(cost.values(), key=lambda c: c.mean).above(-0.02),
         "Tuned at the width that is trained, the standard way was no worse than the better of the "
-        "two ways with muP, by a fiftieth of a nat: {cost:+.3f}.",
+        "two ways with muP, to within a fiftieth of a nat (muP − standard: {cost:+.3f}).",
         "Tuned at the width that is trained, one of the ways with muP was better than the standard "
         "one by more than a fiftieth of a nat: {cost:+.3f}.",
         "Whether muP is better by more than a fiftieth of a nat where both are tuned at the width "

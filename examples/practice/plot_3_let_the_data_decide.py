@@ -314,7 +314,8 @@ initguide.Table(
 # %%
 
 of_relu = np.concatenate([spreads["ReLU", label] for label in batches])
-strayed = max(spreads["SiLU", "two images"] + spreads["GELU", "two images"])
+most = {n: max(spreads[n, "two images"]) for n in ("SiLU", "GELU")}
+strayed = [n for n, spread in most.items() if spread > 2]
 (
     initguide.says(
         bool(of_relu.min() > 0.5 and of_relu.max() < 2),
@@ -325,12 +326,13 @@ strayed = max(spreads["SiLU", "two images"] + spreads["GELU", "two images"])
         high=of_relu.max(),
     )
     + initguide.says(
-        strayed > 2,
-        "With SiLU and GELU the size of what comes in decides what comes out, and two images are "
-        "not enough: up to {strayed:.1f}.",
+        bool(strayed),
+        "With {names} the size of what comes in decides what comes out, and two images are not "
+        "enough: up to {most:.1f}.",
         "With SiLU and GELU, too, two images are enough to within a factor of two: up to "
-        "{strayed:.1f}.",
-        strayed=strayed,
+        "{most:.1f}.",
+        names=" and ".join(strayed),
+        most=max(most.values()),
     )
 )
 
@@ -400,9 +402,10 @@ initguide.bullets(
         gap=gaps["ReLU", "unit by unit"],
     ),
     initguide.says(
-        bool(of_relu.max() < 2 < strayed),
-        "Almost any batch did for LSUV with ReLU, and not with SiLU and GELU.",
+        bool(of_relu.min() > 0.5 and of_relu.max() < 2 and strayed),
+        "Almost any batch did for LSUV with ReLU, and not with {names}.",
         "Which batch LSUV needs did not hang on the activation as expected.",
+        names=" and ".join(strayed),
     ),
 )
 

@@ -319,7 +319,6 @@ span = max(places) / min(places)
 )
 
 # %%
-#
 # .. admonition:: Try it
 #
 #    Train He's network at rates above the bound, and take the sharpness again afterwards.
