@@ -291,7 +291,7 @@ columns = {
     for name, comparison in {"one split": pilot, "a split per seed": anew}.items()
 }
 initguide.Table(
-    {"": trio + [f"{b} − {a}" for a, b in trios]} | columns,
+    {"quantity": trio + [f"{b} − {a}" for a, b in trios]} | columns,
     caption="Validation accuracy, and its differences, in points",
     note=f"Means over {len(pilot.settings['seeds'])} seeds, with 95 % intervals over seeds.",
 )
