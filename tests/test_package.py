@@ -106,7 +106,7 @@ def test_importing():
         [sys.executable, "-W", "error", "-c", LAZY, *MODULES],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -25,7 +25,9 @@ COLUMNS = {"start": "start with", "because": "because", "otherwise": "and if you
 
 
 def tables(docs: Path) -> list[dict[str, Any]]:
-    """The tables of the file, as they are written."""
+    """The tables of the file, as they are written; a site may have none."""
+    if not (docs / SOURCE).exists():
+        return []
     with (docs / SOURCE).open("rb") as file:
         found: list[dict[str, Any]] = tomllib.load(file)["table"]
     return found

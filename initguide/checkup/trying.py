@@ -1,7 +1,6 @@
 """Advice is tried before it is given: on a copy, as it will be printed."""
 
 import math
-import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from initguide.checkup.looking import Case, Look, look
 from initguide.checkup.remedies import together
 from initguide.checkup.report import Attempt, Finding
 from initguide.checkup.sandbox import sandbox
-from initguide.progress import tqdm
+from initguide.progress import somebody_watches, tqdm
 
 CANDIDATES, HIDDEN = 4, 4
 """How many remedies of a finding are tried, and how many faults that one hid may be mended."""
@@ -85,7 +84,9 @@ class Trials:
         for draft in self.first.drafts:
             groups.setdefault((draft.severity, draft.code), []).append(draft)
         said: dict[tuple[str, str], tuple[str, tuple[Attempt, ...]]] = {}
-        with tqdm(groups, "trying advice", delay=3, leave=False, disable=not _watched()) as bar:
+        with tqdm(
+            groups, "trying advice", delay=3, leave=False, disable=not somebody_watches()
+        ) as bar:
             for key in bar:
                 said[key] = self._mend(*key, groups[key])
         for key, (advice, tried) in said.items():  # what came later may have mended it, too
@@ -285,8 +286,3 @@ def _words(error: Exception) -> str:
     """First line of an error."""
     first = (str(error).splitlines() or [""])[0]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
-
-
-def _watched() -> bool:
-    """Whether somebody sees a bar: in a terminal, or a notebook."""
-    return sys.stderr.isatty() or "ipykernel" in sys.modules

@@ -16,6 +16,8 @@ import pytest
 
 import initguide
 
+# Another cluster on this machine may have the port of the dashboard; then it takes another one.
+pytestmark = pytest.mark.filterwarnings("ignore:\\s*Port 8787 is already in use")
 PAGE = Path(__file__).parents[2] / "docs" / "cluster.rst"
 if not PAGE.exists():
     pytest.skip("the package is installed without its repository", allow_module_level=True)

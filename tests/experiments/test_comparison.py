@@ -470,8 +470,12 @@ def test_progress_in_a_terminal(compare, monkeypatch, capfd):
 
 def test_progress_in_a_notebook(monkeypatch):
     """A notebook counts as being watched."""
-    assert not work.somebody_watches()
-    monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace())
+    for shell in (None, SimpleNamespace()):  # IPython is imported, or is the terminal
+        ipython = SimpleNamespace(get_ipython=lambda shell=shell: shell)
+        monkeypatch.setitem(sys.modules, "IPython", ipython)
+        assert not work.somebody_watches()
+    kernel = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel="a kernel"))
+    monkeypatch.setitem(sys.modules, "IPython", kernel)
     assert work.somebody_watches()
 
 

@@ -1,7 +1,6 @@
 """The queue of a call: what waits, what is in flight, and what has ended."""
 
 import contextlib
-import sys
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Future
@@ -24,7 +23,7 @@ from initguide.experiments.jobs.shipping import Elsewhere, Here
 from initguide.experiments.jobs.signals import undisturbed
 from initguide.experiments.jobs.software import codes_of
 from initguide.experiments.jobs.worker import Terms, run_elsewhere, run_together
-from initguide.progress import tqdm
+from initguide.progress import somebody_watches, tqdm
 from initguide.training import Run
 
 POLL = 1.0  # seconds between two looks for runs that another process has claimed
@@ -267,8 +266,3 @@ class Work:
 
 def _arrived(result: Run | Told | Exception) -> Run | Exception:
     return heard(result) if isinstance(result, Told) else result
-
-
-def somebody_watches() -> bool:
-    """Whether standard error is a terminal, or this is a notebook."""
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
