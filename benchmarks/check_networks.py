@@ -147,7 +147,7 @@ def tables(results: Mapping[str, Any]) -> dict[str, Table]:
     shown = {
         "figures": Table(
             {
-                "": list(rows),
+                "figure": list(rows),
                 "count": [f"{n} of {of}" for n, of, _ in rows.values()],
                 "share": [f"{100 * n / of:.1f} %" if of else "–" for n, of, _ in rows.values()],
                 "wanted": [wanted for *_, wanted in rows.values()],

@@ -155,10 +155,10 @@ report
 #   the :term:`symmetry` of :doc:`all ones </auto_examples/lesson/plot_2_zeros_and_ones>`.
 # - A :term:`bias` of −3 in front of ReLU was meant to let strong features pass only. If none is so
 #   strong, all units of ``project`` give 0 for every image, and no gradient passes (:doc:`dead
-# units   </auto_examples/theory/plot_8_units>`).
+#   units </auto_examples/theory/plot_8_units>`).
 # - "Small random numbers" in the body, whatever the :term:`fan-in`: a layer of 64 units multiplies
 #   the size of its input by 0.01 · √64/√2 ≈ 0.06, where :term:`He initialization` has 1, and five
-# in   a row by less than a millionth (:doc:`depth </auto_examples/theory/plot_5_depth>`).
+#   in a row by less than a millionth (:doc:`depth </auto_examples/theory/plot_5_depth>`).
 # - ``nn.init.normal_`` without a standard deviation takes 1. Behind a stack that lets nothing
 #   through, nobody can see it. Once signals arrive, the outputs of ``head`` are too large, and with
 #   them the :term:`initial loss`: the network is sure of itself before it has learnt anything.
