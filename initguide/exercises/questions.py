@@ -121,8 +121,17 @@ def _fits(layer: Layer, std: float, kurtosis: float, slack: float = 0.0) -> bool
     return bool(abs(values.std().item() / std - 1) <= margin)
 
 
-def has_spread(right: Spread, law: str, mistaken: Mapping[str, Spread] | None = None) -> Question:
-    """The standard deviation is the right one; mistaken ones have names.
+DRAWN: tuple[Question, ...] = (has_zero_biases, has_distinct_units, is_drawn_anew)
+"""What every answer is asked that draws weights and sets biases to 0."""
+
+
+def has_distribution(
+    right: Spread,
+    law: str,
+    mistaken: Mapping[str, Spread] | None = None,
+    otherwise: str = "another distribution",
+) -> Question:
+    """The standard deviation is the right one, and so is the distribution.
 
     Parameters
     ----------
@@ -132,8 +141,17 @@ def has_spread(right: Spread, law: str, mistaken: Mapping[str, Spread] | None = 
         The name of the distribution that is asked for, a key of `LAWS`.
     mistaken
         Misconception -> the standard deviation that it leads to. It is named if it fits all layers.
+    otherwise
+        The misconception behind any other distribution.
     """
-    return partial(_spread, right, law, mistaken or {})
+    return partial(_distribution, right, law, mistaken or {}, otherwise)
+
+
+def _distribution(
+    right: Spread, law: str, mistaken: Mapping[str, Spread], otherwise: str, trial: Trial
+) -> Iterator[Complaint]:
+    yield from _spread(right, law, mistaken, trial)
+    yield from _law(right, law, otherwise, trial)
 
 
 def _spread(
@@ -152,11 +170,6 @@ def _spread(
         if all(_fits(layer, std(layer), 3.0, slack=0.01) for layer in trial.layers):
             yield Complaint(misconception, evidence)
     yield Complaint("another spread", evidence)
-
-
-def has_law(right: Spread, law: str, misconception: str = "another distribution") -> Question:
-    """The distribution is the right one, and ``misconception`` the name of any other."""
-    return partial(_law, right, law, misconception)
 
 
 def _law(right: Spread, law: str, misconception: str, trial: Trial) -> Iterator[Complaint]:

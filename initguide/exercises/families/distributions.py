@@ -5,20 +5,15 @@ from math import sqrt
 
 from scipy import stats
 
+from initguide.exercises import spreads
 from initguide.exercises.questions import (
+    DRAWN,
     ask,
-    has_distinct_units,
-    has_law,
-    has_spread,
-    has_zero_biases,
+    has_distribution,
     is_centred,
-    is_drawn_anew,
 )
 from initguide.exercises.registry import Complaint, exercise
-from initguide.exercises.trial import Layer, Trial
-
-# What every answer that draws numbers is asked.
-_DRAWN = (has_zero_biases, has_distinct_units, is_drawn_anew)
+from initguide.exercises.trial import Trial
 
 
 @exercise(
@@ -39,10 +34,10 @@ def uniform(trial: Trial) -> Iterator[Complaint]:
     """Grade a range around 0."""
     yield from ask(
         trial,
-        *_DRAWN,
+        *DRAWN,
         _is_shifted,
         is_centred,
-        has_spread(
+        has_distribution(
             lambda _: 0.5 / sqrt(3),
             "uniform",
             {
@@ -50,8 +45,8 @@ def uniform(trial: Trial) -> Iterator[Complaint]:
                 "half the range": lambda _: 0.25 / sqrt(3),
                 "a std for a range": lambda _: 0.5,
             },
+            "normal numbers",
         ),
-        has_law(lambda _: 0.5 / sqrt(3), "uniform", "normal numbers"),
     )
 
 
@@ -89,26 +84,22 @@ def normal(trial: Trial) -> Iterator[Complaint]:
     """Grade the normal distribution of the general rule."""
     yield from ask(
         trial,
-        *_DRAWN,
+        *DRAWN,
         is_centred,
-        has_spread(
-            _rule,
+        has_distribution(
+            spreads.lecun,
             "normal",
             {
-                "variance": lambda layer: 1 / layer.fans.fan_in,
-                "fan-out": lambda layer: 1 / sqrt(layer.fans.fan_out),
-                "both fans": lambda layer: sqrt(2 / sum(layer.fans)),
+                "variance": spreads.lecun_variance,
+                "fan-out": spreads.lecun_fan_out,
+                "both fans": spreads.xavier,
                 "one size for all": lambda _: 1 / sqrt(784),
                 "scale forgotten": lambda _: 1.0,
-                "a range for a std": lambda layer: 1 / sqrt(3 * layer.fans.fan_in),
+                "a range for a std": spreads.general,
             },
+            "uniform numbers",
         ),
-        has_law(_rule, "normal", "uniform numbers"),
     )
-
-
-def _rule(layer: Layer) -> float:
-    return 1 / sqrt(layer.fans.fan_in)
 
 
 @exercise(
@@ -129,19 +120,19 @@ def uniform_std(trial: Trial) -> Iterator[Complaint]:
     """Grade a range of a given standard deviation."""
     yield from ask(
         trial,
-        *_DRAWN,
+        *DRAWN,
         is_centred,
-        has_spread(
-            _rule,
+        has_distribution(
+            spreads.lecun,
             "uniform",
             {
-                "a std for a range": lambda layer: 1 / sqrt(3 * layer.fans.fan_in),
+                "a std for a range": spreads.general,
                 "width for half": lambda layer: 2 / sqrt(layer.fans.fan_in),
-                "variance": lambda layer: 1 / layer.fans.fan_in,
-                "fan-out": lambda layer: 1 / sqrt(layer.fans.fan_out),
+                "variance": spreads.lecun_variance,
+                "fan-out": spreads.lecun_fan_out,
             },
+            "normal numbers",
         ),
-        has_law(_rule, "uniform", "normal numbers"),
     )
 
 
@@ -164,15 +155,14 @@ def truncated(trial: Trial) -> Iterator[Complaint]:
     """Grade a normal distribution that is cut."""
     yield from ask(
         trial,
-        *_DRAWN,
+        *DRAWN,
         is_centred,
         _is_cut,
-        has_spread(
+        has_distribution(
             lambda _: _CUT,
             "truncated",
             {"variance": lambda _: 0.02**2},
         ),
-        has_law(lambda _: _CUT, "truncated"),
     )
 
 

@@ -6,24 +6,19 @@ from math import sqrt
 import numpy as np
 from scipy import stats
 
+from initguide.exercises import spreads
 from initguide.exercises.questions import (
+    DRAWN,
     LAWS,
     LEAST_P,
     ask,
     has_distinct_units,
-    has_law,
-    has_spread,
-    has_zero_biases,
+    has_distribution,
     is_centred,
     is_drawn_anew,
 )
 from initguide.exercises.registry import Complaint, exercise
-from initguide.exercises.trial import Layer, Trial
-
-
-def _rule(layer: Layer) -> float:
-    """Return the standard deviation of the general rule, U(−1/√n, 1/√n)."""
-    return 1 / sqrt(3 * layer.fans.fan_in)
+from initguide.exercises.trial import Trial
 
 
 @exercise(
@@ -44,22 +39,20 @@ def general_rule(trial: Trial) -> Iterator[Complaint]:
     """Grade the lesson's rule."""
     yield from ask(
         trial,
-        has_zero_biases,
-        has_distinct_units,
-        is_drawn_anew,
+        *DRAWN,
         _is_both_sided,
         is_centred,
-        has_spread(
-            _rule,
+        has_distribution(
+            spreads.general,
             "uniform",
             {
                 "root forgotten": lambda layer: 1 / (sqrt(3) * layer.fans.fan_in),
-                "fan-out": lambda layer: 1 / sqrt(3 * layer.fans.fan_out),
+                "fan-out": spreads.general_fan_out,
                 "one size for all": lambda _: 1 / sqrt(3 * 784),
-                "a std for a range": lambda layer: 1 / sqrt(layer.fans.fan_in),
+                "a std for a range": spreads.lecun,
             },
+            "normal numbers",
         ),
-        has_law(_rule, "uniform", "normal numbers"),
     )
 
 
@@ -91,16 +84,16 @@ def default(trial: Trial) -> Iterator[Complaint]:
         has_distinct_units,
         is_drawn_anew,
         is_centred,
-        has_spread(
-            _rule,
+        has_distribution(
+            spreads.general,
             "uniform",
             {
-                "He by its name": lambda layer: sqrt(2 / layer.fans.fan_in),
-                "a std for a range": lambda layer: 1 / sqrt(layer.fans.fan_in),
-                "fan-out": lambda layer: 1 / sqrt(3 * layer.fans.fan_out),
+                "He by its name": spreads.he,
+                "a std for a range": spreads.lecun,
+                "fan-out": spreads.general_fan_out,
             },
+            "normal numbers",
         ),
-        has_law(_rule, "uniform", "normal numbers"),
         _draws_biases,
     )
 
@@ -112,7 +105,7 @@ def _draws_biases(trial: Trial) -> Iterator[Complaint]:
             continue
         if not layer.bias.after.any():
             yield Complaint("biases at 0", layer.bias.label)
-        scaled.append(layer.bias.after.double().numpy() / _rule(layer))
+        scaled.append(layer.bias.after.double().numpy() / spreads.general(layer))
     # A layer has few biases: all together, each by its own range.
     biases = np.concatenate(scaled)
     outside = np.abs(biases).max() > sqrt(3) * (1 + 1e-6)  # float32 rounds the ends
@@ -121,10 +114,6 @@ def _draws_biases(trial: Trial) -> Iterator[Complaint]:
             "biases by their own number",
             f"std of bias × √n is {biases.std() / sqrt(3):.3g} (meant: {1 / sqrt(3):.3g})",
         )
-
-
-def _xavier(layer: Layer) -> float:
-    return sqrt(2 / sum(layer.fans))
 
 
 @exercise(
@@ -146,26 +135,20 @@ def xavier(trial: Trial) -> Iterator[Complaint]:
     """Grade Glorot & Bengio's rule."""
     yield from ask(
         trial,
-        has_zero_biases,
-        has_distinct_units,
-        is_drawn_anew,
+        *DRAWN,
         is_centred,
-        has_spread(
-            _xavier,
+        has_distribution(
+            spreads.xavier,
             "normal",
             {
                 "variance": lambda layer: 2 / sum(layer.fans),
                 "without the 2": lambda layer: 1 / sqrt(sum(layer.fans)),
-                "fan-in": lambda layer: 1 / sqrt(layer.fans.fan_in),
+                "fan-in": spreads.lecun,
                 "a range for a std": lambda layer: sqrt(6 / sum(layer.fans)),
             },
+            "uniform numbers",
         ),
-        has_law(_xavier, "normal", "uniform numbers"),
     )
-
-
-def _he(layer: Layer) -> float:
-    return sqrt(2 / layer.fans.fan_in)
 
 
 @exercise(
@@ -189,21 +172,19 @@ def he(trial: Trial) -> Iterator[Complaint]:
     """Grade He et al.'s rule."""
     yield from ask(
         trial,
-        has_zero_biases,
-        has_distinct_units,
-        is_drawn_anew,
+        *DRAWN,
         is_centred,
-        has_spread(
-            _he,
+        has_distribution(
+            spreads.he,
             "normal",
             {
-                "variance": lambda layer: 2 / layer.fans.fan_in,
-                "without the 2": lambda layer: 1 / sqrt(layer.fans.fan_in),
+                "variance": spreads.he_variance,
+                "without the 2": spreads.lecun,
                 "gain 2": lambda layer: 2 / sqrt(layer.fans.fan_in),
-                "fan-out": lambda layer: sqrt(2 / layer.fans.fan_out),
-                "both fans": lambda layer: sqrt(2 / sum(layer.fans)),
-                "the slope of PyTorch's default": _rule,
+                "fan-out": spreads.he_fan_out,
+                "both fans": spreads.xavier,
+                "the slope of PyTorch's default": spreads.general,
             },
+            "uniform numbers",
         ),
-        has_law(_he, "normal", "uniform numbers"),
     )

@@ -6,11 +6,12 @@ from math import prod, sqrt
 import torch
 from torch import nn
 
+from initguide.exercises import spreads
 from initguide.exercises.questions import (
+    DRAWN,
     ask,
     has_distinct_units,
-    has_law,
-    has_spread,
+    has_distribution,
     has_zero_biases,
     is_centred,
     is_drawn_anew,
@@ -24,10 +25,6 @@ def _convolutional() -> dict[str, nn.Module]:
         nn.Conv2d(6, 24, 5), nn.BatchNorm2d(24), nn.ReLU(), nn.Conv2d(24, 64, 3), nn.ReLU()
     )
     return {"": nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(64, 96))}
-
-
-def _he(layer: Layer) -> float:
-    return sqrt(2 / layer.fans.fan_in)
 
 
 def _as_if_fan(layer: Layer, *, kernel: float, channels: float) -> float:
@@ -59,24 +56,21 @@ def convolution(trial: Trial) -> Iterator[Complaint]:
     """Grade the fan-in of a convolution."""
     yield from ask(
         trial,
-        has_zero_biases,
-        has_distinct_units,
-        is_drawn_anew,
+        *DRAWN,
         is_centred,
-        has_spread(
-            _he,
+        has_distribution(
+            spreads.he,
             "normal",
             {
                 "kernel forgotten": lambda y: _as_if_fan(y, kernel=1, channels=_channels(y)),
                 "one side of the kernel": lambda y: _as_if_fan(
                     y, kernel=y.kernel[0] if y.kernel else 1, channels=_channels(y)
                 ),
-                "fan-out": lambda y: sqrt(2 / y.fans.fan_out),
-                "without the 2": lambda y: sqrt(1 / y.fans.fan_in),
-                "variance": lambda y: 2 / y.fans.fan_in,
+                "fan-out": spreads.he_fan_out,
+                "without the 2": spreads.lecun,
+                "variance": spreads.he_variance,
             },
         ),
-        has_law(_he, "normal"),
     )
 
 
@@ -128,10 +122,6 @@ def _without_biases() -> dict[str, nn.Module]:
     }
 
 
-def _rule(layer: Layer) -> float:
-    return 1 / sqrt(layer.fans.fan_in)
-
-
 @exercise(
     "The normal distribution of the general rule, N(0, 1/√n), for any network: some linear layers "
     "have no bias, and modules of other kinds stay as they are.",
@@ -146,17 +136,14 @@ def any_network(trial: Trial) -> Iterator[Complaint]:
     """Grade a scheme that meets what it does not know."""
     yield from ask(
         trial,
-        has_zero_biases,
-        has_distinct_units,
-        is_drawn_anew,
+        *DRAWN,
         is_centred,
-        has_spread(
-            _rule,
+        has_distribution(
+            spreads.lecun,
             "normal",
             {
-                "variance": lambda layer: 1 / layer.fans.fan_in,
-                "fan-out": lambda layer: 1 / sqrt(layer.fans.fan_out),
+                "variance": spreads.lecun_variance,
+                "fan-out": spreads.lecun_fan_out,
             },
         ),
-        has_law(_rule, "normal"),
     )
