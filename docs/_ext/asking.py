@@ -7,25 +7,21 @@ chosen. What this build measured is folded below them. On paper, it is unfolded.
 import ast
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from bound import as_data, text_of
+from bound import as_data, calls, text_of, warn_of_pages
+from cells import value_shown
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.parsing import nested_parse_to_nodes
 
-logger = logging.getLogger(__name__)
+from initguide.asking import letter
 
 
 def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:  # noqa: ARG001
     """Write down what a cell asks that ends with a question, for the directive below."""
-    body = ast.parse(block.content).body
-    if not body or not isinstance(body[-1], ast.Expr):
-        return ""
-    shown = block_vars["example_globals"].get("___")  # where Sphinx-Gallery keeps its value
+    shown = value_shown(block, block_vars)
     if type(shown).__module__ != "initguide.asking":
         return ""
     data = {
@@ -55,7 +51,7 @@ class Asked(SphinxDirective):
         asked += self._parse(data["question"])
         for at, answer in enumerate(data["answers"]):
             button = f'<input type="radio" name="{group}">'
-            asked += _html(f"<label>{button} <b>{'abcdefghij'[at]}</b> ")
+            asked += _html(f"<label>{button} <b>{letter(at)}</b> ")
             # A label may hold words, and no paragraph.
             for paragraph in self._parse(answer):
                 asked += nodes.inline("", "", *paragraph.children)
@@ -78,9 +74,7 @@ def problems(page: str) -> Iterator[str]:
     page
         The text of its script.
     """
-    for call in ast.walk(ast.parse(page)):
-        if not isinstance(call, ast.Call) or ast.unparse(call.func) != "initguide.asks":
-            continue
+    for call in calls(page, "initguide.asks"):
         start = f"line {call.lineno}:"
         if len(call.args) != 4:
             yield f"{start} a question has four parts: itself, its answers, which is right, and why"
@@ -98,10 +92,7 @@ def problems(page: str) -> Iterator[str]:
 
 def check(app: Sphinx) -> None:
     """Warn of every problem of every page, which fails the build."""
-    examples = Path(app.srcdir).parent / "examples"
-    for script in sorted(examples.rglob("plot_*.py")):
-        for problem in problems(script.read_text(encoding="utf-8")):
-            logger.warning("%s: %s", script.relative_to(examples.parent), problem)
+    warn_of_pages(app, problems)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

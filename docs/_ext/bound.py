@@ -10,13 +10,15 @@ before it.
 """
 
 import ast
+import functools
 import json
 import re
 import string
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cells import value_shown
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
@@ -37,10 +39,7 @@ BULLET = re.compile(r"^# (?:- |\* )", re.MULTILINE)
 
 def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:  # noqa: ARG001
     """Write down what a cell says that ends with a sentence, for the directive below."""
-    body = ast.parse(block.content).body
-    if not body or not isinstance(body[-1], ast.Expr):
-        return ""
-    shown = block_vars["example_globals"].get("___")  # where Sphinx-Gallery keeps its value
+    shown = value_shown(block, block_vars)
     if type(shown).__module__ != "initguide.sentences":
         return ""
     return f"\n.. said::\n\n   {json.dumps(as_data(shown), ensure_ascii=False)}\n"
@@ -80,10 +79,14 @@ def sentences(gallery: Path) -> dict[str, dict[str, Any]]:
     return {
         sentence["key"]: sentence
         for page in sorted(gallery.rglob("plot_*.rst"))
-        for line in WRITTEN.findall(page.read_text(encoding="utf-8"))
-        for sentence in flat(json.loads(line))
-        if sentence["key"]
+        for sentence in _keyed_sentences(page.read_text(encoding="utf-8"))
     }
+
+
+@functools.cache  # every cell of a table and every role asks for all pages
+def _keyed_sentences(page: str) -> tuple[dict[str, Any], ...]:
+    said = (s for line in WRITTEN.findall(page) for s in flat(json.loads(line)))
+    return tuple(sentence for sentence in said if sentence["key"])
 
 
 def outcomes(gallery: Path) -> dict[str, str]:
@@ -94,12 +97,20 @@ def outcomes(gallery: Path) -> dict[str, str]:
 def keys(examples: Path) -> dict[str, str]:
     """Key of a sentence -> the page whose script has it, such as ``"theory/plot_4_gains"``."""
     return {
-        keyword.value.value: script.relative_to(examples).with_suffix("").as_posix()
+        key: script.relative_to(examples).with_suffix("").as_posix()
         for script in sorted(examples.rglob("plot_*.py"))
-        for call in _calls(ast.parse(script.read_text(encoding="utf-8")), "initguide.says")
+        for key in _keys_in(script.read_text(encoding="utf-8"))
+    }
+
+
+@functools.cache
+def _keys_in(page: str) -> tuple[str, ...]:
+    return tuple(
+        keyword.value.value
+        for call in calls(page, "initguide.says")
         for keyword in call.keywords
         if keyword.arg == "key" and isinstance(keyword.value, ast.Constant)
-    }
+    )
 
 
 class Said(SphinxDirective):
@@ -152,8 +163,9 @@ def fold(_app: Sphinx, document: nodes.document) -> None:
             ]
 
 
-def _calls(tree: ast.AST, name: str) -> Iterator[ast.Call]:
-    for node in ast.walk(tree):
+def calls(page: str, name: str) -> Iterator[ast.Call]:
+    """Calls of a function in the text of a script."""
+    for node in ast.walk(ast.parse(page)):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == name:
             yield node
 
@@ -205,7 +217,7 @@ def problems(page: str) -> list[str]:
         The text of its script.
     """
     found = []
-    for call in _calls(ast.parse(page), "initguide.says"):
+    for call in calls(page, "initguide.says"):
         try:
             texts = branches_of(call)
         except TypeError as error:
@@ -240,11 +252,15 @@ def unknown(page: str, known: Container[str]) -> list[str]:
 
 def check(app: Sphinx) -> None:
     """Warn of every problem of every page, which fails the build."""
+    known = keys(Path(app.srcdir).parent / "examples")
+    warn_of_pages(app, lambda page: problems(page) + unknown(page, known))
+
+
+def warn_of_pages(app: Sphinx, find: Callable[[str], Iterable[str]]) -> None:
+    """Warn of what ``find`` says of the text of each page's script."""
     examples = Path(app.srcdir).parent / "examples"
-    known = keys(examples)
     for script in sorted(examples.rglob("plot_*.py")):
-        page = script.read_text(encoding="utf-8")
-        for problem in problems(page) + unknown(page, known):
+        for problem in find(script.read_text(encoding="utf-8")):
             logger.warning("%s: %s", script.relative_to(examples.parent), problem)
 
 

@@ -12,7 +12,6 @@ Thumbnails get a dark twin in the same way, and ``.. gallery-figure::`` shows a 
 another page.
 """
 
-import ast
 import colorsys
 import hashlib
 import json
@@ -25,6 +24,7 @@ from typing import Any
 
 import figuredata
 import matplotlib.pyplot as plt
+from cells import value_shown
 from docutils import nodes
 from docutils.parsers.rst.directives import positive_int
 from matplotlib.artist import Artist
@@ -193,10 +193,7 @@ def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any])
 
 def _save_table(block: Any, block_vars: dict[str, Any], source: Path) -> str:
     """Write the numbers behind the table that a cell ends with, if it does; return the link."""
-    body = ast.parse(block.content).body
-    if not body or not isinstance(body[-1], ast.Expr):
-        return ""
-    shown = block_vars["example_globals"].get("___")  # where Sphinx-Gallery keeps its value
+    shown = value_shown(block, block_vars)
     kind = next((kind for kind in ("csv", "json") if hasattr(shown, f"to_{kind}")), None)
     if kind is None or not hasattr(shown, "_repr_html_"):
         return ""
