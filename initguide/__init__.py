@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from initguide.initializers import INITIALIZERS, initialize
     from initguide.models import Net, mlp
     from initguide.propagation import measure
-    from initguide.sentences import bullets, says
+    from initguide.sentences import all_of, bullets, says
     from initguide.tables import Table
 
 __version__ = "0.1.0"
@@ -41,6 +41,7 @@ __all__ = [
     "Net",
     "Sweep",
     "Table",
+    "all_of",
     "asking",
     "asks",
     "audit",
@@ -79,6 +80,7 @@ _HOMES = {
     "Net": "models",
     "Sweep": "experiments",
     "Table": "tables",
+    "all_of": "sentences",
     "asks": "asking",
     "audit": "auditing",
     "bullets": "sentences",

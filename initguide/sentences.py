@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Sentence", "Sentences", "bullets", "says", "with_minus"]
+__all__ = ["Sentence", "Sentences", "all_of", "bullets", "says", "with_minus"]
 
 # Inline markup of reStructuredText, which the site reads as it is: code, and roles.
 _MARKUP = re.compile(
@@ -175,6 +175,17 @@ def says(
                 )
             texts[_field(field, spec or "")] = _written(values[field], spec or "")
     return Sentence(_OUTCOMES[holds], branches, texts, key)
+
+
+def all_of(*holds: bool | None) -> bool | None:
+    """Whether all of several things hold, where some may be undecided.
+
+    Examples
+    --------
+    >>> all_of(True, None, False), all_of(True, None), all_of(True, True)
+    (False, None, True)
+    """
+    return False if False in holds else None if None in holds else True
 
 
 def bullets(*items: Sentence | Sentences) -> Sentences:

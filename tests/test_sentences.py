@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from initguide import bullets, says
+from initguide import all_of, bullets, says
 
 BRANCHES = ("It grows.", "It shrinks.", "It may do either.")
 
@@ -82,3 +82,11 @@ def test_only_one_branch_is_said(holds, value):
     text = str(said).strip(letter)
     assert not text.startswith("-")
     assert float(text.replace("−", "-")) == float(f"{value:g}")
+
+
+@given(st.lists(st.sampled_from([True, False, None]), max_size=4))
+def test_all_of_several(holds):
+    """It is decided against by one, and in favour only by all: whatever the undecided are."""
+    worlds = [[h if h is not None else other for h in holds] for other in (True, False)]
+    found = {all(world) for world in worlds}
+    assert all_of(*holds) is (found.pop() if len(found) == 1 else None)

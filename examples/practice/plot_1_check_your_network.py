@@ -267,7 +267,7 @@ large = [costs[fault].better(0.1) for fault in ("project", "body")]
         alone=alone,
     )
     + initguide.says(
-        False if False in large else None if None in large else True,
+        initguide.all_of(*large),
         "Dead units and a stack that lets nothing through, each put back alone, cost more than "
         "ten points: {project:.1f} and {body:.1f}.",
         "Dead units and a stack that lets nothing through, each put back alone, do not both cost "

@@ -132,8 +132,7 @@ rising = {
     )
     for k, of in slopes.items()
 }
-level = [slope.within(-0.25, 0.25) for slope in slopes["muP"]]
-level = False if False in level else None if None in level else True
+level = initguide.all_of(*(s.within(-0.25, 0.25) for s in slopes["muP"]))
 grows = steepness("standard", slice(-2, None)) - steepness("standard", slice(2))
 grows = initguide.estimate(grows[:, 1:].mean(1))
 (
@@ -316,8 +315,7 @@ cost = {k: initguide.estimate(own[k] - own["standard"]) for k in chosen[1:]}
 # What we learnt
 # --------------
 
-further = [slope.above(0.25) for slope in slopes["standard"][1:]]
-further = False if False in further else None if None in further else True
+further = initguide.all_of(*(s.above(0.25) for s in slopes["standard"][1:]))
 initguide.bullets(
     initguide.says(
         further,

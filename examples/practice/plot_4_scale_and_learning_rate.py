@@ -274,12 +274,6 @@ initguide.Table(
 # (Zeros lie infinitely far to the left.) All but U[0, 1) and ones have weights that are centred on
 # 0, and U[−½, ½) is U[0, 1) without its mean.
 
-
-def all_of(verdicts):
-    verdicts = list(verdicts)
-    return False if False in verdicts else None if None in verdicts else True
-
-
 centred = [x for name, x in apart.items() if name not in ("uniform", "ones")]
 centred = initguide.estimate(np.mean(centred, axis=0))
 as_twin = centred.within(-3, 3)
@@ -306,7 +300,7 @@ span = max(places) / min(places)
         gap=centred,
     )
     + initguide.says(
-        all_of(gaps[name].below(-5) for name in ("uniform", "ones")),
+        initguide.all_of(*(gaps[name].below(-5) for name in ("uniform", "ones"))),
         "The two that have a mean are of a size that trains, but cost {uniform:.0f} and {ones:.0f} "
         "points.",
         "The two that have a mean do not both cost more than five points: {uniform:.0f} and "

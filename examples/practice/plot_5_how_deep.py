@@ -251,15 +251,15 @@ initguide.Table(
 # Does the border move? Factors are ratios seed by seed, with their intervals over three seeds.
 
 
-def all_of(*verdicts):
-    return False if False in verdicts else None if None in verdicts else True
-
-
 order = {k: [moved[f"{n}, order", k] for n in ("tanh", "relu")] for k in CHANGES}
 chaos = {k: [moved[f"{n}, chaos", k] for n in ("tanh", "relu")] for k in CHANGES}
-time_helps = all_of(*(factor.above(1.1) for factor in order["two epochs"]))
-adam_helps = all_of(*(factor.above(1.1) for factor in order["Adam"]))
-time_idle = all_of(*(factor.within(0.8, 1.25) for factor in chaos["two epochs"]))
+time_helps = initguide.all_of(
+    *(factor.above(1.1) for factor in order["two epochs"])
+)
+adam_helps = initguide.all_of(*(factor.above(1.1) for factor in order["Adam"]))
+time_idle = initguide.all_of(
+    *(factor.within(0.8, 1.25) for factor in chaos["two epochs"])
+)
 adam_idle = chaos["Adam"][0].below(1.25)
 (
     initguide.says(
@@ -359,7 +359,7 @@ initguide.bullets(
         key="depth-few-xi",
     ),
     initguide.says(
-        all_of(time_helps, time_idle),
+        initguide.all_of(time_helps, time_idle),
         "Order and chaos stop training differently: a second epoch pushed the border outwards in "
         "order, and hardly moved it in chaos.",
         "Order and chaos were not told apart by a second epoch.",
@@ -368,7 +368,7 @@ initguide.bullets(
         key="depth-time-helps-in-order",
     )
     + initguide.says(
-        all_of(adam_helps, adam_idle),
+        initguide.all_of(adam_helps, adam_idle),
         "Adam pushed it outwards in order, and for chaotic tanh it did not do much.",
         "What Adam did was not divided between order and chaotic tanh.",
         "Whether Adam does more in order than for chaotic tanh is open.",

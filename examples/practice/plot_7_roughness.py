@@ -144,10 +144,8 @@ smoothed = initguide.estimate(
     dimensions["networks, zoom"] - dimensions["networks, map"]
 )
 discs, noise = ruler["discs: 1"], ruler["noise: 2"]
-reads = [discs.within(0.9, 1.1), noise.within(1.9, 2.1)]
-told = False if False in reads else None if None in reads else True
-rough = [far.above(1), near.above(1)]
-rough = False if False in rough else None if None in rough else True
+told = initguide.all_of(discs.within(0.9, 1.1), noise.within(1.9, 2.1))
+rough = initguide.all_of(far.above(1), near.above(1))
 every_size = min(slopes["networks, map"].min(), slopes["networks, zoom"].min())
 most = 100 * experiments.box_count(edge).counts[-1] / 256
 (

@@ -41,14 +41,15 @@ class ThreeWay:
     interval: Interval | None
 
     @property
-    def _decides(self) -> bool:
-        return self.interval is not None
+    def _fair(self) -> Interval | None:
+        """The interval, if it may decide anything."""
+        return self.interval
 
     def above(self, threshold: float = 0.0) -> bool | None:
         """Whether the true mean lies above a number; ``None`` if the interval reaches across."""
-        if self.interval is None or not self._decides:
+        if self._fair is None:
             return None
-        low, high = self.interval
+        low, high = self._fair
         return True if low > threshold else False if high < threshold else None
 
     def below(self, threshold: float = 0.0) -> bool | None:
@@ -155,8 +156,9 @@ class Difference(ThreeWay):
         return not self.diverged and not self.missing
 
     @property
-    def _decides(self) -> bool:
-        return self.complete  # the seeds that are left where runs diverged are no fair sample
+    def _fair(self) -> Interval | None:
+        # The seeds that are left where runs diverged are no fair sample.
+        return self.interval if self.complete else None
 
     def better(self, margin: float = 0.0) -> bool | None:
         """Whether ``a`` is better than ``b`` by more than a margin; ``None`` if undecided.
@@ -205,13 +207,11 @@ class Difference(ThreeWay):
         """
         if not margin >= 0:
             raise ValueError(f"margin is {margin!r}; it must be at least 0")
-        if self.interval is None or not self.complete:
-            return "undecided"
-        low, high = self.interval
-        if low > margin:
+        if self.above(margin):
             return "higher"
-        if high < -margin:
+        if self.below(-margin):
             return "lower"
+        low, high = self._fair or (-math.inf, math.inf)
         return "level" if -margin <= low and high <= margin else "undecided"
 
     def __str__(self) -> str:
