@@ -353,9 +353,7 @@ initguide.bullets(
         key="residual-he-nothing",
     )
     + initguide.says(
-        None
-        if None in (enough := [worst_of[names].below(2) for names in worst_of])
-        else all(enough),
+        initguide.all_of(*(worst.below(2) for worst in worst_of.values())),
         "Small branches or normalization were each enough at a rate of {rate:g}.",
         "At a rate of {rate:g}, small branches or normalization were not each enough.",
         "Whether small branches and normalization were each enough at a rate of {rate:g}, three "

@@ -425,7 +425,7 @@ initguide.bullets(
         key="normalization-scale",
     ),
     initguide.says(
-        None if None in forgiven else all(forgiven),
+        initguide.all_of(*forgiven),
         "With all weights scaled and one rate, batch normalization forgives most; for a factor of "
         "about three, the other three keep most of their accuracy, too.",
         "With all weights scaled and one rate, it did not come out that batch normalization "
@@ -449,7 +449,7 @@ initguide.bullets(
         key="normalization-equal",
     )
     + initguide.says(
-        None if None in mean_parts else all(mean_parts),
+        initguide.all_of(*mean_parts),
         "A mean in the weights is undone by layer and group normalization, not by batch and RMS.",
         "A mean in the weights should be undone by layer and group normalization only; that did "
         "not come out here.",

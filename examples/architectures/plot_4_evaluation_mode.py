@@ -262,9 +262,7 @@ initguide.bullets(
         key="running-averages-fade",
     ),
     initguide.says(
-        None
-        if None in (parts := [lost_small.above(20), lost_others.below(10)])
-        else all(parts),
+        initguide.all_of(lost_small.above(20), lost_others.below(10)),
         "Networks that are the same in training can differ in evaluation: after {batches} batches, "
         "those with small initial weights were right for {guessing:.0f} % of the images at best, "
         "and those with He's weights or larger ones lost {lost:.1f} points at most.",

@@ -382,7 +382,7 @@ initguide.bullets(
         key="transformers-tied-head-training",
     ),
     initguide.says(
-        None if None in needed else all(needed) and bool(lost.any()),
+        initguide.all_of(*needed, bool(lost.any())),
         "At a large rate pre-norm blocks learnt from weights of variance ``1/d``; post-norm blocks "
         "learnt nothing from them, and without normalization a run diverged.",
         "At a large rate it did not come out that only pre-norm blocks learn from weights of "
@@ -409,7 +409,7 @@ initguide.bullets(
         "what PyTorch's ``1`` costs after an epoch is open.",
     )
     + initguide.says(
-        None if None in needed else all(needed),
+        initguide.all_of(*needed),
         "Without pre-norm, start all weights small, at about :math:`1/\\sqrt{{3d}}`.",
         "Without pre-norm, try small weights, at about :math:`1/\\sqrt{{3d}}`, beside larger ones.",
         "Without pre-norm, small weights, at about :math:`1/\\sqrt{{3d}}`, are worth a try first.",

@@ -310,7 +310,7 @@ initguide.bullets(
         key="lstm-default-nothing",
     )
     + initguide.says(
-        None if None in both else all(both),
+        initguide.all_of(*both),
         "A forget bias of ``3`` and the chrono initialization beat ``b = 0``.",
         "A forget bias of ``3`` and the chrono initialization did not both beat ``b = 0``.",
         "Whether a forget bias of ``3`` and the chrono initialization both beat ``b = 0``, these "

@@ -323,7 +323,7 @@ initguide.bullets(
         key="deep-convolutions-default-nothing",
     )
     + initguide.says(
-        None if None in first_two else all(first_two),
+        initguide.all_of(*first_two),
         "From delta-orthogonal weights it learnt best of the four.",
         "From delta-orthogonal weights it did not learn best of the four.",
         "Whether it learnt best from delta-orthogonal weights is open.",

@@ -413,7 +413,7 @@ optimism = initguide.estimate(
 )
 initguide.bullets(
     initguide.says(
-        None if None in steps else all(steps),
+        initguide.all_of(*steps),
         "Weights should differ, be centred at zero, and be scaled to the layer's fan: each of the "
         "three steps raised the validation accuracy.",
         "Weights should differ, be centred at zero, and be scaled to the layer's fan, though here "

@@ -304,7 +304,7 @@ initguide.bullets(
         n=len(findings),
     ),
     initguide.says(
-        None if None in depth_decides else all(depth_decides),
+        initguide.all_of(*depth_decides),
         "What makes little difference in a shallow network can decide in a deep one: Xavier or He "
         "for ReLU, {shallow:+.1f} points and {deep:+.1f}.",
         "Xavier or He for ReLU: {shallow:+.1f} points in a shallow network and {deep:+.1f} in a "
