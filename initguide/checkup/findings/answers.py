@@ -8,7 +8,7 @@ from torch import Tensor
 
 from initguide.checkup.facts import Facts
 from initguide.checkup.findings.losses import SURE, WRONG
-from initguide.checkup.findings.pairing import DISTANCES
+from initguide.checkup.findings.output_and_loss import DISTANCES
 from initguide.checkup.findings.registry import Draft, finding
 from initguide.checkup.remedies import Remedies
 
