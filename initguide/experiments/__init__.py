@@ -4,6 +4,7 @@ from initguide.experiments.claims import JudgedSetting, Judgement, judge
 from initguide.experiments.comparing import compare_init_weights
 from initguide.experiments.comparison import Comparison
 from initguide.experiments.coordinates import CoordinateCheck, coordinate_check
+from initguide.experiments.differences import Difference
 from initguide.experiments.jobs import (
     Failure,
     Job,
@@ -17,7 +18,7 @@ from initguide.experiments.metrics import METRICS, Metric
 from initguide.experiments.planning import estimate_effect, estimate_sd, power, seeds_needed
 from initguide.experiments.results import Results
 from initguide.experiments.roughness import BoxCount, border, box_count, pixels_per_box
-from initguide.experiments.statistics import Difference, Estimate, Row, estimate, mean_interval
+from initguide.experiments.statistics import Estimate, Row, estimate, mean_interval
 from initguide.experiments.store import Store, StoreError, StoreWarning, is_store
 from initguide.experiments.sweeping import sweep
 from initguide.experiments.sweeps import Point, Sweep, SweptRun

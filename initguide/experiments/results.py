@@ -2,16 +2,14 @@
 
 import math
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from initguide.arguments import check_number
-from initguide.experiments.columns import COLUMNS
+from initguide.experiments.differences import Difference, paired_difference
 from initguide.experiments.files import (
     VERSION,
     damage_named,
@@ -21,18 +19,16 @@ from initguide.experiments.files import (
     to_json,
     write_document,
 )
-from initguide.experiments.jobs import origins_in_words
-from initguide.experiments.metrics import METRICS, metric_named, numbers_of
+from initguide.experiments.metrics import METRICS, metric_named
 from initguide.experiments.multiplicity import level_labels
-from initguide.experiments.seeds import in_ranges
-from initguide.experiments.settings import is_same_value, setting_text
-from initguide.experiments.statistics import Difference, Row, mean_interval
+from initguide.experiments.points import RunsByPoint
+from initguide.experiments.statistics import Row, mean_interval
 from initguide.experiments.store import StoreError, is_store
+from initguide.experiments.tabling import caption_of, columns_of, footnote, remark_on
 from initguide.tables import Table
-from initguide.training import Run
 
 
-class Results(ABC):
+class Results(RunsByPoint):
     """Runs over the points of a grid, each with the same seeds.
 
     A comparison is the grid ``{"scheme": ...}``. Subclasses say what their points are; all that
@@ -51,31 +47,14 @@ class Results(ABC):
         What else is to be said below the table. Not saved.
     """
 
-    runs: tuple[Run, ...]
     settings: Mapping[str, Any]
     data_source: str
     remark: str
 
-    kind: ClassVar[str]  # in files and messages: "comparison" or "sweep"
-    point_noun: ClassVar[str]  # what a point is called in messages
     best_may_diverge: ClassVar[bool]  # whether there is a best where every point has lost runs
     says_level: ClassVar[bool]  # whether the table says which points are level with the best
 
     # What subclasses say
-
-    @property
-    @abstractmethod
-    def points(self) -> Mapping[str, Mapping[str, Any]]:
-        """Label of each point with its settings, in the order of the table."""
-
-    @property
-    @abstractmethod
-    def described(self) -> Mapping[str, str]:
-        """Label of each point with what it stands for, by which figures choose colours."""
-
-    @abstractmethod
-    def _label_of(self, run: Run) -> str:
-        """Label of the point that a run belongs to."""
 
     @abstractmethod
     def _document(self) -> dict[str, Any]:
@@ -100,80 +79,6 @@ class Results(ABC):
     def _notes(self) -> str:
         """What is said below the table after the settings."""
         return ""
-
-    # Points
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The points' labels, in the order of the table."""
-        return tuple(self.points)
-
-    @cached_property  # a large sweep is asked for each of its points in turn
-    def _runs_by_label(self) -> dict[str, tuple[Run, ...]]:
-        found: dict[str, list[Run]] = {label: [] for label in self.points}
-        for run in self.runs:
-            found.setdefault(self._label_of(run), []).append(run)
-        return {label: tuple(runs) for label, runs in found.items()}
-
-    def label_at(self, point: str | Mapping[str, Any]) -> str:
-        """Find the label of a point that is given by it, or by its settings.
-
-        Parameters
-        ----------
-        point
-            A label, or settings, such as ``{"scheme": "zeros", "scale": 2.0}``. Settings that have
-            only one value may be left out.
-
-        Raises
-        ------
-        ValueError
-            If there is no such point, or more than one.
-        """
-        points = self.points
-        # Asked for each point of a large sweep in turn: the list of all is only for who is wrong.
-        if not isinstance(point, Mapping):
-            if point not in points:
-                raise ValueError(
-                    f"there is no {self.point_noun} labelled {point!r} in this {self.kind}; "
-                    f"{self._known_labels()}"
-                )
-            return point
-        fitting = [
-            label
-            for label, settings in points.items()
-            if all(
-                name in settings and is_same_value(value, settings[name])
-                for name, value in point.items()
-            )
-        ]
-        if len(fitting) != 1:
-            raise ValueError(
-                f"{len(fitting)} points of this {self.kind} have the settings {dict(point)!r}; "
-                f"name settings that one point has, or a label: {self._known_labels()}"
-            )
-        return fitting[0]
-
-    def _known_labels(self) -> str:
-        return f"the labels are {', '.join(map(repr, self.points))}"
-
-    def runs_at(self, point: str | Mapping[str, Any]) -> tuple[Run, ...]:
-        """All runs at one point, by seed; see `label_at` for how it is given."""
-        return self._runs_by_label[self.label_at(point)]
-
-    def values_at(
-        self, point: str | Mapping[str, Any], metric: str = "valid_accuracy"
-    ) -> NDArray[np.float64]:
-        """One number for each run at a point, NaN where it diverged.
-
-        Parameters
-        ----------
-        point
-            A label or settings; see `label_at`.
-        metric
-            A name from `METRICS`. Accuracies are fractions in [0, 1].
-        """
-        metric_named(metric)
-        return numbers_of(self.runs_at(point), metric)
 
     # Statistics
 
@@ -230,34 +135,9 @@ class Results(ABC):
         """
         a, b = self.label_at(a), self.label_at(b)
         of = metric_named(metric).of
-        first, second = ({run.seed: of(run) for run in self.runs_at(point)} for point in (a, b))
-        # A seed that diverged, failed or is missing on either side has no partner.
-        both = {
-            seed: first[seed] - second[seed]
-            for seed in first
-            if seed in second and math.isfinite(first[seed] - second[seed])
-        }
-        diverged, missing = {}, {}
-        for label, numbers in ((a, first), (b, second)):
-            if lost := tuple(seed for seed, number in numbers.items() if not math.isfinite(number)):
-                diverged[label] = lost
-            if lost := tuple(seed for seed in self.settings["seeds"] if seed not in numbers):
-                missing[label] = lost
-        per_seed = np.array(list(both.values()), dtype=np.float64)
-        mean, interval = mean_interval(per_seed, confidence)
-        return Difference(
-            a,
-            b,
-            metric,
-            tuple(both),
-            per_seed,
-            mean,
-            interval,
-            confidence,
-            diverged,
-            missing,
-            split_in(self.settings),
-        )
+        numbers = {label: {run.seed: of(run) for run in self.runs_at(label)} for label in (a, b)}
+        split = split_in(self.settings)
+        return paired_difference(numbers, metric, self.settings["seeds"], confidence, split)
 
     def level_with_best(
         self,
@@ -345,68 +225,27 @@ class Results(ABC):
 
     def table(self) -> Table:
         """Accuracy, losses and a remark for each point."""
-        best, runs = self._best_label("valid_accuracy"), self._runs_by_label
-        points = self.points
-        names = list(next(iter(points.values()), {"scheme": ""}))
-        columns: dict[str, Sequence[Any]] = {
-            name.replace("_", " "): [settings[name] for settings in points.values()]
-            for name in names
-        }
-        formats: dict[str, Any] = dict.fromkeys(columns, setting_text)
-        for heading, column in COLUMNS.items():
-            cells = [column.of(runs[label]) for label in points]
-            if column.always or any(cell is not None for cell in cells):
-                columns[heading], formats[heading] = cells, column.write
+        best = self._best_label("valid_accuracy")
         level = self.level_with_best() if self.says_level else ()
-        columns["remark"] = [self._remark_on(label, best, level) for label in points]
-        return Table(
-            columns,
-            caption=self._caption,
-            note=self._footnote,
-            formats=formats,
-            marked=[i for i, label in enumerate(points) if label == best],
-        )
-
-    def _remark_on(self, label: str, best: str | None, level: Sequence[str]) -> str:
-        seeds = len(self.settings["seeds"])
-        failed = self._failed_at(label)
-        diverged = self._lost_at(label) - failed
-        words = ["best"] * (label == best)
-        words += [f"{diverged} of {seeds} diverged"] * bool(diverged)
-        words += [f"{failed} of {seeds} failed"] * bool(failed)
-        if not words and label in level:
-            words = ["level with the best"]
-        return "; ".join(words)
-
-    @property
-    def _caption(self) -> str:
-        seeds = len(self.settings["seeds"])
-        epochs = self.settings.get("epochs")  # none where they were varied
-        after = "" if epochs is None else f" after {epochs} epoch{'s' * (epochs != 1)}"
-        return f"Validation accuracy{after}, " + (
-            f"mean of {seeds} seeds" if seeds > 1 else "one seed"
-        )
-
-    @property
-    def _footnote(self) -> str:
-        shown = {k: v for k, v in self.settings.items() if k not in ("seeds", "split", "torch")}
-        settings = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
-        seeds = in_ranges(self.settings["seeds"])
-        words = f"Settings: {settings}; seeds {seeds}; torch {self.settings['torch']}."
-        if len(self.settings["seeds"]) > 1:
-            words += (
-                f" ±: half of the 95 % interval of the mean over seeds, {self._split_in_words}."
+        remarks = [
+            remark_on(
+                best=label == best,
+                level=label in level,
+                diverged=self._lost_at(label) - self._failed_at(label),
+                failed=self._failed_at(label),
+                seeds=len(self.settings["seeds"]),
             )
-        words += self._notes()
-        if origins := origins_in_words(self.runs):
-            words += f" {origins}"
-        return f"Data: {self.data_source}. {words}" + (f" {self.remark}" if self.remark else "")
-
-    @property
-    def _split_in_words(self) -> str:
-        if split_in(self.settings) == "per seed":
-            return "each of which divides training and validation images anew"
-        return "on one split into training and validation images, the same for all"
+            for label in self.labels
+        ]
+        note = footnote(self.settings, self.data_source, self._notes(), self.runs, self.remark)
+        columns, formats = columns_of(self.points, self._runs_by_label)
+        return Table(
+            columns | {"remark": remarks},
+            caption=caption_of(self.settings),
+            note=note,
+            formats=formats,
+            marked=[i for i, label in enumerate(self.labels) if label == best],
+        )
 
     def __str__(self) -> str:
         return str(self.table())
@@ -434,7 +273,7 @@ class Results(ABC):
         columns |= {name: [metric.of(run) for run in self.runs] for name, metric in METRICS.items()}
         columns["diverged_at"] = [run.diverged_at for run in self.runs]
         columns["seconds"] = [run.seconds for run in self.runs]
-        return Table(columns, caption=self._caption).to_csv(path)
+        return Table(columns, caption=caption_of(self.settings)).to_csv(path)
 
     @abstractmethod
     def _places(self) -> Mapping[str, Sequence[Any]]:

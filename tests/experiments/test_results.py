@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from initguide.experiments import METRICS, Comparison, Metric, columns, results
+from initguide.experiments import METRICS, Comparison, Metric, columns, tabling
 
 
 def _table(result):
@@ -229,7 +229,7 @@ def test_html_is_escaped(made):
 def test_a_column_is_a_registered_function(made, monkeypatch):
     """A function of the runs of a row is all that a column of every table needs."""
     monkeypatch.setattr(columns, "COLUMNS", columns.COLUMNS.copy())
-    monkeypatch.setattr(results, "COLUMNS", columns.COLUMNS)
+    monkeypatch.setattr(tabling, "COLUMNS", columns.COLUMNS)
     columns.column("slowest, s", "{:.1f} s".format)(lambda runs: max(run.seconds for run in runs))
     table = made().table()
     assert list(table.columns)[-2:] == ["slowest, s", "remark"]
@@ -241,7 +241,7 @@ def test_a_column_is_a_registered_function(made, monkeypatch):
 def test_a_column_without_a_number_may_be_left_out(made, monkeypatch, always):
     """It is there if any row has a number, or if it is asked for in any case."""
     monkeypatch.setattr(columns, "COLUMNS", columns.COLUMNS.copy())
-    monkeypatch.setattr(results, "COLUMNS", columns.COLUMNS)
+    monkeypatch.setattr(tabling, "COLUMNS", columns.COLUMNS)
     found = dict(zip(["a", "b"], [None, None], strict=True))
     write = "{:.0f}".format
     columns.column("odd", write, always=always)(lambda runs: found[runs[0].label])
