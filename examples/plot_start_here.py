@@ -60,8 +60,9 @@ result
 
 # %%
 # That is nine networks, trained on all cores of the machine. Each row is the mean over three seeds,
-# and ± is half of a 95 % interval for it. Where the remark is "level with the best", these runs
-# cannot tell the two apart. The line below says what was trained and on which images.
+# and ± is half of a 95 % interval for it. Where the remark is "not told from the best", these
+# runs cannot tell the two apart, which does not make them equal. The line below says what was
+# trained and on which images.
 
 plots.plot_losses(result, first=100)
 

@@ -4,6 +4,7 @@ import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from numbers import Number
 from typing import Any
 
@@ -18,6 +19,7 @@ _MARKUP = re.compile(
     r"``(?P<code>.+?)``"
     r"|:(?P<role>[\w:-]+):`(?P<words>[^`<]*[^`<\s])\s*(?:<[^`>]+>)?`"
 )
+_BOUNDS = ("≤", "≥")  # a number that is at most, or at least, what is written
 _OUTCOMES = {True: "so", False: "no", None: "undecided"}
 
 
@@ -123,7 +125,8 @@ def says(
         ``result.difference("a", "b").better()``, which is ``None`` where these seeds cannot tell.
     so, no, undecided
         The sentence for ``True``, for ``False`` and for ``None``. ``{gain:.1f}`` stands for the
-        value of that name. Markup is that of the pages: ````code````, ``*emphasis*``,
+        value of that name. A bound is rounded so that it stays one: ``{most:≤.1f}`` upwards, and
+        ``{least:≥.1f}`` downwards. Markup is that of the pages: ````code````, ``*emphasis*``,
         ``:math:`x```.
     key
         By which the site's tables find what came out.
@@ -147,6 +150,8 @@ def says(
     >>> ratio = 2.04
     >>> print(says(ratio > 1.5, "It grows {by:.1f}-fold.", "It hardly grows.", by=ratio))
     It grows 2.0-fold.
+    >>> print(says(ratio < 3, "Within a factor of {by:≤.1f}.", "By {by:.1f}.", by=ratio))
+    Within a factor of 2.1.
     """
     if isinstance(holds, np.bool_):
         holds = bool(holds)
@@ -206,8 +211,24 @@ def _field(name: str, spec: str) -> str:
 
 def _written(value: Any, spec: str) -> str:
     """Format a value; a number's sign is a minus and no hyphen."""
-    text = format(value.item() if isinstance(value, Tensor) else value, spec)
-    return with_minus(text) if isinstance(value, Number | Tensor) else text
+    value = value.item() if isinstance(value, Tensor) else value
+    bound = spec[:1] if spec[:1] in _BOUNDS else ""
+    text = _rounded_outwards(value, bound, spec[1:]) if bound else format(value, spec)
+    return with_minus(text) if isinstance(value, Number) else text
+
+
+def _rounded_outwards(value: Any, bound: str, spec: str) -> str:
+    """Format a number as a bound: no less than it for "≤", no more for "≥"."""
+    if not isinstance(value, Number):
+        raise TypeError(f"{bound + spec!r} rounds a bound, and {value!r} is no number")
+    text = format(value, spec)
+    shown, scale = Decimal(text.replace(",", "").rstrip("%")), 100 if "%" in text else 1
+    exact = Decimal(str(value)) * scale
+    if not exact.is_finite() or (shown >= exact if bound == "≤" else shown <= exact):
+        return text
+    unit = Decimal(1).scaleb(int(shown.as_tuple().exponent))  # of the last digit that is shown
+    outwards = shown + unit if bound == "≤" else shown - unit
+    return format(float(outwards / scale), spec)
 
 
 def with_minus(text: str) -> str:

@@ -33,6 +33,42 @@ def test_numbers_stand_in_the_sentence():
     assert str(says(True, "{x:.2f}{{}}", "No.", x=torch.tensor(0.5))) == "0.50{}"
 
 
+@pytest.mark.parametrize(
+    ("spec", "value", "text"),
+    [
+        ("≤.2f", 1.001, "1.01"),
+        ("≤.2f", 1.0, "1.00"),
+        ("≤.1f", 14.39, "14.4"),
+        ("≥.1f", 14.39, "14.3"),
+        ("≤.0%", 0.1441, "15%"),
+        ("≤.2g", 1234.0, "1.3e+03"),
+        ("≤.0f", -2.5, "−2"),
+        ("≥.0f", -2.5, "−3"),
+        ("≤,.0f", 1999.5, "2,000"),
+        ("≤d", 3, "3"),
+        ("≤.1f", float("inf"), "inf"),
+    ],
+)
+def test_a_bound_is_rounded_so_that_it_stays_one(spec, value, text):
+    """Upwards if it is the most, downwards if it is the least."""
+    assert str(says(True, "At {x:" + spec + "}.", "No.", x=value)) == f"At {text}."
+
+
+@given(st.floats(-1e6, 1e6), st.integers(0, 5))
+def test_no_bound_is_crossed(value, digits):
+    """Whatever the number, and by less than one of the last digit."""
+    for sign, sense in (("≤", 1), ("≥", -1)):
+        said = says(True, f"{{x:{sign}.{digits}f}}", "No.", x=value)
+        shown = float(str(said).replace("−", "-"))
+        assert -1e-9 <= sense * (shown - value) <= 10.0**-digits + 1e-9
+
+
+def test_only_a_number_is_a_bound():
+    """An interval has no side to be rounded to."""
+    with pytest.raises(TypeError, match=r"'≤\.1f' rounds a bound, and 'x' is no number"):
+        says(True, "{x:≤.1f}", "No.", x="x")
+
+
 @pytest.mark.parametrize("holds", [0.3, 1, "yes", np.float64(1), torch.tensor([True, False])])
 def test_refused_conditions(holds):
     """A number is no truth value."""

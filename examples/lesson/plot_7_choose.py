@@ -184,8 +184,8 @@ most = -100 * min(difference.interval[0] for difference in differences)
     )
     + initguide.says(
         "Automatic" in result.level_with_best(),
-        "PyTorch's default is level with the best, by the table's remark.",
-        "PyTorch's default is not level with the best, by the table's remark.",
+        "By the table's remark, PyTorch's default is not told from the best.",
+        "By the table's remark, PyTorch's default is told from the best.",
         key="default-few-layers",
     )
 )

@@ -130,7 +130,7 @@ class Comparison(Results):
         schemes = len(self._whole_labels())
         if len(self.settings["seeds"]) == 1 or schemes < 2:
             return ""
-        words = " Level with the best: a paired t test at 5 % does not tell the two apart"
+        words = " Not told from the best: a paired t test at 5 % does not tell the two apart"
         if schemes > 2:
             words += (
                 f", corrected for all {math.comb(schemes, 2)} pairs of {schemes} schemes together "

@@ -52,7 +52,7 @@ class Results(RunsByPoint):
     remark: str
 
     best_may_diverge: ClassVar[bool]  # whether there is a best where every point has lost runs
-    says_level: ClassVar[bool]  # whether the table says which points are level with the best
+    says_level: ClassVar[bool]  # whether the table names points not told from the best
 
     # What subclasses say
 

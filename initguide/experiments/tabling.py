@@ -43,12 +43,12 @@ def columns_of(
 
 
 def remark_on(*, best: bool, level: bool, diverged: int, failed: int, seeds: int) -> str:
-    """What stands behind a point: that it is the best, what it lost, or that it is level."""
+    """What stands behind a point: the best, what it lost, or not told from the best."""
     words = ["best"] * best
     words += [f"{diverged} of {seeds} diverged"] * bool(diverged)
     words += [f"{failed} of {seeds} failed"] * bool(failed)
     if not words and level:
-        words = ["level with the best"]
+        words = ["not told from the best"]
     return "; ".join(words)
 
 

@@ -128,7 +128,7 @@ def test_the_table_asks_all_pairs_and_says_so(made):
     result = made(accuracies)
     table = result.table()
     assert "for all 66 pairs of 12 schemes together (Holm)." in table.note
-    assert table.columns["remark"].count("level with the best") == 11
+    assert table.columns["remark"].count("not told from the best") == 11
     assert set(result.level_with_best()) == set(accuracies)
     assert len(result.level_with_best(corrected=False)) < 12
     assert result.best() in result.level_with_best()

@@ -91,7 +91,7 @@ def test_best_and_level_in_words(made):
     )
     _, lines = _table(result)
     assert lines[0].endswith("  best")
-    assert lines[1].endswith("  level with the best")
+    assert lines[1].endswith("  not told from the best")
     assert re.search(r"\d$", lines[2])
     assert not result.difference("close", "best").excludes_zero
     assert result.difference("far", "best").excludes_zero
