@@ -18,7 +18,8 @@ that all the weights are the same.
 
 # %%
 # A *scheme* is a function of a module that fills its weights. ``model.apply`` calls it on every
-# module of the model. Ours for constants set every weight to the number and every bias to 0:
+# module of the model, so it asks for those that it is for. This one sets every weight of the linear
+# layers to 1 and every bias to 0:
 
 import copy
 import math
@@ -31,27 +32,28 @@ from initguide import initializers as init
 from initguide import plots
 from initguide.training import train
 
-data = initguide.fashion_mnist()
+
+def all_ones(m):
+    if isinstance(m, torch.nn.Linear):
+        torch.nn.init.ones_(m.weight)
+        torch.nn.init.zeros_(m.bias)
+
 
 net = initguide.Net()
-net.apply(init.ones())
+net.apply(all_ones)
 print(net.fc1.weight.data[:3, :5])
 
 # %%
 # Training both
 # -------------
+# The package has this scheme as :func:`init.ones() <initguide.initializers.ones>`.
 # :func:`~initguide.compare_init_weights` trains the network of page 1 from each scheme with five
 # seeds. For one seed, all schemes see the same mini-batches in the same order and the same dropout
 # masks; the initial weights are the only difference.
 
+data = initguide.fashion_mnist()
 result = initguide.compare_init_weights(
-    {"All zeros": init.zeros(), "All ones": init.ones()},
-    data,
-    model=initguide.Net,
-    epochs=2,
-    batch_size=100,
-    learning_rate=1e-3,
-    seeds=5,
+    {"All zeros": init.zeros(), "All ones": init.ones()}, data, seeds=5
 )
 result
 
@@ -61,26 +63,19 @@ plots.plot_losses(result, first=100)
 
 # %%
 # (The axis is logarithmic.) Is either better than guessing? A network that gives every image the
-# same answer is right as often as that class occurs among the validation images, and a random
-# split may make the classes a little unequal:
+# same answer is right as often as that class occurs among the validation images.
 
 shares = torch.bincount(data.valid.labels) / len(data.valid.labels)
-first = {k: [run.train_losses[0] for run in result.of(k)] for k in result.labels}
-print(f"shares of the classes: {shares.min():.2%} to {shares.max():.2%}")
-print(f"the very first loss of all ones: {min(first['All ones']):.5f} to", end=" ")
-print(f"{max(first['All ones']):.5f}, and a guess has {math.log(10):.5f}")
-
-# %%
-
 top = shares.max().item() + 0.01
 of_zeros = initguide.estimate(result.values("All zeros"))
 of_ones = initguide.estimate(result.values("All ones"))
 loss = {
     k: initguide.estimate(result.values(k, "valid_loss")) for k in result.labels
 }
+first = [run.train_losses[0] for run in result.of("All ones")]
 (
     initguide.says(
-        of_zeros.below(top) and of_ones.below(top),
+        initguide.all_of(of_zeros.below(top), of_ones.below(top)),
         "Neither is better than always giving the same answer.",
         "At least one of the two is better than always giving the same answer.",
         "Whether both are no better than always giving the same answer, these seeds cannot tell.",
@@ -100,82 +95,88 @@ loss = {
         loss=loss["All ones"].mean,
     )
     + initguide.says(
-        max(abs(loss - math.log(10)) for loss in first["All ones"]) < 0.01,
+        max(abs(cost - math.log(10)) for cost in first) < 0.01,
         "And yet its very first loss was that of a guess, too: the loss before the first step "
-        "does not tell that something is wrong.",
+        "did not tell that something is wrong.",
         "Its very first loss was already another than that of a guess.",
     )
 )
 
 # %%
-# Why? Look at the scores that both start with:
+# Why? Look at the scores that all ones starts with:
 
 images, labels = data.train.images[:100], data.train.labels[:100]
-size = {}
-for constant in (0, 1):
-    with torch.inference_mode():
-        scores = initguide.Net(constant_weight=constant).eval()(images)
-    spread = (scores.amax(dim=1) - scores.amin(dim=1)).max()
-    size[constant] = scores.mean()
-    print(
-        f"weights {constant}: mean score {size[constant]:,.0f}, within {spread:.1f}"
-    )
-
-# %%
-
+with torch.inference_mode():
+    scores = initguide.Net(constant_weight=1).eval()(images)
+size = scores.mean()
+spread = (scores.amax(dim=1) - scores.amin(dim=1)).max()
 initguide.says(
-    size[1] > 1e6 and spread < 1e-3 * size[1],
-    "With ones, the scores start in the millions, where small changes of weights change the loss a "
-    "lot; but the ten scores of an image are equal but for rounding.",
-    "With ones, the scores start at {size:,.0f} on average, and those of one image differ by up to "
+    size > 1e6 and spread < 1e-3 * size,
+    "The scores start at {size:,.0f} on average, where small changes of weights change the loss a "
+    "lot; but the ten scores of an image are equal, to within {spread:.1f}.",
+    "The scores start at {size:,.0f} on average, and those of one image differ by up to "
     "{spread:.1f}.",
-    size=size[1],
+    size=size,
     spread=spread,
 )
 
 # %%
-# ("Within" is the largest difference of two scores of one image.) Every unit of the first layer
-# adds up all pixels of the image, every unit of the next layer adds up 256 such sums, and every
-# score 128 of those. Only the differences of an image's scores enter its loss.
+# Every unit of the first layer adds up all pixels of the image, every unit of the next layer adds
+# up 256 such sums, and every score 128 of those. Only the differences of an image's scores enter
+# its loss.
 #
 # Which parameters get a gradient?
 # --------------------------------
 # Training moves a weight only if it has a gradient. So take one mini-batch, go forward and back,
 # and look at the largest gradient in each parameter:
 
-
-def gradients(constant):
+largest = {}
+for name, constant in {"all zeros": 0, "all ones": 1}.items():
     net = initguide.Net(constant_weight=constant, dropout=0.0).double()
     F.cross_entropy(net(images.double()), labels).backward()
-    return {name: p.grad for name, p in net.named_parameters()}
-
-
-from_zeros, from_ones = (
-    {name: grad.abs().max().item() for name, grad in gradients(constant).items()}
-    for constant in (0, 1)
-)
-print(f"{'largest gradient in':20} {'all zeros':>12} {'all ones':>12}")
-for name in from_zeros:
-    print(f"{name:20} {from_zeros[name]:12.3g} {from_ones[name]:12.3g}")
+    largest[name] = [p.grad.abs().max().item() for p in net.parameters()]
+names = [name for name, _ in net.named_parameters()]
+from_zeros, from_ones = largest.values()
+moved = [name for name, size in zip(names, from_zeros, strict=True) if size > 0]
 
 # %%
 
-hidden = max(grad for name, grad in from_ones.items() if not name.startswith("fc3"))
-(
+initguide.asks(
+    "All zeros starts with the loss of a guess, so there is something to learn. Which of the "
+    "parameters, a weight matrix and a bias for each layer, get a gradient?",
+    [
+        "All of them: the loss is far from its minimum.",
+        "The bias of the last layer alone: nothing else can change the scores.",
+        "None: where all weights are zero, all gradients are.",
+    ],
+    [len(moved) == len(names), moved == ["fc3.bias"], not moved],
     initguide.says(
-        [name for name, grad in from_zeros.items() if grad != 0] == ["fc3.bias"],
-        "From zeros, a single parameter gets a gradient: the bias of the last layer.",
-        "From zeros, it is not the bias of the last layer alone that gets a gradient.",
-    )
-    + initguide.says(
-        hidden < 1e-9 * from_ones["fc3.weight"],
-        "From ones, the gradients of ``fc1`` and ``fc2`` are zero too, at the first step, but for "
-        "rounding; the weights of the last layer get gradients of up to {largest:,.0f}.",
-        "From ones, the layers below the last get gradients too, of up to {hidden:.1e}; those of "
-        "the last layer's weights are at most {largest:,.0f}.",
-        largest=from_ones["fc3.weight"],
-        hidden=hidden,
-    )
+        moved == ["fc3.bias"],
+        "A single one, the bias of the last layer, has a gradient that is not zero.",
+        "The number of those whose gradient is not zero is {count}.",
+        count=len(moved),
+    ),
+)
+
+# %%
+
+initguide.Table(
+    {"parameter": names, **largest},
+    caption="The largest gradient in each parameter, at the first step",
+    formats=dict.fromkeys(largest, ".2g"),
+)
+
+# %%
+
+*hidden, last, _ = from_ones
+initguide.says(
+    max(hidden) < 1e-9 * last,
+    "From ones, the gradients of ``fc1`` and ``fc2`` are zero, too, but for rounding; the weights "
+    "of the last layer get gradients of up to {largest:,.0f}.",
+    "From ones, the layers below the last get gradients, too, of up to {hidden:.1e}; those of "
+    "the last layer's weights are at most {largest:,.0f}.",
+    largest=last,
+    hidden=max(hidden),
 )
 
 # %%
@@ -193,58 +194,71 @@ hidden = max(grad for name, grad in from_ones.items() if not name.startswith("fc
 # outgoing weights compute the same number and get the same gradient, so they take the same step,
 # and are the same after it. With equal weights, a layer of 256 units is one unit, 256 times.
 #
-# We can look at the rows of ``fc1``'s gradient, which belong to the units. Start with every weight
-# 0.01 and take one step, which makes the last layer's rows different, so that something comes back.
-# If the argument is right, the difference to the first row is 0, or as small as rounding is:
-
-net = initguide.Net(constant_weight=0.01, dropout=0.0).double()
-optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
-for _step in range(2):
-    optimizer.zero_grad()
-    F.cross_entropy(net(images.double()), labels).backward()
-    rows = net.fc1.weight.grad.clone()
-    optimizer.step()
-print(f"largest gradient in the second step: {rows.abs().max():.1e}")
-print(f"largest difference to the first row: {(rows - rows[0]).abs().max():.1e}")
-
-# %%
-# Now let :func:`~initguide.measure` count the distinct units before and after training: those of
-# which incoming weights differ by more than rounding could explain.
-
-
-def distinct_units(net):
-    found = initguide.measure(net, images)
-    return found["fc1"].distinct_units, found["fc2"].distinct_units
+# In training, however, there is dropout. So train from three constants, without and with dropout,
+# and let :func:`~initguide.measure` count the distinct units afterwards: those of which incoming
+# weights differ by more than rounding could explain. At the start there is one in each layer.
 
 
 def train_and_count(constant, dropout):
     net = initguide.Net(constant_weight=constant, dropout=dropout)
-    old, before = copy.deepcopy(net.state_dict()), distinct_units(net)
-    run = train(net, data, epochs=2, seed=0)
-    new, after = net.state_dict(), distinct_units(net)
+    old = copy.deepcopy(net.state_dict())
+    accuracy = 100 * train(net, data, epochs=2, seed=0).valid_accuracy
+    new, found = net.state_dict(), initguide.measure(net, images)
     moved = [name for name in old if not torch.equal(old[name], new[name])]
-    accuracy = 100 * run.valid_accuracy
-    print(
-        f"{constant:8} {dropout:8}   {before[0]:4.0f} {before[1]:4.0f} → {after[0]:4.0f} "
-        f"{after[1]:4.0f} {accuracy:8.1f} %   {', '.join(moved)}"
-    )
-    return before, after, moved, accuracy
+    moved = "all" if len(moved) == len(old) else ", ".join(moved)
+    units = found["fc1"].distinct_units, found["fc2"].distinct_units
+    return constant, dropout, *units, accuracy, moved
 
 
-print("constant  dropout    fc1  fc2 →  fc1  fc2   accuracy   what moved")
 trained = {
     (constant, dropout): train_and_count(constant, dropout)
     for constant in (0, 0.01, 1)
     for dropout in (0.0, 0.2)
 }
+units = {setting: row[2:4] for setting, row in trained.items()}
+accuracy = {setting: row[4] for setting, row in trained.items()}
 
 # %%
-# ``fc1`` and ``fc2`` count distinct units, of 256 and 128, before → after training, for seed 0.
 
-still = all(trained[0, dropout][2] == ["fc3.bias"] for dropout in (0.0, 0.2))
-alone = all(trained[k, 0.0][:2] == ((1, 1), (1, 1)) for k in (0, 0.01, 1))
-broken = all(trained[k, 0.2][1] == (256, 128) for k in (0.01, 1))
-without, rescued = trained[0.01, 0.0][3], trained[0.01, 0.2][3]
+initguide.asks(
+    "Dropout leaves a random fifth of the units out of each step. If all weights start at "
+    "``0.01``, how many of the {count} units of ``fc1`` are distinct after two epochs of it?",
+    [
+        "One: dropout changes what units put out, and equal weights stay equal.",
+        "A few: most of the units have been left out about equally often.",
+        "Most or all: each step moves some units and not others, and no two meet again.",
+    ],
+    [
+        units[0.01, 0.2][0] == 1,
+        1 < units[0.01, 0.2][0] <= 128,
+        units[0.01, 0.2][0] > 128,
+    ],
+    initguide.says(
+        units[0.01, 0.2][0] > 1,
+        "There are {units:.0f}, against {before:.0f} without dropout.",
+        "There is {units:.0f}, and without dropout {before:.0f}.",
+        units=units[0.01, 0.2][0],
+        before=units[0.01, 0.0][0],
+    ),
+    count=256,
+)
+
+# %%
+
+columns = ["constant", "dropout", "fc1", "fc2", "accuracy", "what moved"]
+initguide.Table(
+    dict(zip(columns, zip(*trained.values(), strict=True), strict=True)),
+    caption="Distinct units in fc1 and fc2 after two epochs from a constant",
+    note="Of 256 and 128 units. Seed 0; accuracy on the validation images, in %.",
+    formats={"constant": "g", "dropout": "g", "accuracy": ".1f"},
+)
+
+# %%
+
+still = all(trained[0, dropout][5] == "fc3.bias" for dropout in (0.0, 0.2))
+alone = all(units[constant, 0.0] == (1, 1) for constant in (0, 0.01, 1))
+broken = all(units[constant, 0.2] == (256, 128) for constant in (0.01, 1))
+without, rescued = accuracy[0.01, 0.0], accuracy[0.01, 0.2]
 initguide.bullets(
     initguide.says(
         still,
@@ -254,7 +268,7 @@ initguide.bullets(
     ),
     initguide.says(
         alone,
-        "**Without dropout** there is one distinct unit per layer at the start and one at the end, "
+        "**Without dropout** there is one distinct unit per layer at the end as at the start, "
         "whatever the constant. The network ``784-256-128-10`` has been training as "
         "``784-1-1-10``.",
         "**Without dropout** the units do not all stay equal here; rounding may tell them apart.",
@@ -274,14 +288,14 @@ initguide.bullets(
         rescued=rescued,
     ),
     initguide.says(
-        trained[1, 0.2][3] < 100 * top and min(trained[1, 0.2][1]) > 1,
+        accuracy[1, 0.2] < 100 * top and min(units[1, 0.2]) > 1,
         "**Ones** are not rescued by dropout in two epochs, though they end with {first:.0f} and "
         "{second:.0f} distinct units: what is left is their size.",
         "**Ones** end with dropout at {accuracy:.1f} %, with {first:.0f} and {second:.0f} distinct "
         "units.",
-        accuracy=trained[1, 0.2][3],
-        first=trained[1, 0.2][1][0],
-        second=trained[1, 0.2][1][1],
+        accuracy=accuracy[1, 0.2],
+        first=units[1, 0.2][0],
+        second=units[1, 0.2][1],
     ),
 )
 
@@ -291,34 +305,36 @@ initguide.bullets(
 #
 # .. admonition:: Try it
 #
-#    How different do the weights have to be? Add noise from N(0, ε²) to the constant 0.01, without
-#    dropout, and find the smallest ε for which the accuracy comes close to that with dropout.
+#    Write a scheme yourself that breaks the symmetry: linear layers with random weights of mean 0,
+#    from any distribution, and biases of 0. Let it be checked: a wrong answer is told what was
+#    misunderstood. (The check ``"ones"`` is for the scheme at the top of this page.)
+#
+#    .. code-block:: python
+#
+#       from initguide import exercises
+#
+#       def my_scheme(m):
+#           ...  # yours
+#
+#       exercises.check("symmetry", my_scheme)
 #
 #    .. dropdown:: Solution
 #
 #       .. code-block:: python
 #
-#          def constant_with_noise(epsilon):
-#              def weights_init(module):
-#                  if isinstance(module, torch.nn.Linear):
-#                      torch.nn.init.normal_(module.weight, 0.01, epsilon)
-#                      torch.nn.init.zeros_(module.bias)
+#          from initguide import exercises
 #
-#              return weights_init
+#          def my_scheme(m):
+#              if isinstance(m, torch.nn.Linear):
+#                  torch.nn.init.normal_(m.weight, 0, 0.05)
+#                  torch.nn.init.zeros_(m.bias)
 #
-#
-#          noisy = initguide.compare_init_weights(
-#              {f"noise {e:g}": constant_with_noise(e) for e in (1e-6, 1e-4, 1e-2)},
-#              data,
-#              model=lambda: initguide.Net(dropout=0.0),
-#              seeds=2,
-#          )
-#          print(noisy)
+#          print(exercises.check("symmetry", my_scheme))
+#          print(exercises.check("ones", all_ones))
 #
 # What we learnt
 # --------------
 
-apart = ((rows - rows[0]).abs().max() / rows.abs().max()).item()
 initguide.bullets(
     initguide.says(
         still and of_zeros.below(top),
@@ -328,21 +344,21 @@ initguide.bullets(
         key="constant-zeros",
     ),
     initguide.says(
-        apart < 1e-9 and alone,
+        alone,
         "Equal units compute the same, get the same gradient, and stay equal as long as nothing "
         "tells them apart.",
         "Equal units compute the same; here, rounding was enough to tell them apart.",
     ),
     initguide.says(
-        all(min(trained[k, 0.2][1]) > 1 for k in (0.01, 1)) and still,
+        min(*units[0.01, 0.2], *units[1, 0.2]) > 1 and still,
         "Dropout breaks the symmetry of equal weights, unless they are zero.",
         "Dropout did not break the symmetry of equal weights as expected here.",
     ),
     initguide.says(
-        size[1] > 1e6,
+        size > 1e6,
         "All ones has a second fault, its size: the scores start in the millions.",
         "All ones has a second fault, its size: the scores start at {size:,.0f} on average.",
-        size=size[1],
+        size=size,
     ),
 )
 

@@ -22,7 +22,7 @@ the units?
 # A number from U[-3, 3) is equally likely to fall anywhere between -3 and 3. The interval is
 # *half-open*: -3 may be drawn and 3 may not, which is how random generators count. You will meet
 # it as ``np.random.uniform(-3, 3, 1000)`` in NumPy and as ``tensor.uniform_(-3, 3)`` in PyTorch;
-# both leave the upper end out, but for rounding. Here are 1,000 numbers, sorted into 500 bins:
+# both leave the upper end out, but for rounding. Take 1,000 such numbers, sorted into 500 bins:
 
 import math
 
@@ -34,23 +34,40 @@ from initguide import plots
 
 generator = torch.Generator().manual_seed(0)
 numbers = torch.empty(1000).uniform_(-3, 3, generator=generator)
+counts = torch.histc(numbers, bins=500, min=-3, max=3)
+empty = 100 * (counts == 0).float().mean()
+
+# %%
+
+initguide.asks(
+    "{count:,} numbers from a uniform distribution in 500 bins make two per bin, on average. How "
+    "many of the bins are empty?",
+    [
+        "None: uniform means that all bins get about as many.",
+        "A few, one in a hundred or so: chance is not quite fair.",
+        "Many, one in ten or more.",
+    ],
+    [empty < 0.1, 0.1 <= empty < 5, empty >= 10],
+    initguide.says(
+        empty >= 10,
+        "So it came out: {empty:.1f} % of the bins are empty.",
+        "Only {empty:.1f} % of the bins are empty.",
+        empty=empty,
+    ),
+    count=1000,
+)
+
+# %%
+
 title = "1,000 numbers from U[-3, 3) in 500 bins"
 plots.plot_histogram(numbers, bins=500, value_range=(-3, 3), title=title)
 
 # %%
-# A thousand numbers in 500 bins make two per bin, on average. Are the bins equal?
-
-counts = torch.histc(numbers, bins=500, min=-3, max=3)
-print(
-    f"empty bins: {(counts == 0).float().mean():.1%}, expected {math.exp(-2):.1%}"
-)
-print(f"standard deviation of a bin: {counts.std():.2f}, expected {2**0.5:.2f}")
-
-# %%
 # Chance expects no equal bins: the number in a bin very nearly follows a Poisson distribution with
-# mean 2 and standard deviation √2, from which both expectations come. A histogram this fine shows
-# the noise of drawing, √2/2 or 70 % of the height, and not the shape of the distribution. With
-# 2,000 numbers per bin, the standard deviation is √2000 ≈ 45, and the noise is 2 % of the height:
+# mean 2 and standard deviation √2. It is 0 with the probability e⁻², which is 13.5 %. A histogram
+# this fine shows the noise of drawing, √2/2 or 70 % of the height, and not the shape of the
+# distribution. With 2,000 numbers per bin, the standard deviation is √2000 ≈ 45, and the noise is
+# 2 % of the height:
 
 many = torch.empty(1_000_000).uniform_(-3, 3, generator=generator)
 title = "1,000,000 numbers from U[-3, 3) in 500 bins"
@@ -59,8 +76,7 @@ plots.plot_histogram(many, bins=500, value_range=(-3, 3), title=title)
 # %%
 # A baseline: U[0, 1)
 # -------------------
-# A scheme is a function of a module, so we can write one ourselves. It asks whether the module is a
-# linear layer, because ``model.apply`` calls it on the dropout layer and on the whole network, too:
+# As a scheme, written out:
 
 
 def weights_init_uniform(module):
@@ -137,7 +153,7 @@ ones = result.difference("Uniform [0, 1)", "All ones")
     )
     + initguide.says(
         spread > 0.01,
-        "How well it does hangs on the seed, too: the column sd, the standard deviation over "
+        "How well it does depends on the seed, too: the column sd, the standard deviation over "
         "seeds, is {spread:.1f} points.",
         "The column sd, the standard deviation over seeds, is small, {spread:.1f} points: all "
         "seeds do about as well.",
@@ -149,56 +165,75 @@ ones = result.difference("Uniform [0, 1)", "All ones")
 # What the units compute
 # ----------------------
 # The weights of the units are all different. What about their *outputs*? Send some images through
-# the freshly initialized first layer and look at the *pre-activations*, the sums before ReLU:
+# a freshly initialized network and look at the *pre-activations* of the first layer, the sums
+# before ReLU. Beside U[0, 1), take an interval of the same width with 0 in its middle:
 
-images = data.train.images[:1000].flatten(start_dim=1)
-
-
+images = data.train.images[:1000]
 schemes = {
     "Uniform [0, 1)": init.uniform(0.0, 1.0),
     "Uniform [-0.5, 0.5)": init.uniform(-0.5, 0.5),
 }
-sums, alike = {}, {}
+sums, alike, size, answers = {}, {}, {}, {}
 for name, scheme in schemes.items():
-    net = initguide.initialize(initguide.Net(), scheme, seed=0)
+    net = initguide.initialize(initguide.Net(), scheme, seed=0).eval()
     with torch.inference_mode():
-        z = sums[name] = net.fc1(images)
-    pairs = ~torch.eye(z.shape[1], dtype=torch.bool)
-    alike[name] = torch.corrcoef(z.T)[pairs].mean()
-    print(
-        f"{name:20} mean {z.mean():6.1f}, correlation of two units {alike[name]:.3f}"
-    )
+        sums[name] = net.fc1(images.flatten(start_dim=1))
+        answers[name] = len(net(images).argmax(dim=1).unique())
+    pairs = ~torch.eye(256, dtype=torch.bool)
+    alike[name] = torch.corrcoef(sums[name].T)[pairs].mean()  # over the images
+    found = initguide.measure(net, images)
+    size[name] = [found[f"fc{i}"].output_second_moment ** 0.5 for i in (1, 2, 3)]
 
 # %%
-# (The correlation is over the images, and averaged over all pairs of units.) Here are two of the
-# units, each scheme with axes of its own:
+
+initguide.asks(
+    "With weights from ``U[0, 1)``, drawn independently, what is the correlation of two units of "
+    "``fc1`` over the images, on average?",
+    [
+        "About ``0``: their weights have nothing to do with each other.",
+        "About a half: they see the same images, with other weights.",
+        "Nearly ``1``: both add up what there is, with other weights.",
+    ],
+    [
+        alike["Uniform [0, 1)"] < 0.3,
+        0.3 <= alike["Uniform [0, 1)"] <= 0.9,
+        alike["Uniform [0, 1)"] > 0.9,
+    ],
+    initguide.says(
+        alike["Uniform [0, 1)"] > 0.9,
+        "It is {alike:.3f}.",
+        "It is {alike:.2f}, and not nearly ``1``.",
+        alike=alike["Uniform [0, 1)"],
+    ),
+)
+
+# %%
+# Here are two of the units, each scheme with axes of its own. Each dot is an image.
 
 fig, axes = plots.subplots(1, 2, height=3.2)
 for ax, (name, z) in zip(axes, sums.items(), strict=True):
-    first, second = z[:, 0], z[:, 1]
-    ax.plot(first, second, ".", markersize=3)
-    ax.set(title=name, xlabel="sum of unit 1")
+    ax.plot(z[:, 0], z[:, 1], ".", markersize=3)
+    ax.set(title=name, xlabel="sum of unit 1", ylabel="sum of unit 2")
     plots.describe(
         ax,
         f"{name}: the sums of two hidden units for 1,000 images, one against the other. Their "
-        f"correlation is {torch.corrcoef(torch.stack([first, second]))[0, 1]:.2f}.",
+        f"correlation is {torch.corrcoef(z[:, :2].T)[0, 1]:.2f}.",
     )
-axes[0].set_ylabel("sum of unit 2")
 
 # %%
 
 initguide.says(
     alike["Uniform [0, 1)"] > 0.9,
-    "Each dot is an image. With weights from ``U[0, 1)``, the units agree about nearly every "
-    "image: all add up the ink, with different weights, so all say that this picture is bright. "
-    "This is the symmetry of page ``2``, softened.",
-    "Each dot is an image. With weights from ``U[0, 1)``, two units agree about many images, "
-    "with a correlation of {alike:.2f} on average.",
+    "With weights from ``U[0, 1)``, the units agree about nearly every image: all add up the ink, "
+    "with different weights, so all say that this picture is bright. This is the symmetry of page "
+    "``2``, softened.",
+    "With weights from ``U[0, 1)``, two units agree about many images, with a correlation of "
+    "{alike:.2f} on average.",
     alike=alike["Uniform [0, 1)"],
 ) + initguide.says(
     abs(alike["Uniform [-0.5, 0.5)"]) < 0.3,
-    "With weights of both signs, drawn from an equally wide interval around zero, the units look "
-    "at different things.",
+    "With weights of both signs, they look at different things: the correlation of two units is "
+    "{alike:.2f} on average.",
     "With weights of both signs the correlation is {alike:.2f} on average.",
     alike=alike["Uniform [-0.5, 0.5)"],
 )
@@ -208,28 +243,27 @@ initguide.says(
 # that are never negative, and nothing cancels. The second layer does the same with 256 of those
 # sums:
 
-
-scores, growth, answers = {}, {}, {}
-print("root mean square of sums        fc1       fc2       fc3   answers given")
-for name, scheme in schemes.items():
-    net = initguide.initialize(initguide.Net(), scheme, seed=0).eval()
-    found = initguide.measure(net, images)
-    sizes = [found[f"fc{i}"].output_second_moment ** 0.5 for i in (1, 2, 3)]
-    scores[name], growth[name] = sizes[2], sizes[1] / sizes[0]
-    with torch.inference_mode():
-        answers[name] = len(net(images).argmax(dim=1).unique())
-    sizes = " ".join(f"{size:9,.0f}" for size in sizes)
-    print(f"{name:23} {sizes}   {answers[name]} of 10")
+initguide.Table(
+    {
+        "weights": list(schemes),
+        **{f"fc{i + 1}": [sizes[i] for sizes in size.values()] for i in range(3)},
+        "answers": list(answers.values()),
+    },
+    caption="Root mean square of the sums of each layer, before training",
+    note="The last column: how many of the ten answers are given to some image.",
+    formats=dict.fromkeys(["fc1", "fc2", "fc3"], ",.0f"),
+)
 
 # %%
 
+positive, both = size["Uniform [0, 1)"], size["Uniform [-0.5, 0.5)"]
 (
     initguide.says(
-        scores["Uniform [0, 1)"] > 1e5,
+        positive[2] > 1e5,
         "With ``U[0, 1)``, the scores, behind ``fc3``, are {scores:,.0f} in root mean square.",
         "With ``U[0, 1)``, the scores, behind ``fc3``, are not that large: {scores:,.0f} in root "
         "mean square.",
-        scores=scores["Uniform [0, 1)"],
+        scores=positive[2],
     )
     + initguide.says(
         answers["Uniform [0, 1)"] <= 2,
@@ -239,14 +273,14 @@ for name, scheme in schemes.items():
         answers=answers["Uniform [0, 1)"],
     )
     + initguide.says(
-        10 * scores["Uniform [-0.5, 0.5)"] < scores["Uniform [0, 1)"]
-        and growth["Uniform [-0.5, 0.5)"] > 1,
-        "With both signs the scores are less than a tenth of that, because positive and negative "
-        "products cancel, but from ``fc1`` to ``fc2`` the sums still grow, {growth:.1f}-fold.",
+        1000 * both[2] < positive[2] and both[1] > both[0],
+        "With both signs the scores are less than a thousandth of that, because positive and "
+        "negative products cancel, but from ``fc1`` to ``fc2`` the sums still grow, "
+        "{growth:.1f}-fold.",
         "With both signs the scores are {scores:,.0f} in root mean square, and from ``fc1`` to "
         "``fc2`` the sums become {growth:.1f} times as large.",
-        scores=scores["Uniform [-0.5, 0.5)"],
-        growth=growth["Uniform [-0.5, 0.5)"],
+        scores=both[2],
+        growth=both[1] / both[0],
     )
 )
 
@@ -257,23 +291,31 @@ for name, scheme in schemes.items():
 #
 # .. admonition:: Try it
 #
-#    Which matters more, the mean of the weights or their spread? Train with
-#    ``init.uniform(0.0, 0.1)``: the same lopsided shape, ten times smaller.
+#    Draw the weights of the linear layers from U[-0.5, 0.5), and set the biases to 0. Write the
+#    scheme yourself, with ``torch.rand_like(m.weight)``, which draws from U[0, 1), and let it be
+#    checked: a wrong answer is told what was misunderstood.
+#
+#    .. code-block:: python
+#
+#       from initguide import exercises
+#
+#       def my_scheme(m):
+#           ...  # yours
+#
+#       exercises.check("uniform", my_scheme)
 #
 #    .. dropdown:: Solution
 #
 #       .. code-block:: python
 #
-#          smaller = initguide.compare_init_weights(
-#              {
-#                  "Uniform [0, 0.1)": init.uniform(0.0, 0.1),
-#                  "Uniform [-0.05, 0.05)": init.uniform(-0.05, 0.05),
-#              },
-#              data,
-#              seeds=3,
-#          )
-#          print(smaller)
-#          print(smaller.difference("Uniform [-0.05, 0.05)", "Uniform [0, 0.1)"))
+#          from initguide import exercises
+#
+#          def my_scheme(m):
+#              if isinstance(m, torch.nn.Linear):
+#                  m.weight.data = torch.rand_like(m.weight) - 0.5
+#                  m.bias.data.fill_(0)
+#
+#          print(exercises.check("uniform", my_scheme))
 #
 # What we learnt
 # --------------
@@ -287,16 +329,16 @@ initguide.bullets(
         "learn.",
     ),
     initguide.says(
-        alike["Uniform [0, 1)"] > 0.9 and growth["Uniform [0, 1)"] > 10,
+        alike["Uniform [0, 1)"] > 0.9 and positive[1] / positive[0] > 10,
         "If all weights are positive, all units add up the same ink: they stay nearly alike, and "
         "the sums grow from layer to layer, {growth:.0f}-fold from the first to the second.",
         "If all weights are positive, all units add up the same ink, though here they came out "
         "less alike than that suggests, or grew less: {growth:.0f}-fold.",
-        growth=growth["Uniform [0, 1)"],
+        growth=positive[1] / positive[0],
     ),
     initguide.says(
         abs(alike["Uniform [-0.5, 0.5)"]) < 0.3
-        and growth["Uniform [-0.5, 0.5)"] < growth["Uniform [0, 1)"],
+        and both[1] / both[0] < positive[1] / positive[0],
         "Weights should be centred at zero: then the units differ, and the sums grow less.",
         "Centring the weights at zero was not enough here to make the units differ and the sums "
         "grow less.",

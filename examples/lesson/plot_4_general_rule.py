@@ -32,38 +32,46 @@ from initguide import initializers as init
 from initguide import plots
 
 net = initguide.Net()
-for name, layer in net.named_children():
-    if isinstance(layer, torch.nn.Linear):
-        fan_in, fan_out = init.fans(layer)
-        bound = fan_in**-0.5
-        print(
-            f"{name}: fan-in {fan_in}, so weights from U[-{bound:.4f}, {bound:.4f})"
-        )
+for name, layer in {"fc1": net.fc1, "fc2": net.fc2, "fc3": net.fc3}.items():
+    n = layer.in_features
+    print(f"{name}: n = {n}, so weights from U[-{n**-0.5:.4f}, {n**-0.5:.4f})")
 
 # %%
-# As a scheme, written out:
-
-
-def weights_init_uniform_rule(module):
-    if isinstance(module, torch.nn.Linear):
-        bound = 1 / math.sqrt(module.in_features)
-        module.weight.data.uniform_(-bound, bound)
-        module.bias.data.fill_(0)
-
-
-# %%
-# The package's :func:`~initguide.initializers.general_rule` draws the same weights from the same
-# seed, and does the same for convolutions and embeddings:
-
-ours = initguide.initialize(initguide.Net(), init.general_rule(), seed=0)
-yours = initguide.initialize(initguide.Net(), weights_init_uniform_rule, seed=0)
-print("the same weights:", torch.equal(ours.fc1.weight, yours.fc1.weight))
-
-# %%
+# The package has the rule as :func:`init.general_rule() <initguide.initializers.general_rule>`,
+# for convolutions and embeddings, too.
+#
+# .. admonition:: Try it
+#
+#    Write the scheme yourself: draw the weights of the linear layers from U[-1/√n, 1/√n), and set
+#    the biases to 0. Let it be checked: a wrong answer is told what was misunderstood.
+#
+#    .. code-block:: python
+#
+#       from initguide import exercises
+#
+#       def my_scheme(m):
+#           ...  # yours
+#
+#       exercises.check("general_rule", my_scheme)
+#
+#    .. dropdown:: Solution
+#
+#       .. code-block:: python
+#
+#          from initguide import exercises
+#
+#          def my_scheme(m):
+#              if isinstance(m, torch.nn.Linear):
+#                  bound = 1 / math.sqrt(m.in_features)
+#                  m.weight.data.uniform_(-bound, bound)
+#                  m.bias.data.fill_(0)
+#
+#          print(exercises.check("general_rule", my_scheme))
+#
 # Training
 # --------
-# We compare it with the plain interval [-0.5, 0.5), which is centred but the same for every layer,
-# and with the baseline of the last page.
+# We compare the rule with the plain interval [-0.5, 0.5), which is centred but the same for every
+# layer, and with the baseline of the last page.
 
 data = initguide.fashion_mnist()
 result = initguide.compare_init_weights(
@@ -75,6 +83,40 @@ result = initguide.compare_init_weights(
     data,
     seeds=5,
 )
+centring = result.difference("Uniform [-0.5, 0.5)", "Uniform [0, 1)")
+scaling = result.difference("General rule", "Uniform [-0.5, 0.5)")
+first = {
+    label: initguide.estimate([run.train_losses[0] for run in result.of(label)])
+    for label in result.labels
+}
+
+# %%
+
+initguide.asks(
+    "A guess has a loss of ``ln 10``, {guess:.2f}. With weights from "
+    "``U[-0.5, 0.5)`` in every layer, what is the loss of the first mini-batch?",
+    [
+        "About that of a guess: its weights are centred, so it prefers no class.",
+        "Somewhat more, up to twice as much.",
+        "Far more: the sums are large, so it is sure of a class that chance has chosen.",
+    ],
+    [
+        first["Uniform [-0.5, 0.5)"].below(1.1 * math.log(10)),
+        first["Uniform [-0.5, 0.5)"].within(1.1 * math.log(10), 2 * math.log(10)),
+        first["Uniform [-0.5, 0.5)"].above(2 * math.log(10)),
+    ],
+    initguide.says(
+        first["Uniform [-0.5, 0.5)"].above(2 * math.log(10)),
+        "It is {loss:.0f} on average over the seeds: centred is not enough.",
+        "It is {loss:.2f} on average over the seeds.",
+        "It is about {loss:.1f}.",
+        loss=first["Uniform [-0.5, 0.5)"].mean,
+    ),
+    guess=math.log(10),
+)
+
+# %%
+
 result
 
 # %%
@@ -84,19 +126,6 @@ plots.plot_losses(result, first=100)
 # %%
 # What is gained by centring the interval, and what by scaling it to the layer? And where do the
 # three begin? (The axis is logarithmic.)
-
-centring = result.difference("Uniform [-0.5, 0.5)", "Uniform [0, 1)")
-scaling = result.difference("General rule", "Uniform [-0.5, 0.5)")
-print(centring)
-print(scaling)
-first = {
-    label: initguide.estimate([run.train_losses[0] for run in result.of(label)])
-    for label in result.labels
-}
-for label, loss in first.items():
-    print(f"{label:20} first loss {loss:,.3f}")
-
-# %%
 
 rest = [label for label in first if label != "General rule"]
 (
@@ -141,10 +170,8 @@ rest = [label for label in first if label != "General rule"]
 #
 # .. math:: E[z^2] = n \cdot \mathrm{Var}(w) \cdot E[x^2] .
 #
-# A uniform distribution on [-a, a) has variance a²/3. So the interval [-0.5, 0.5) multiplies the
-# mean square by n/12 at each layer, which is 65 for the first one; the general rule multiplies it
-# by 1/3, whatever n is. In between, ReLU sets the negative half of the sums to 0, which halves the
-# mean square. We can predict every layer before training, and then measure:
+# A uniform distribution on [-a, a) has variance a²/3. That is all we need to predict every layer
+# before training; then we measure.
 
 images = data.train.images[:5000]
 schemes = {
@@ -155,14 +182,48 @@ layers = {"fc1": 784, "fc2": 256, "fc3": 128}  # and their fan-in
 measured, predicted = {}, {}
 for name, (scheme, variance) in schemes.items():
     predicted[name], mean_square = [], images.square().mean().item()
-    for fan_in in layers.values():
-        predicted[name].append(fan_in * variance(fan_in) * mean_square)
+    for n in layers.values():
+        predicted[name].append(n * variance(n) * mean_square)
         mean_square = predicted[name][-1] / 2  # what ReLU lets through
     measured[name] = []
     for seed in range(10):
         net = initguide.initialize(initguide.Net(), scheme, seed=seed).eval()
         found = initguide.measure(net, images)
         measured[name].append([found[fc].output_second_moment for fc in layers])
+fixed, rule = (torch.tensor(sums) for sums in measured.values())
+grows = initguide.estimate((fixed[:, 2] / fixed[:, 0]).log() / 2)
+shrinks = initguide.estimate((rule[:, 0] / rule[:, 2]).log() / 2)
+factor = math.exp(shrinks.mean)
+
+# %%
+
+initguide.asks(
+    "The general rule scales each layer to its fan-in. What happens to the mean square of the sums "
+    "from one layer to the next?",
+    [
+        "It stays about the same: that is what the rule is for.",
+        "It falls to less than a half, though each layer has its own interval.",
+        "It grows: each layer adds up many products.",
+    ],
+    [
+        shrinks.within(-math.log(1.5), math.log(1.5)),
+        shrinks.above(math.log(2)),
+        shrinks.below(-math.log(1.5)),
+    ],
+    initguide.says(
+        shrinks.above(math.log(2)),
+        "It falls to one part in {factor:.1f}: a third from the weights, a half from ReLU.",
+        "It is divided by {factor:.2f}.",
+        "It is divided by {factor:.1f}, give or take.",
+        factor=factor,
+    ),
+)
+
+# %%
+# The interval [-0.5, 0.5) multiplies the mean square by n/12 at each layer, which is 65 for the
+# first one; the general rule multiplies it by 1/3, whatever n is. In between, ReLU sets the
+# negative half of the sums to 0, which halves the mean square. The dashed lines are predicted so,
+# and the dots are measured, one for each of ten draws of the weights:
 
 plots.plot_prediction(
     measured,
@@ -174,13 +235,10 @@ plots.plot_prediction(
 )
 
 # %%
-# The dashed lines are predicted from the formula, the dots are measured, one for each of ten draws
-# of the weights. The formula holds for the average over draws. How far is a single draw from it?
-# On this axis nobody could tell, so divide what was measured by what was predicted:
+# The formula holds for the average over draws. How far is a single draw from it? On this axis
+# nobody could tell, so divide what was measured by what was predicted:
 
-ratios = torch.tensor(measured["General rule"]) / torch.tensor(
-    predicted["General rule"]
-)
+ratios = rule / torch.tensor(predicted["General rule"])
 plots.plot_prediction(
     {"General rule": ratios},
     [1.0] * len(layers),
@@ -192,54 +250,24 @@ plots.plot_prediction(
 # %%
 # (The other scheme's dots would lie on top of these: they are the same draws, differently scaled.)
 
-rows = []
-for name, sums in measured.items():
-    draws = torch.tensor(sums)
-    for i, layer in enumerate(layers):
-        found = initguide.estimate(draws[:, i])
-        (low, high), sd = found.interval, draws[:, i].std().item()
-        rows.append((name, layer, predicted[name][i], found.mean, low, high, sd))
-columns = [
-    "scheme",
-    "layer",
-    "predicted",
-    "measured",
-    "from",
-    "to",
-    "sd of the draws",
-]
-initguide.Table(
-    dict(zip(columns, zip(*rows, strict=True), strict=True)),
-    caption="Mean square of the sums of each layer",
-    note="Measured: mean of ten draws of the weights, dropout off, with its 95 % interval.",
-)
-
-# %%
-
-held = all(low <= expected <= high for _, _, expected, _, low, high, _ in rows)
-farthest = {
-    layer: (column - 1).abs().max()
-    for layer, column in zip(layers, ratios.T, strict=True)
-}
-fixed, rule = (torch.tensor(sums) for sums in measured.values())
-grows = initguide.estimate((fixed[:, 2] / fixed[:, 0]).log() / 2)
-shrinks = initguide.estimate((rule[:, 0] / rule[:, 2]).log() / 2)
-factor = math.exp(shrinks.mean)
+means = [initguide.estimate(column) for column in ratios.T]
+held = all(mean.above(1) is None for mean in means)
+farthest = (ratios - 1).abs().amax(dim=0)
 (
     initguide.says(
         held,
-        "Every prediction lies in the interval for the mean of its draws.",
-        "Not every prediction lies in the interval for the mean of its draws; of six intervals, "
-        "one may well miss.",
+        "Each layer's prediction lies in the interval for the mean of its draws.",
+        "One or more of the predictions lie outside the interval for the mean of their draws, as "
+        "happens now and then by chance.",
     )
     + initguide.says(
-        farthest["fc3"] > 2 * farthest["fc1"],
+        farthest[2] > 2 * farthest[0],
         "A single draw may be off by more, and most in the last layer, where only ten sums are "
         "averaged: by up to {last:.0f} %, against {first:.0f} % in the first.",
         "A single draw is off by up to {last:.0f} % in the last layer, and {first:.0f} % in the "
         "first.",
-        last=100 * farthest["fc3"],
-        first=100 * farthest["fc1"],
+        last=100 * farthest[2],
+        first=100 * farthest[0],
     )
     + initguide.says(
         grows.above(0),
@@ -262,36 +290,10 @@ factor = math.exp(shrinks.mean)
 # third that makes 36. Over thirty steps it would be 6³⁰, a number with 24 digits, and that is what
 # Xavier's and He's schemes are for; they choose the variance so that the factor is close to 1.
 #
-# .. admonition:: Try it
-#
-#    Is 1/√n the best bound? Compare the bounds 0.3/√n, 1/√n, 3/√n and 10/√n over five seeds. Which
-#    differences are real?
-#
-#    .. dropdown:: Solution
-#
-#       .. code-block:: python
-#
-#          def rule_times(factor):
-#              def weights_init(module):
-#                  if isinstance(module, torch.nn.Linear):
-#                      bound = factor / math.sqrt(module.in_features)
-#                      torch.nn.init.uniform_(module.weight, -bound, bound)
-#                      torch.nn.init.zeros_(module.bias)
-#
-#              return weights_init
-#
-#
-#          factors = initguide.compare_init_weights(
-#              {f"{f:g}/√n": rule_times(f) for f in (0.3, 1, 3, 10)}, data, seeds=5
-#          )
-#          print(factors)
-#          for f in ("0.3", "3", "10"):
-#              print(factors.difference(f"{f}/√n", "1/√n"))
-#
 # What we learnt
 # --------------
 
-relative = max(abs(mean / expected - 1) for _, _, expected, mean, *_ in rows)
+relative = max(abs(mean.mean - 1) for mean in means)
 initguide.bullets(
     initguide.says(
         scaling.better(),
