@@ -113,7 +113,7 @@ spread = (scores.amax(dim=1) - scores.amin(dim=1)).max()
 initguide.says(
     size > 1e6 and spread < 1e-3 * size,
     "The scores start at {size:,.0f} on average, where small changes of weights change the loss a "
-    "lot; but the ten scores of an image are equal, to within {spread:.1f}.",
+    "lot; but the ten scores of an image are equal, or differ by no more than {spread:.1f}.",
     "The scores start at {size:,.0f} on average, and those of one image differ by up to "
     "{spread:.1f}.",
     size=size,
@@ -290,7 +290,7 @@ initguide.bullets(
     initguide.says(
         accuracy[1, 0.2] < 100 * top and min(units[1, 0.2]) > 1,
         "**Ones** are not rescued by dropout in two epochs, though they end with {first:.0f} and "
-        "{second:.0f} distinct units: what is left is their size.",
+        "{second:.0f} distinct units: what is left of the trouble is their size.",
         "**Ones** end with dropout at {accuracy:.1f} %, with {first:.0f} and {second:.0f} distinct "
         "units.",
         accuracy=accuracy[1, 0.2],
