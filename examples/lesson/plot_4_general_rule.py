@@ -212,8 +212,8 @@ initguide.asks(
     ],
     initguide.says(
         shrinks.above(math.log(2)),
-        "It falls to one part in {factor:.1f}. By theory, the weights leave a third and ReLU half of "
-        "that, which is a sixth.",
+        "It falls to one part in {factor:.1f}. By theory, the weights leave a third and ReLU half "
+        "of that, which is a sixth.",
         "It is divided by {factor:.2f}.",
         "It is divided by {factor:.1f}, give or take.",
         factor=factor,
