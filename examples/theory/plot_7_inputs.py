@@ -126,8 +126,6 @@ for name, rows in losses.items():
 gaps = {
     k: initguide.estimate(best[k] - best["0 to 1"]) for k in losses if k != "0 to 1"
 }
-for name, gap in gaps.items():
-    print(f"{name} − 0 to 1: {gap:+.3f} nats, rate {rates[at[name]]}")
 
 # %%
 # In brackets are 95 % intervals over the seeds, with the same 1,000 validation images for all.
@@ -142,15 +140,19 @@ for name, gap in gaps.items():
     )
     + initguide.says(
         gaps["centred"].below(),
-        "Centred pixels end at a smaller loss than raw ones.",
-        "Centred pixels end at a larger loss than raw ones.",
-        "Whether centred pixels end at a smaller loss than raw ones, these seeds cannot tell.",
+        "Centred pixels end at a smaller loss than raw ones: {gap:+.2f} nats.",
+        "Centred pixels end at a larger loss than raw ones: {gap:+.2f} nats.",
+        "Whether centred pixels end at a smaller loss than raw ones, these seeds cannot tell: "
+        "{gap:+.2f} nats.",
+        gap=gaps["centred"],
     )
     + initguide.says(
         gaps["standardized"].below(),
-        "Standardized pixels end at a smaller loss than raw ones.",
-        "Standardized pixels end at a larger loss than raw ones.",
-        "Whether standardized pixels end at a smaller loss than raw ones, these seeds cannot tell.",
+        "Standardized pixels end at a smaller loss than raw ones: {gap:+.2f} nats.",
+        "Standardized pixels end at a larger loss than raw ones: {gap:+.2f} nats.",
+        "Whether standardized pixels end at a smaller loss than raw ones, these seeds cannot tell: "
+        "{gap:+.2f} nats.",
+        gap=gaps["standardized"],
     )
 )
 
@@ -229,43 +231,74 @@ loss_off = np.abs(first.mean(axis=0) / predicted - 1).max()
 # seeing any, so that something tells them to the network.
 #
 # Is the lowest first loss the best start, then? We train with Adam for one epoch, and compare with
-# g = 1:
+# g = 1. A last layer of zeros, g = 0, starts at ln 10 exactly.
 
 schemes = {f"g = {g}": partial(last_layer, gain=g) for g in (0, 1, 3, 30)}
 result = initguide.compare_init_weights(schemes, small, **training)
-against = {
-    gain: result.difference(f"g = {gain}", "g = 1", "valid_loss")
-    for gain in (0, 3, 30)
-}
-for difference in against.values():
-    print(difference)
+zero, three, thirty = (
+    result.difference(f"g = {g}", "g = 1", "valid_loss") for g in (0, 3, 30)
+)
+learnt = initguide.estimate(math.log(10) - result.values("g = 0", "valid_loss"))
 
 # %%
-# Above zero means worse. A last layer of zeros starts at ln 10 exactly, but what comes back through
-# it is multiplied by zeros, so that at first the layers below get no gradient. The last layer
-# itself gets one, so this is a delay and no lock, unlike :doc:`zeros everywhere
-# </auto_examples/lesson/plot_2_zeros_and_ones>`.
 
-zero, three, thirty = against.values()
+initguide.asks(
+    "How does the network with a last layer of zeros do in its first epoch, beside ``g = 1``?",
+    [
+        "It is ahead: nobody can begin with a smaller loss, so there is less left to go.",
+        "It learns nothing. What comes back through zeros is zero, so no layer gets a gradient.",
+        "It learns, but starts late and is behind.",
+    ],
+    [
+        zero.below(),
+        initguide.all_of(zero.above(), learnt.below(0.1)),
+        initguide.all_of(zero.above(), learnt.above(0.1)),
+    ],
+    initguide.says(
+        learnt.above(0.1),
+        "From ``ln 10`` it has come down by {learnt:.2f} nats. Its loss minus that of ``g = 1`` is "
+        "{gap:+.2f}.",
+        "From ``ln 10`` it has hardly come down, by {learnt:.2f} nats. Its loss minus that of "
+        "``g = 1`` is {gap:+.2f}.",
+        "It is not decided whether its loss has come down from ``ln 10``: by {learnt:.2f} nats. "
+        "Its loss minus that of ``g = 1`` is {gap:+.2f}.",
+        learnt=learnt,
+        gap=zero,
+    ),
+)
+
+# %%
+# What comes back through a last layer of zeros is multiplied by zeros, so that at first the layers
+# below get no gradient. The last layer itself gets one, so this is a delay and no lock, unlike
+# :doc:`zeros everywhere </auto_examples/lesson/plot_2_zeros_and_ones>`. Differences of the losses,
+# in nats, with 95 % intervals over the seeds; above zero means worse than g = 1:
+
 (
     initguide.says(
         zero.better(),
-        "After an epoch, the network that began with a last layer of zeros is ahead of ``g = 1``.",
-        "After an epoch, the network that began with a last layer of zeros is still behind "
-        "``g = 1``: the lowest first loss is not the best start.",
-        "Whether it has caught up with ``g = 1`` after an epoch, these seeds cannot tell.",
+        "After an epoch, the network that began with a last layer of zeros is ahead: {gap:+.2f}.",
+        "After an epoch, the network that began with a last layer of zeros is still behind, "
+        "{gap:+.2f}: the lowest first loss is not the best start.",
+        "Whether the network that began with a last layer of zeros has caught up after an epoch, "
+        "these seeds cannot tell: {gap:+.2f}.",
+        gap=zero,
     )
     + initguide.says(
         three.better(),
-        "Logits of a nat or two, with ``g = 3``, did better.",
-        "Logits of a nat or two, with ``g = 3``, did worse.",
-        "Logits of a nat or two, with ``g = 3``, made no difference that these seeds show.",
+        "Logits of a nat or two, with ``g = 3``, did better: {gap:+.2f}.",
+        "Logits of a nat or two, with ``g = 3``, did worse: {gap:+.2f}.",
+        "Logits of a nat or two, with ``g = 3``, made no difference that these seeds show: "
+        "{gap:+.2f}.",
+        gap=three,
     )
     + initguide.says(
         thirty.better(),
-        "With ``g = 30`` the network is ahead, although its first loss is the largest.",
-        "With ``g = 30``, an epoch was not enough to unlearn them.",
-        "With ``g = 30``, these seeds cannot tell whether an epoch was enough to unlearn them.",
+        "With ``g = 30`` the network is ahead, although its first loss is the largest: {gap:+.2f}.",
+        "With ``g = 30``, an epoch was not enough to unlearn what the last layer began with: "
+        "{gap:+.2f}.",
+        "With ``g = 30``, these seeds cannot tell whether an epoch was enough to unlearn what the "
+        "last layer began with: {gap:+.2f}.",
+        gap=thirty,
     )
 )
 
