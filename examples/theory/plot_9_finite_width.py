@@ -45,26 +45,47 @@ def sizes(width, seed, images=image):
     return np.array(squares) / images.square().mean().item()
 
 
-ratio = {}  # of the largest to the smallest of twenty
+twenty = {w: np.array([sizes(w, seed) for seed in range(20)]) for w in (32, 256)}
+ratio = {w: m[:, -1].max() / m[:, -1].min() for w, m in twenty.items()}
+
+# %%
+
+initguide.asks(
+    "Of twenty networks with ``32`` units per layer, how many times the smallest M is the largest, "
+    "behind thirty layers?",
+    [
+        "Less than ``3`` times: the factor ``2/n`` keeps M at about ``1``.",
+        "Up to ``30`` times: each layer scatters a little, and over many layers that evens out.",
+        "More: what one layer adds or takes away, the next ones multiply.",
+    ],
+    [ratio[32] < 3, 3 <= ratio[32] <= 30, ratio[32] > 30],
+    initguide.says(
+        ratio[32] > 30,
+        "It is {narrow:,.0f} times the smallest. Factors multiply, and nothing pulls M back.",
+        "It is {narrow:.1f} times the smallest.",
+        narrow=ratio[32],
+    ),
+)
+
+# %%
+
 fig, axes = plots.subplots(1, 2, sharey=True)
-for ax, width in zip(axes, (32, 256), strict=True):
-    m = np.array([sizes(width, seed) for seed in range(20)])
+for ax, (width, m) in zip(axes, twenty.items(), strict=True):
     ax.plot(layers, m.T, color=plots.PALETTE[0], alpha=0.5, linewidth=1)
     ax.axhline(1, color="0.4", linestyle="--", label="mean, predicted")
-    spread, look = 1.645 * np.sqrt(5 * layers / width), {"color": "0.4", "ls": ":"}
-    ax.plot(layers, np.exp(spread - 2.5 * layers / width), **look)
-    look["label"] = "nine of ten, predicted"
-    ax.plot(layers, np.exp(-spread - 2.5 * layers / width), **look)
+    middle, spread = -2.5 * layers / width, 1.645 * np.sqrt(5 * layers / width)
+    for end in (middle + spread, middle - spread):
+        ax.plot(layers, np.exp(end), color="0.4", ls=":")
     ax.set(title=f"{width} units per layer", xlabel="layer", yscale="log")
-    ratio[width] = m[:, -1].max() / m[:, -1].min()
     ends = f"from {m[:, -1].min():.2g} to {m[:, -1].max():.2g}"
     plots.describe(ax, f"20 networks of width {width}: M in layer {depth} {ends}.")
+axes[0].lines[-1].set_label("nine of ten, predicted")
 axes[0].set_ylabel("mean square / the input's (logarithmic)")
 axes[0].legend()
 
 # %%
-# One recipe and one image. Each network wanders along its own path: what one layer loses, the next
-# does not restore.
+# Nine of ten networks should lie between the dotted lines. Each wanders along its own path: what
+# one layer loses, the next does not restore.
 
 initguide.says(
     ratio[32] > 100 and ratio[32] > 3 * ratio[256],
@@ -86,8 +107,9 @@ initguide.says(
 # .. math:: E[M] = 1, \qquad E[M^2] = \prod_{l=1}^{L} \left(1 + \frac{5}{n_l}\right)
 #    \approx e^{5 L / n} .
 #
-# To first order in 1/n, ln M is a sum of L terms of mean −5/2n and variance 5/n: the dotted lines.
-# So what counts is L/n, depth divided by width.
+# To first order in 1/n, ln M is a sum of L terms of mean −5/2n and variance 5/n, and so about
+# normal for many layers: that gives the dotted lines above. What counts is L/n, depth divided by
+# width.
 #
 # To check the exact formula (:func:`~initguide.theory.finite_width_moments`) takes many networks.
 # Here are thousands at once, from plain products of matrices:
@@ -104,15 +126,15 @@ def many_networks(width, count, seed=0):
     return torch.stack(columns, 1).double().numpy()
 
 
-drawn = {32: 5000, 64: 2000, 128: 600}  # of each width, how many
-drawn = {width: many_networks(width, count) for width, count in drawn.items()}
+counts = {32: 5000, 64: 2000, 128: 600}  # of each width, how many
+drawn = {width: many_networks(width, count) for width, count in counts.items()}
 shown, words, points = layers[::3], [], []
 fig, ax = plots.subplots()
 for i, (width, m) in enumerate(drawn.items()):
     squares, label = m[:, shown - 1] ** 2, f"width {width}, {len(m)} networks"
     mean, error = squares.mean(0), 1.96 * squares.std(0, ddof=1) / math.sqrt(len(m))
-    look = {"color": plots.PALETTE[i], "marker": "os^"[i], "linestyle": "none"}
-    ax.errorbar(shown / width, mean, error, **look, label=label)
+    look = {"fmt": "os^"[i], "color": plots.PALETTE[i], "label": label}
+    ax.errorbar(shown / width, mean, error, **look)
     line = [theory.finite_width_moments([width] * n).second for n in shown]
     ax.plot(shown / width, line, "--", color="0.4", label="" if i else "predicted")
     points += zip(shown / width, mean, error, line, strict=True)
@@ -126,7 +148,6 @@ plots.describe(ax, "Mean of M²; " + "; ".join(words) + ".")
 
 few = [abs(mean / line - 1) for at, mean, _, line in points if at < 0.1]
 relative = [error / mean for *_, mean, error, _ in points[: len(shown)]]  # width 32
-missed = sum(abs(mean - line) > error for _, mean, error, line in points)
 (
     initguide.says(
         max(few) < 0.1,
@@ -144,7 +165,7 @@ missed = sum(abs(mean - line) > error for _, mean, error, line in points)
         first=relative[0],
         last=relative[-1],
         n=len(points),
-        missed=missed,
+        missed=sum(abs(mean - line) > error for _, mean, error, line in points),
     )
 )
 
@@ -154,6 +175,7 @@ missed = sum(abs(mean - line) > error for _, mean, error, line in points)
 # single ones, after 3, 10 and 30 layers:
 
 cases = [(width, n, m[:, n - 1]) for width, m in drawn.items() for n in (3, 10, 30)]
+rare = [np.sort(m**2)[-len(m) // 100 :].sum() / (m**2).sum() for *_, m in cases]
 table = {
     "width": [width for width, _, _ in cases],
     "layers": [n for _, n, _ in cases],
@@ -161,9 +183,8 @@ table = {
     "median": [np.median(m) for *_, m in cases],
     "typical, exp(−5L/2n)": [math.exp(-2.5 * n / width) for width, n, _ in cases],
     "below 1": [(m < 1).mean() for *_, m in cases],
+    "M² in the top 1 %": rare,
 }
-rare = [np.sort(m**2)[-len(m) // 100 :].sum() / (m**2).sum() for *_, m in cases]
-table["M² in the top 1 %"] = rare
 formats = {"below 1": ".0%", "M² in the top 1 %": ".0%"}
 initguide.Table(table, caption="M over networks", formats=formats)
 
@@ -171,10 +192,8 @@ initguide.Table(table, caption="M over networks", formats=formats)
 # The **mean network is not the typical one**: E[M] is 1, though theory puts the median at
 # exp(−5L/2n), because a few networks are large.
 
-below, tail = (
-    min(table["below 1"]),
-    dict(zip([c[:2] for c in cases], rare, strict=True)),
-)
+below = min(table["below 1"])
+tail = {(w, n): top for (w, n, _), top in zip(cases, rare, strict=True)}
 pairs = zip(table["median"], table["typical, exp(−5L/2n)"], strict=True)
 median_off = max(abs(median / typical - 1) for median, typical in pairs)
 (
@@ -203,23 +222,26 @@ median_off = max(abs(median / typical - 1) for median, typical in pairs)
 # weights. We look at ln M, which should have a standard deviation of √(5L/n), for one image and for
 # two hundred, over forty seeds:
 
-logs = {}
+scatter = []
 for width in (64, 256):
     one, batch = (
         np.log([sizes(width, seed, images)[-1] for seed in range(20, 60)])
         for images in (image, data.train.images[:200])
     )
-    sd, expected = (
-        [x.std(ddof=1) for x in (one, batch)],
-        math.sqrt(5 * depth / width),
-    )
-    logs[width] = (sd[0] / expected, sd[1] / sd[0], np.corrcoef(one, batch)[0, 1])
-    print(f"width {width}: sd predicted {expected:.2f}, one image {sd[0]:.2f},")
-    print(f"  200 images {sd[1]:.2f}, correlation {logs[width][2]:.2f}")
+    together = np.corrcoef(one, batch)[0, 1]
+    expected = math.sqrt(5 * depth / width)
+    scatter.append([width, expected, one.std(ddof=1), batch.std(ddof=1), together])
+
+names = ["width", "predicted", "one image", "200 images", "correlation"]
+rows = dict(zip(names, np.array(scatter).T, strict=True))
+formats = dict.fromkeys(names, ".2f") | {"width": ".0f"}
+caption = "Standard deviation of ln M over 40 networks"
+initguide.Table(rows, caption=caption, formats=formats)
 
 # %%
 
-to_theory, to_one, correlation = zip(*logs.values(), strict=True)
+_, expected, one, batch, correlation = rows.values()
+to_theory, to_one = one / expected, batch / one
 (
     initguide.says(
         min(to_one) > 0.7 and min(correlation) > 0.7,
@@ -240,15 +262,11 @@ to_theory, to_one, correlation = zip(*logs.values(), strict=True)
 
 # %%
 # A measurement on more images tells more about this network. To know what a recipe does takes other
-# weights, other seeds.
-#
-# What it means for a comparison
-# ------------------------------
-# Whoever draws one network per scheme compares two draws, not two schemes. In training, other
-# things vary with the seed, too: the order of the mini-batches and the dropout masks. How far
-# accuracies scatter is measured elsewhere: :doc:`/auto_examples/practice/plot_8_how_many_seeds`
-# says how many seeds a difference asks for, and :doc:`/auto_examples/practice/plot_9_one_seed` how
-# often a single one names the wrong winner.
+# weights, other seeds. Whoever draws one network per scheme compares two draws, not two schemes. In
+# training, other things vary with the seed, too: the order of the mini-batches and the dropout
+# masks. How many seeds a difference of accuracies asks for is measured in
+# :doc:`/auto_examples/practice/plot_8_how_many_seeds`, and how often a single one names the wrong
+# winner in :doc:`/auto_examples/practice/plot_9_one_seed`.
 #
 # .. admonition:: Try it
 #
