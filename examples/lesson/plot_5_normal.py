@@ -20,13 +20,12 @@ their shape *and* in their size. This page keeps the two apart, and needs many s
 # %%
 # The normal distribution
 # -----------------------
-# N(0, 1) has mean 0 and standard deviation 1. In NumPy it is ``np.random.normal(0, 1, 1000)``, in
-# PyTorch ``tensor.normal_(0, 1)``; both take the standard deviation and not the variance. How many
-# of its numbers lie within one, two and three standard deviations of the mean?
+# N(0, 1) has mean 0 and standard deviation 1: 68 % of its numbers lie within one standard deviation
+# of the mean, 95 % within two. In NumPy it is ``np.random.normal(0, 1, 1000)``, in PyTorch
+# ``tensor.normal_(0, 1)``. Both take the standard deviation and not the variance.
 
 import math
 
-import numpy as np
 import torch
 from scipy import stats
 
@@ -34,42 +33,46 @@ import initguide
 from initguide import initializers as init
 from initguide import plots
 
-numbers = torch.empty(1000).normal_(generator=torch.Generator().manual_seed(0))
-for width in (1, 2, 3):
-    share, expected = (
-        (numbers.abs() < width).float().mean(),
-        math.erf(width / 2**0.5),
-    )
-    print(f"within {width}: {share:.1%}, expected {expected:.1%}")
-
-# %%
-
 plots.plot_histogram(
-    numbers,
+    torch.empty(1000).normal_(generator=torch.Generator().manual_seed(0)),
     bins=40,
     value_range=(-4, 4),
-    expected=lambda z: np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi),
+    expected=stats.norm.pdf,
     title="1,000 numbers from N(0, 1)",
 )
 
 # %%
-# The curve is the density of N(0, 1), scaled to the counts; the bars scatter around it by the noise
-# of drawing.
+# .. admonition:: Try it
 #
-# .. admonition:: Exercise
+#    Write the scheme yourself, and let it be checked: a wrong answer is told what was
+#    misunderstood. The weights of each linear layer come from a normal distribution with mean 0 and
+#    standard deviation 1/√n, n the fan-in, and the biases are 0.
 #
-#    Write a scheme that draws the weights of each linear layer from a normal distribution with
-#    mean 0 and standard deviation 1/√n, n the fan-in, and sets the biases to 0.
+#    .. code-block:: python
+#
+#       from initguide import exercises
+#
+#       def my_scheme(m):
+#           ...  # yours
+#
+#       exercises.check("normal", my_scheme)
+#
+#    Two more are checked in the same way: ``"uniform_std"``, a uniform distribution with the same
+#    standard deviation, and ``"truncated"``, N(0, 0.02²) with what is more than two standard
+#    deviations from 0 drawn anew.
 #
 #    .. dropdown:: Solution
 #
 #       .. code-block:: python
 #
-#          def weights_init_normal(module):
-#              if isinstance(module, torch.nn.Linear):
-#                  std = 1 / math.sqrt(module.in_features)
-#                  module.weight.data.normal_(0.0, std)
-#                  module.bias.data.fill_(0)
+#          from initguide import exercises
+#
+#          def my_scheme(m):
+#              if isinstance(m, torch.nn.Linear):
+#                  m.weight.data.normal_(0.0, 1 / math.sqrt(m.in_features))
+#                  m.bias.data.fill_(0)
+#
+#          exercises.check("normal", my_scheme)
 #
 # This scheme has a name: :func:`~initguide.initializers.lecun_normal` (LeCun, Bottou, Orr & Müller
 # 1998). We use it below; put yours in its place and see whether you get the same table.
@@ -79,7 +82,7 @@ plots.plot_histogram(
 # The general rule draws from U[-1/√n, 1/√n). A uniform distribution on [-a, a) has variance a²/3,
 # so the rule's variance is 1/(3n), while that of N(0, 1/n) is 1/n, three times as large. Compare
 # these two, and any difference may come from the shape or from the size. So we add a third scheme,
-# with the *shape* of the normal and the *variance* of the rule:
+# with the *shape* of the normal and the *variance* of the rule, and train each with twelve seeds:
 
 
 def normal_like_the_rule(module):
@@ -94,15 +97,36 @@ schemes = {
     "Normal, variance 1/n": init.lecun_normal(),
     "Normal, variance 1/(3n)": normal_like_the_rule,
 }
-for label, scheme in schemes.items():
-    weights = initguide.initialize(initguide.Net(), scheme, seed=0).fc1.weight
-    print(f"{label:24} variance of the first layer's weights: {weights.var():.2e}")
-
-# %%
-# Twelve seeds each:
-
+rule, large_normal, small_normal = schemes
 data = initguide.fashion_mnist()
 result = initguide.compare_init_weights(schemes, data, seeds=12)
+shape = result.difference(small_normal, rule)
+size = result.difference(large_normal, small_normal)
+both = result.difference(large_normal, rule)
+
+# %%
+
+initguide.asks(
+    "Uniform or normal, at the same variance: what does the shape alone do to the accuracy after "
+    "two epochs?",
+    [
+        "The normal is better by more than half a point: it has most weights close to zero.",
+        "Less than half a point, either way.",
+        "The normal is worse by more than half a point: its many small weights pass on too little.",
+    ],
+    [shape.above(0.005), shape.within(-0.005, 0.005), shape.below(-0.005)],
+    initguide.says(
+        shape.above(),
+        "The shape alone makes the accuracy higher, by {shape:+.2f} points.",
+        "The shape alone makes the accuracy lower, by {shape:+.2f} points.",
+        "The shape alone changes the accuracy by {shape:+.2f} points: these seeds cannot tell it "
+        "from nothing.",
+        shape=shape,
+    ),
+)
+
+# %%
+
 result
 
 # %%
@@ -110,8 +134,7 @@ result
 plots.plot_losses(result, first=100)
 
 # %%
-# Which curves can you tell apart, and for how long? We come back to that. First the accuracies,
-# seed by seed:
+# Which curves can you tell apart, and for how long? And the accuracies, seed by seed:
 
 plots.plot_accuracy(result)
 
@@ -119,22 +142,19 @@ plots.plot_accuracy(result)
 # See how far the small dots of *one* scheme are spread. What would those have found who trained
 # each scheme once?
 
-runs = {label: result.values(label) for label in result.labels}
-spread = [100 * (values.max() - values.min()) for values in runs.values()]
-means = [100 * values.mean() for values in runs.values()]
-wins = int((runs["Normal, variance 1/n"] > runs["General rule"]).sum())
-print(f"best minus worst seed: {min(spread):.1f} to {max(spread):.1f} points")
-print(
-    f"best minus worst scheme, by their means: {max(means) - min(means):.1f} points"
-)
-print(f"one seed alone would have preferred the normal {wins} times out of 12")
-
-# %%
-
+runs = {label: 100 * result.values(label) for label in schemes}
+least = min(values.max() - values.min() for values in runs.values())
+means = [values.mean() for values in runs.values()]
+apart = max(means) - min(means)
+wins = int((runs[large_normal] > runs[rule]).sum())
 initguide.says(
-    min(spread) > max(means) - min(means),
-    "The seeds of any one scheme differ by more than the means of the schemes.",
-    "The means of the schemes differ by as much as the seeds of one.",
+    least > apart,
+    "The seeds of any one scheme lie {least:.1f} points or more apart, the means of the schemes no "
+    "more than {apart:.1f}.",
+    "The means of the schemes lie {apart:.1f} points apart, and the seeds of one only "
+    "{least:.1f}.",
+    least=least,
+    apart=apart,
 ) + initguide.says(
     0 < wins < 12,
     "Among twelve who trained the general rule and ``N(0, 1/n)`` once each, {wins} would have "
@@ -146,76 +166,52 @@ initguide.says(
 )
 
 # %%
-# What twelve *paired* seeds say, with 95 % intervals, about the shape alone (same variance), the
-# size alone (same shape), and both at once:
+# So compare seed by seed. And ask not only for the accuracy after two epochs, but also how fast the
+# networks *begin* to learn: for the mean loss of the first hundred mini-batches.
 
-shape = result.difference("Normal, variance 1/(3n)", "General rule")
-size = result.difference("Normal, variance 1/n", "Normal, variance 1/(3n)")
-both = result.difference("Normal, variance 1/n", "General rule")
-for question, answer in [("shape", shape), ("size", size), ("both", both)]:
-    print(f"{question}: {answer}")
-
-# %%
-
-plots.plot_differences(result, "General rule")
-
-# %%
-
-initguide.says(
-    shape.within(-0.005, 0.005),
-    "The shape alone changes the accuracy by less than half a point, either way.",
-    "The shape alone changes the accuracy by more than half a point: {shape:+.2f}.",
-    "The shape alone changes the accuracy by {shape:+.2f} points; whether by more than half a "
-    "point, twelve seeds cannot tell.",
-    shape=shape,
-) + initguide.says(
-    size.better(),
-    "With three times the variance, the accuracy after two epochs is better by {size:+.2f} "
-    "points.",
-    "Three times the variance is not better after two epochs: {size:+.2f} points.",
-    "Whether three times the variance is better after two epochs, twelve seeds cannot tell: "
-    "{size:+.2f} points.",
-    size=size,
+differences = {
+    "the shape (same variance)": shape,
+    "the size (same shape)": size,
+    "both": both,
+}
+early = [result.difference(d.a, d.b, "early_loss") for d in differences.values()]
+initguide.Table(
+    {
+        "what differs": list(differences),
+        "accuracy, points": [f"{d:+.2f}" for d in differences.values()],
+        "early loss": [f"{d:+.4f}" for d in early],
+    },
+    caption="Normal minus uniform, and larger minus smaller variance",
+    note="Means over twelve paired seeds, with 95 % intervals. The remarks above count all pairs.",
 )
 
 # %%
-# After two epochs, accuracy is a blunt instrument. How fast the networks *begin* to learn is a
-# sharper one, so take the mean loss of the first hundred mini-batches:
 
-
-def early(result, a, b, count=100):
-    """Mean loss of the first mini-batches, of ``a`` minus ``b``, seed by seed."""
-    first, second = (
-        np.array([run.train_losses[:count].mean() for run in result.of(k)])
-        for k in (a, b)
-    )
-    return first - second
-
-
-early_shape = initguide.estimate(early(result, shape.a, shape.b))
-early_size = initguide.estimate(early(result, size.a, size.b))
-print(f"shape: {early_shape:+.4f}\nsize:  {early_size:+.4f}")
-
-# %%
-
+early_shape, early_size, _ = early
 (
     initguide.says(
-        early_size.below(0),
-        "Three times the variance learns faster at the start.",
-        "Three times the variance does not learn faster at the start.",
-        "Whether three times the variance learns faster at the start, these seeds cannot tell.",
+        size.better(),
+        "With three times the variance, the accuracy after two epochs is better.",
+        "Three times the variance is not better after two epochs.",
+        "Whether three times the variance is better after two epochs, twelve seeds cannot tell.",
     )
     + initguide.says(
-        early_shape.below(0),
+        early_size.better(),
+        "It learns faster at the start.",
+        "At the start it does not learn faster.",
+        "Whether it learns faster at the start, they cannot tell either.",
+    )
+    + initguide.says(
+        early_shape.better(),
         "The normal shape, at the same variance, learns a little faster than the uniform.",
         "The normal shape, at the same variance, learns a little more slowly than the uniform: the "
         "shape does show.",
-        "The shape makes no difference that these seeds could show.",
+        "The shape makes no difference at the start that these seeds could show.",
     )
     + initguide.says(
         abs(early_size.mean) > 3 * abs(early_shape.mean),
-        "But what the size does is {times:.0f} times as much as what the shape does.",
-        "What the size does is only {times:.1f} times as much as what the shape does.",
+        "But what the size does there is {times:.0f} times as much as what the shape does.",
+        "What the size does there is only {times:.1f} times as much as what the shape does.",
         times=abs(early_size.mean / early_shape.mean),
         key="shape-small",
     )
@@ -226,49 +222,46 @@ print(f"shape: {early_shape:+.4f}\nsize:  {early_size:+.4f}")
 # in better performance". It had compared the last of our three pairs, where shape and size change
 # together, with one run of each; and in its own recorded run the uniform was ahead, by 0.2 points.
 # It went on that the difference was small because the network was, and that a larger one would
-# magnify it. Here is one with four times the units in each hidden layer, for one epoch:
+# magnify it. Over the first hundred mini-batches, here is one with four times the units in each
+# hidden layer, beside ours:
+
+few = data.subset(train=min(10_000, len(data.train)))
 
 
 def large_net():
     return initguide.Net(hidden_1=1024, hidden_2=512)
 
 
-large = initguide.compare_init_weights(
-    schemes, data, model=large_net, epochs=1, seeds=6
-)
-count = min(100, len(large.of(both.a)[0].train_losses))  # the sample has fewer
-both_small = -early(result, both.a, both.b, count)[:6]  # of the same six seeds
-both_large = -early(large, both.a, both.b)
-magnified = initguide.estimate(both_large - both_small)
-print(f"lead of N(0, 1/n) at the start:  {initguide.estimate(both_small):.4f}")
-print(f"in the larger network:           {initguide.estimate(both_large):.4f}")
-shape_large = initguide.estimate(-early(large, shape.a, shape.b))
-print(f"of the shape alone, there:       {shape_large:.4f}")
-
-# %%
-
-(
-    initguide.says(
-        magnified.above(0),
-        "The larger network magnifies the difference of the two in the first {count} mini-batches.",
-        "The larger network does not magnify the difference of the two in the first {count} "
-        "mini-batches: it makes it smaller.",
-        "Whether the larger network magnifies the difference of the two in the first {count} "
-        "mini-batches, six seeds cannot tell.",
-        count=count,
-    )
-    + initguide.says(
-        shape.better() is not True and early_shape.below(0) is not True,
-        "And nothing on this page speaks for the normal shape.",
-        "As for the shape alone, this page does speak for the normal one.",
-    )
+ours, larger = (
+    initguide.compare_init_weights(schemes, few, model=model, epochs=1, seeds=12)
+    .difference(rule, large_normal, "early_loss")
+    .per_seed
+    for model in (initguide.Net, large_net)
 )
 
 # %%
-# There is a reason to expect little of the shape. A pre-activation is a sum of hundreds of
-# products. By the central limit theorem such a sum is close to normal whatever the shape of the
-# weights, and for a given image its variance depends on the variance of the weights alone. The two
-# shapes should give the same sums:
+
+magnified = initguide.estimate(larger - ours)
+initguide.says(
+    magnified.above(0),
+    "The larger network magnifies the lead of ``N(0, 1/n)``, from {ours:.3f} to {larger:.3f}.",
+    "The larger network does not magnify the lead of ``N(0, 1/n)``: it makes it smaller, from "
+    "{ours:.3f} to {larger:.3f}.",
+    "Whether the larger network magnifies the lead of ``N(0, 1/n)``, {ours:.3f} in ours and "
+    "{larger:.3f} there, twelve seeds cannot tell.",
+    ours=ours.mean(),
+    larger=larger.mean(),
+) + initguide.says(
+    shape.better() is not True and early_shape.better() is not True,
+    "But that pair differs in its variance, too. For the normal shape alone, nothing on this page "
+    "speaks.",
+    "But that pair differs in its variance, too. For the normal shape alone, this page does speak.",
+)
+
+# %%
+# Why the shape does so little
+# ----------------------------
+# The first layer adds up 784 products for each of its units. Draw it ten times from each scheme:
 
 images = data.train.images[:1000].flatten(start_dim=1)
 sums = {}
@@ -276,56 +269,47 @@ for label, scheme in schemes.items():
     nets = [
         initguide.initialize(initguide.Net(), scheme, seed=i) for i in range(10)
     ]
-    with torch.inference_mode():
-        sums[label] = torch.stack([net.fc1(images) for net in nets])
-    each = sums[label].square().mean(dim=(1, 2))
-    print(
-        f"{label:24} mean square {each.mean():.4f} (sd over draws {each.std():.4f})"
-    )
+    sums[label] = torch.stack([net.fc1(images) for net in nets]).detach().numpy()
+uniform, normal = sums[rule].ravel(), sums[small_normal].ravel()
+distance = stats.ks_2samp(uniform, normal).statistic
+narrower = normal.std() / uniform.std()
+
+# %%
+
+initguide.asks(
+    "Uniform and normal weights of the same variance: how do the sums differ, the "
+    "pre-activations?",
+    [
+        "As the weights do: flat on top with the uniform ones, a bell with the normal.",
+        "Hardly at all: both give the same bell.",
+        "The normal weights give smaller sums, for most of them are close to zero.",
+    ],
+    [
+        distance >= 0.02 and narrower >= 0.9,
+        distance < 0.02,
+        distance >= 0.02 and narrower < 0.9,
+    ],
+    initguide.says(
+        distance < 0.02,
+        "Nowhere are the two distribution functions farther apart than {distance:.1f} percentage "
+        "points.",
+        "The two distribution functions are up to {distance:.1f} percentage points apart.",
+        distance=100 * distance,
+    ),
+)
+
+# %%
 
 plots.plot_histograms(
     sums,
     schemes=result.schemes,
-    bins=80,
     title="Pre-activations of the first layer, before training",
 )
 
 # %%
-
-distance = stats.ks_2samp(
-    sums[shape.a].flatten().numpy(), sums[shape.b].flatten().numpy()
-).statistic
-initguide.says(
-    distance < 0.02,
-    "The two with the same variance give the same picture, though their weights are drawn from "
-    "different shapes: nowhere are their distribution functions farther apart than {distance:.1f} "
-    "points of a hundred.",
-    "The two with the same variance do not quite give the same picture: their distribution "
-    "functions are up to {distance:.1f} points of a hundred apart.",
-    distance=100 * distance,
-)
-
-# %%
-# .. admonition:: Try it
-#
-#    Take the argument to its end: draw every weight as plus or minus 1/√(3n), by the toss of a
-#    coin. Is the network any worse?
-#
-#    .. dropdown:: Solution
-#
-#       .. code-block:: python
-#
-#          def weights_init_coin(module):
-#              if isinstance(module, torch.nn.Linear):
-#                  signs = torch.randint(0, 2, module.weight.shape) * 2.0 - 1.0
-#                  module.weight.data = signs / math.sqrt(3 * module.in_features)
-#                  module.bias.data.fill_(0)
-#
-#
-#          coin = initguide.compare_init_weights(
-#              {"Coin": weights_init_coin, "General rule": init.general_rule()}, data, seeds=8
-#          )
-#          print(coin.difference("Coin", "General rule"))
+# By the central limit theorem, a sum of hundreds of products is close to normal whatever the shape
+# of the weights, and for a given image its variance depends on the variance of the weights alone.
+# (If the shape shows in the first losses all the same, the first layer's sums are not the reason.)
 #
 # What we learnt
 # --------------
@@ -343,7 +327,7 @@ initguide.bullets(
         key="uniform-or-normal",
     ),
     initguide.says(
-        early_size.below(0) and abs(early_size.mean) > 3 * abs(early_shape.mean),
+        early_size.better() and abs(early_size.mean) > 3 * abs(early_shape.mean),
         "Three times the variance shows at the start, {times:.0f} times as clearly as the shape: "
         "compare shapes at the same variance.",
         "Three times the variance did not show much more at the start than the shape did; still, "
@@ -354,17 +338,17 @@ initguide.bullets(
         key="variance-not-shape",
     ),
     initguide.says(
-        min(spread) > max(means) - min(means),
+        least > apart,
         "One run per scheme decides nothing where the seeds of one scheme differ by more than the "
         "schemes do, as here.",
         "One run per scheme can be enough where schemes differ by more than seeds do, as here.",
     ),
     initguide.says(
         distance < 0.02,
-        "In this wide layer the sums are alike whatever the weights' shape: only their variance "
-        "counts.",
+        "In this wide layer the sums are alike, whether the weights are uniform or normal: only "
+        "their variance counts.",
         "In this wide layer the sums should be alike whatever the weights' shape; here they differ "
-        "by up to {distance:.1f} points in their distribution function.",
+        "by up to {distance:.1f} percentage points in their distribution function.",
         distance=100 * distance,
     ),
 )

@@ -1,5 +1,6 @@
 """The numbers of a run that results can be asked for: a new one is an entry of `METRICS`."""
 
+import math
 from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import NamedTuple
@@ -39,13 +40,30 @@ def _loss(title: str, name: str) -> Metric:
     return Metric(title, higher_is_better=False, is_fraction=False, of=attrgetter(name))
 
 
+# After epochs of training an accuracy is a blunt instrument: schemes differ most at the start.
+def _loss_of_first(count: int, title: str) -> Metric:
+    """Mean loss of the first mini-batches, or of all if there are fewer."""
+
+    def of(run: Run) -> float:
+        losses = run.train_losses[:count]
+        return math.nan if run.diverged else float(losses.mean(dtype=np.float64))
+
+    return Metric(title, higher_is_better=False, is_fraction=False, of=of)
+
+
 METRICS: dict[str, Metric] = {
     "valid_accuracy": _accuracy("validation accuracy", "valid_accuracy"),
     "test_accuracy": _accuracy("test accuracy", "test_accuracy"),
     "valid_loss": _loss("validation loss", "valid_loss"),
     "train_loss": _loss("training loss", "train_loss"),
+    "first_loss": _loss_of_first(1, "training loss of the first mini-batch"),
+    "early_loss": _loss_of_first(100, "training loss of the first 100 mini-batches"),
 }
-"""Every number that a table, a figure or a difference can be of."""
+"""Every number that a table, a figure or a difference can be of.
+
+``"train_loss"`` is the mean of the last 100 mini-batches, ``"early_loss"`` that of the first 100,
+and ``"first_loss"`` was measured before the first step.
+"""
 
 
 def metric_named(name: str) -> Metric:

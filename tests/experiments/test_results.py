@@ -269,7 +269,7 @@ def test_a_metric_is_an_entry(made, monkeypatch):
     result = made({"a": [0.5, 0.6], "b": [0.6, 0.7]})
     assert result.rows("time")[0].mean == 1.5
     assert "0.0000 of time" in str(result.difference("a", "b", "time"))
-    assert ",train_loss,time,diverged_at" in result.to_csv()
+    assert ",early_loss,time,diverged_at" in result.to_csv()
 
 
 def test_a_table_asks_each_point_once(made, monkeypatch):

@@ -1,5 +1,6 @@
 """Means, intervals and paired differences, against scipy."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -48,6 +49,8 @@ def test_rows_against_scipy(confidence, made):
         ("test_accuracy", 0.8075),
         ("valid_loss", 1),
         ("train_loss", 1.75),
+        ("first_loss", 2),
+        ("early_loss", 1.75),
     ],
 )
 def test_rows_of_other_metrics(metric, expected, made):
@@ -57,7 +60,23 @@ def test_rows_of_other_metrics(metric, expected, made):
 
 def test_every_metric_was_tried():
     """The list above is whole."""
-    assert set(METRICS) == {"valid_accuracy", "test_accuracy", "valid_loss", "train_loss"}
+    assert set(METRICS) == {
+        "valid_accuracy",
+        "test_accuracy",
+        "valid_loss",
+        "train_loss",
+        "first_loss",
+        "early_loss",
+    }
+
+
+@pytest.mark.parametrize(("metric", "expected"), [("first_loss", 1), ("early_loss", 50.5)])
+def test_losses_at_the_start(metric, expected):
+    """Those of the first mini-batch, and of the first hundred; none where the run diverged."""
+    losses = np.arange(1, 301, dtype=np.float32)
+    run = Run("a", 0, losses, 1.0, 0.5, 0.5, None, 0.0)
+    assert METRICS[metric].of(run) == expected
+    assert math.isnan(METRICS[metric].of(dataclasses.replace(run, diverged_at=299)))
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95])
@@ -237,7 +256,7 @@ def test_unknown_metrics(call, made):
     with pytest.raises(
         ValueError,
         match=r"^unknown metric 'accuracy'; the metrics are "
-        r"valid_accuracy, test_accuracy, valid_loss, train_loss$",
+        r"valid_accuracy, test_accuracy, valid_loss, train_loss, first_loss, early_loss$",
     ):
         call(made(ACCURACIES))
 
