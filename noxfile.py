@@ -81,7 +81,8 @@ def elsewhere(session: nox.Session) -> None:
     """Run the tests and all pages as other machines round, and with other seeds; say what changes.
 
     `-- --list` lists the roundings; `-- avx2 seeds` takes only these; `--tests` and `--pages` only
-    one of the two. Takes as long as the tests and a build of the site, for each of them.
+    one of the two. Takes as long as the tests and a build of the site, for each of them; with
+    `--keep FOLDER` it can be stopped and gone on with.
     """
     install(session, "test", "docs", locked=True)
     session.run("python", "tests/elsewhere.py", *session.posargs)

@@ -8,6 +8,7 @@ outcomes that turns over, hang on a processor. The exit status is 1 if there is 
 """
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -15,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import unified_diff
 from pathlib import Path
@@ -55,9 +56,8 @@ class Seen:
 
 def copied(folder: Path) -> None:
     """Copy what the repository holds, committed or not, but for what git ignores."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
-    for name in filter(None, listed.stdout.decode().split("\0")):
+    listed = git(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+    for name in filter(None, listed.decode().split("\0")):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
@@ -140,18 +140,53 @@ def changes(here: Seen, there: Seen) -> Iterator[str]:
         yield from (f"{page}: {line}" for line in changed)
 
 
-def look(rounding: dict[str, str], options: argparse.Namespace) -> Seen:
-    """Run what was asked for, in a copy."""
+def commit() -> str:
+    """What is checked out, and a digest of what was changed since."""
+    head, changed = map(git, (["rev-parse", "HEAD"], ["diff", "HEAD"]))
+    return head.decode().strip() + hashlib.sha256(changed).hexdigest()[:8]
+
+
+def git(words: Sequence[str]) -> bytes:
+    """What git prints."""
+    command = ["git", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+
+
+def look(name: str, rounding: dict[str, str], options: argparse.Namespace) -> Seen:
+    """Run what was asked for, in a copy; or read what was kept of it."""
     seen = Seen()
-    with tempfile.TemporaryDirectory(prefix="elsewhere-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="elsewhere-") as place:
+        folder = Path(place)
         copied(folder)
         if not options.pages:
-            seen.failed = failures(folder, rounding, options.pytest)
+            seen.failed = kept(
+                options.keep,
+                f"{name}-tests",
+                lambda: failures(folder, rounding, options.pytest),
+            )
         if not options.tests:
-            seen.lines = outputs(folder, rounding)
-            seen.sentences = said(folder)
+
+            def pages() -> list[Any]:
+                return [outputs(folder, rounding), said(folder)]
+
+            seen.lines, seen.sentences = kept(options.keep, f"{name}-pages", pages)
     return seen
+
+
+def kept(keep: Path | None, name: str, do: Callable[[], Any]) -> Any:
+    """Do something that takes long, once for a commit: what came of it is kept in a file."""
+    if keep is None:
+        return do()
+    file, now = keep / f"{name}.json", commit()
+    if file.exists():
+        old = json.loads(file.read_text(encoding="utf-8"))
+        if old["commit"] == now:
+            return old["found"]
+    found = do()
+    keep.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"commit": now, "found": found}, ensure_ascii=False)
+    file.write_text(text, encoding="utf-8")
+    return found
 
 
 def arguments() -> argparse.Namespace:
@@ -162,6 +197,13 @@ def arguments() -> argparse.Namespace:
     part = parser.add_mutually_exclusive_group()
     part.add_argument("--tests", action="store_true", help="only the tests")
     part.add_argument("--pages", action="store_true", help="only the pages")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FOLDER",
+        help="keep what came of each part there, and do no part again that is there for this "
+        "commit: what takes hours can be stopped and gone on with",
+    )
     parser.add_argument("--pytest", nargs=argparse.REMAINDER, default=[], help="words for pytest")
     options = parser.parse_args()
     for name in options.names:
@@ -177,11 +219,11 @@ def main() -> int:
         for name, rounding in ROUNDINGS.items():
             print(f"{name:<13}", " ".join(f"{key}={value}" for key, value in rounding.items()))
         return 0
-    here = look({}, options)
+    here = look("here", {}, options)
     print("as it is here:", *(f"  test fails: {name}" for name in here.failed), sep="\n")
     bad = bool(here.failed)
     for name in options.names or ROUNDINGS:
-        there = look(ROUNDINGS[name], options)
+        there = look(name, ROUNDINGS[name], options)
         found = list(changes(here, there))
         bad = bad or bool(there.failed) or not all(may for may, _ in turned(here, there))
         print(

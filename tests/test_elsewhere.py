@@ -72,6 +72,25 @@ def test_sentences_that_turn_over(elsewhere, tmp_path):
     assert list(elsewhere.turned(here, here)) == []
 
 
+def test_what_was_done_is_not_done_again(elsewhere, tmp_path, monkeypatch):
+    """For one commit; another one does all anew, and without a folder nothing is kept."""
+    done = []
+
+    def do():
+        done.append(None)
+        return [["ä"], {"x.html": ["# is larger"]}]
+
+    monkeypatch.setattr(elsewhere, "commit", lambda: "one")
+    first = elsewhere.kept(tmp_path / "new", "plain-pages", do)
+    assert elsewhere.kept(tmp_path / "new", "plain-pages", do) == first == do()
+    assert len(done) == 2  # the second of them by this test
+    elsewhere.kept(tmp_path / "new", "avx2-pages", do)
+    monkeypatch.setattr(elsewhere, "commit", lambda: "two")
+    elsewhere.kept(tmp_path / "new", "plain-pages", do)
+    elsewhere.kept(None, "plain-pages", do)
+    assert len(done) == 5
+
+
 def test_other_seeds():
     """With an offset, all that is seeded is seeded with another number; without, as ever."""
     code = """if True:
