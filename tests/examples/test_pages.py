@@ -48,7 +48,8 @@ whole, subset = initguide.data.fashion_mnist, FashionMNIST.subset
 trainability_map = experiments.trainability_map
 
 def few_images(*arguments, **keywords):
-    return subset(whole(*arguments, **keywords), train=1000, valid=200, test=200)
+    data = whole(*arguments, **keywords)
+    return subset(data, train=images, valid=images // 5, test=images // 5)
 
 def what_there_is(data, train=None, valid=None, test=None):
     asked = {{"train": train, "valid": valid, "test": test}}
@@ -61,6 +62,9 @@ def few_steps(*arguments, steps=20, **keywords):
 initguide.data.fashion_mnist, FashionMNIST.subset = few_images, what_there_is
 experiments.trainability_map = few_steps
 """
+IMAGES = 500
+# One pairs a thousand images with as many draws, one plans with a spread that fewer make too large.
+MORE_IMAGES = {"plot_7_inputs": 1000, "plot_8_how_many_seeds": 1000}
 WHOLE = ("plot_10_a_sweep_on_a_cluster",)  # another process of it loads the same data
 
 # Runs a downloaded script, and then its solutions.
@@ -105,7 +109,9 @@ def test_pages_are_found():
 
 def data_of(page):
     """What is run before a page, so that it gets its data."""
-    return ON_THE_SAMPLE if page.stem in WHOLE else IN_MINIATURE
+    if page.stem in WHOLE:
+        return ON_THE_SAMPLE
+    return f"images = {MORE_IMAGES.get(page.stem, IMAGES)}\n{IN_MINIATURE}"
 
 
 def run(folder, code, *arguments):
