@@ -55,6 +55,7 @@ extensions = [
     "pages",
     "sections",
     "terminal",
+    "titles",
     "which",
 ]
 html_baseurl = site_url

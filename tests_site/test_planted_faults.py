@@ -5,6 +5,7 @@ The pages are small, and sound but for the one fault that a test plants.
 
 import re
 
+import heads
 import pytest
 import visits
 from serving import serve
@@ -193,3 +194,46 @@ def test_missing_browser_says_what_to_do(monkeypatch):
     monkeypatch.setenv("INITGUIDE_CHROMIUM", "no-such-browser")
     with pytest.raises(FileNotFoundError, match=r"no-such-browser.*install.*INITGUIDE_CHROMIUM"):
         visits.chromium()
+
+
+HEAD = """<!doctype html><html><head><title>{title}</title>
+<meta name="description" content="{description}">
+<meta property="og:title" content="{title}">
+<meta property="og:description" content="{preview}">
+</head><body>A <title>no title</title></body></html>"""
+GOOD = {
+    "title": "Gains · site",
+    "description": "It asks. It tells.",
+    "preview": "It asks. It tells.",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, ""),
+        ({"title": "4. Gains"}, "is no name"),
+        ({"title": "x" * 200}, "is no name"),
+        ({"description": "It is cut off in the mid"}, "is no sentence"),
+        ({"description": "9 minutes to read · ran in 5 s."}, "is no sentence"),
+        ({"description": "Takes 9 minutes to read."}, "of the build"),
+        ({"preview": "Another."}, "og:description is 'Another.'"),
+    ],
+)
+def test_heads(tmp_path, changes, said):
+    """A title and a description that others can show."""
+    (tmp_path / "a.html").write_text(HEAD.format(**(GOOD | changes)), "utf-8")
+    (tmp_path / "search.html").write_text("<title>1</title>", "utf-8")
+    faults = heads.faults(tmp_path)
+    assert said in "\n".join(faults)
+    assert bool(faults) is bool(changes)
+
+
+def test_two_pages_with_the_same_head(tmp_path):
+    """Nobody could choose between them."""
+    for name in ("a.html", "b.html"):
+        (tmp_path / name).write_text(HEAD.format(**GOOD), "utf-8")
+    assert [fault.partition(":")[0] for fault in heads.faults(tmp_path)] == [
+        "a.html, b.html have the same title",
+        "a.html, b.html have the same description",
+    ]

@@ -2,6 +2,7 @@
 
 from urllib.request import urlopen
 
+import heads
 import links
 import pytest
 import searches
@@ -43,6 +44,12 @@ def test_internal_links_are_alive(site):
 def test_index_entries_point_at_text(site):
     """What the search shows of a result is the text at its target."""
     faults = links.empty_index_targets(site)
+    assert not faults, "\n".join(faults)
+
+
+def test_pages_introduce_themselves(site):
+    """Each with a title that names the subject, and a description that is a sentence of its own."""
+    faults = heads.faults(site)
     assert not faults, "\n".join(faults)
 
 

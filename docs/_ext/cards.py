@@ -15,6 +15,7 @@ from typing import Any
 import typst
 from docutils import nodes
 from sphinx.application import Sphinx
+from titles import full
 
 FOLDER = "_images/cards"
 
@@ -67,7 +68,7 @@ def add_tags(
     tags = {
         "og:type": "website",
         "og:site_name": app.config.project,
-        "og:title": title,
+        "og:title": full(title, page, app.config.project),
         "og:description": description,
         "og:image": f"{site}{name}" if site else context["pathto"](name, resource=True),
         "og:image:alt": f"The title of the page, {title}, beside its first figure",

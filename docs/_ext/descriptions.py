@@ -59,6 +59,6 @@ def is_description(node: nodes.meta) -> bool:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Describe each page once it is read."""
-    app.connect("doctree-read", describe)
+    """Describe each page once it is read, before `pages` adds a paragraph below its title."""
+    app.connect("doctree-read", describe, priority=350)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
