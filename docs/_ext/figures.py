@@ -3,7 +3,8 @@
 Sphinx-Gallery hands every cell to :func:`scrape`. Each open matplotlib figure is saved twice at two
 pixels a CSS pixel: as it is, and with its neutral parts (text, axes, grid, background) recoloured
 for a dark page. Furo's classes ``only-light`` and ``only-dark`` show one of them, and a browser
-fetches only that one, when it scrolls into view. A figure without alt text is an error.
+fetches only that one, when it scrolls into view. A figure without alt text is an error. A drawing,
+which shows no numbers, is shown as a vector graphic.
 
 Below each figure stands a link to the numbers that it shows (JSON), and below each table one to the
 numbers behind it: tables are objects with a method ``to_csv`` or ``to_json``.
@@ -141,14 +142,18 @@ def alt_text(figure: Figure, where: str) -> str:
     return text
 
 
-def save_pair(figure: Figure, light: Path) -> Path:
-    """Save the figure as ``light`` and, recoloured, as ``…_dark.png`` beside it."""
+def save_pair(figure: Figure, light: Path, *, vector: bool = False) -> Path:
+    """Save it as ``light`` and, recoloured, as ``…_dark.png``, and both as ``.svg``, if told."""
     dark = light.with_name(f"{light.stem}_dark.png")
     options = {"dpi": SCALE * CSS_DPI, "bbox_inches": "tight", "pad_inches": 0.05}
-    metadata = {"Software": None}  # the same pixels give the same file
-    figure.savefig(light, metadata=metadata, **options)
-    recolour_for_dark(figure)
-    figure.savefig(dark, metadata=metadata, **options)
+    for path in (light, dark):
+        if path == dark:
+            recolour_for_dark(figure)
+        # The same figure gives the same files, without the date or names drawn by chance.
+        figure.savefig(path, metadata={"Software": None}, **options)
+        if vector:
+            with plt.rc_context({"svg.hashsalt": "initguide"}):
+                figure.savefig(path.with_suffix(".svg"), metadata={"Date": None}, **options)
     return dark
 
 
@@ -170,17 +175,21 @@ def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any])
             alt = alt_text(figure, page)
             light = Path(next(block_vars["image_path_iterator"]))
             figure.canvas.draw()  # ticks are made when they are drawn
-            numbers = light.with_suffix(".json")
-            content = json.dumps(figuredata.numbers_of(figure, alt), ensure_ascii=False)
-            numbers.write_text(content, encoding="utf-8")
-            dark = save_pair(figure, light)
+            data = figuredata.numbers_of(figure, alt)
+            drawing = not data["panels"]
+            dark = save_pair(figure, light, vector=drawing)
             with Image.open(light) as image:
                 width, height = (round(side / SCALE) for side in image.size)
             if len(block_vars["image_path_iterator"]) == thumbnail:
                 _save_dark_thumbnail(dark, page, gallery_conf["thumbnail_size"], alt)
             for scheme, path in (("light", light), ("dark", dark)):
-                uri = path.relative_to(source).as_posix()
+                shown = path.with_suffix(".svg") if drawing else path
+                uri = shown.relative_to(source).as_posix()
                 result += IMAGE.format(uri=uri, alt=alt, scheme=scheme, width=width, height=height)
+            if drawing:
+                continue
+            numbers = light.with_suffix(".json")
+            numbers.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
             result += NUMBERS.format(
                 kind="figure",
                 text=f"Numbers of figure {len(block_vars['image_path_iterator'])} (JSON)",
@@ -291,7 +300,7 @@ class GalleryFigure(SphinxDirective):
         self.env.note_dependency(str(page))
         text = page.read_text(encoding="utf-8") if page.exists() else ""
         image = re.compile(
-            rf"^\.\. image:: \S+/{name}(?:_dark)?\.png\n(?: {{3}}.*\n)+", re.MULTILINE
+            rf"^\.\. image:: \S+/{name}(?:_dark)?\.(?:png|svg)\n(?: {{3}}.*\n)+", re.MULTILINE
         )
         pair = image.findall(text)
         if not pair and self.config.sphinx_gallery_conf["filename_pattern"] == EVERY_PAGE:

@@ -6,6 +6,8 @@ to be seen, and returns the Axes. Nothing global is changed: for drawings of you
 style, use `subplots`, or ``with plt.rc_context(plots.STYLE)``; `draw_band` and `ticks_at` do in
 them what several pages need.
 
+Each ``draw_*`` of a network, a unit, a layer's fans or a residual block is a drawing, without data.
+
 A scheme has one colour on every page (`color_of`). Within a figure, curves also differ in line
 style and marker, so that nothing is told by colour alone.
 """
@@ -16,8 +18,10 @@ from initguide.plots.claims import plot_claims
 from initguide.plots.coordinates import plot_coordinates
 from initguide.plots.curves import plot_losses
 from initguide.plots.dots import plot_accuracy, plot_differences
+from initguide.plots.drawings import draw_neuron, draw_residual_block
 from initguide.plots.histograms import hist_dist, plot_histogram, plot_histograms
 from initguide.plots.images import plot_images
+from initguide.plots.layered import draw_fans, draw_network
 from initguide.plots.layers import plot_layers
 from initguide.plots.maps import plot_map
 from initguide.plots.predictions import plot_prediction
@@ -34,6 +38,10 @@ __all__ = [
     "color_of",
     "describe",
     "draw_band",
+    "draw_fans",
+    "draw_network",
+    "draw_neuron",
+    "draw_residual_block",
     "hist_dist",
     "plot_accuracy",
     "plot_checkup",

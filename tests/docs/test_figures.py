@@ -36,6 +36,28 @@ def test_scraper_saves_a_light_and_a_dark_figure_of_one_size(scrape, tmp_path):
     assert not plt.get_fignums()
 
 
+def test_a_drawing_is_shown_as_a_vector_graphic(scrape, tmp_path):
+    """Both of its versions are SVG, always the same; it has no numbers to download."""
+    plots.draw_residual_block()
+    text = scrape()
+    files = [tmp_path / "images" / f"sphx_glr_plot_x_001{end}.svg" for end in ("", "_dark")]
+    light, dark = (file.read_text(encoding="utf-8") for file in files)
+    assert all(f"/images/{file.name}\n" in text for file in files)
+    assert ".png" not in text
+    assert "only-light" in text
+    assert "only-dark" in text
+    assert ":download:" not in text
+    assert plots.PALETTE[0] in light
+    assert plots.PALETTE[0] in dark
+    assert "#131416" in dark
+    assert "#131416" not in light
+    assert (tmp_path / "images" / "sphx_glr_plot_x_001.png").exists()  # for the thumbnail
+    figure = plots.draw_residual_block().figure
+    extension("figures").save_pair(figure, tmp_path / "again.png", vector=True)
+    assert (tmp_path / "again.svg").read_text(encoding="utf-8") == light
+    assert (tmp_path / "again_dark.svg").read_text(encoding="utf-8") == dark
+
+
 def test_thumbnails_are_shrunk_once(tmp_path):
     """Those that Sphinx-Gallery made become pictures of 256 colours that look the same."""
     folder = tmp_path / "auto_examples" / "lesson" / "images" / "thumb"
