@@ -38,6 +38,12 @@ resnet = functools.partial(models.residual_net, depth=DEPTH)
 print(resnet().blocks[0])
 
 # %%
+# Follow x in the drawing: above, it reaches the sum as it is; below, through the branch. The sum is
+# the x of the next block, so signals, and gradients on their way back, have a way past all layers.
+
+plots.draw_residual_block()
+
+# %%
 # Why the variance doubles
 # ------------------------
 # With He's weights, a branch keeps the mean square of its input: each ReLU halves it, each layer

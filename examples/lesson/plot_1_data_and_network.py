@@ -106,9 +106,21 @@ black = (pixels == 0).float().mean()
 #
 # The network
 # -----------
-# The classifier is a *multilayer perceptron* with two hidden layers. Behind each there is ReLU,
-# which replaces negative numbers by 0, and *dropout*, which in training sets a random fifth of the
-# hidden units to 0 at every step.
+# A network is made of units. A unit has a weight for each of its inputs: it adds up the products
+# and a bias, and a function φ makes its activation of the sum. This is a unit of the first layer:
+
+plots.draw_neuron(28 * 28)
+
+# %%
+# The classifier is a *multilayer perceptron* with two hidden layers of such units. Behind each
+# there is ReLU, the φ here, which replaces negative numbers by 0, and *dropout*, which in training
+# sets a random fifth of the hidden units to 0 at every step. Each line of the drawing is a weight.
+# Those of a layer are kept as a matrix with a row per unit; the first is ``fc1.weight`` below.
+
+plots.draw_network([28 * 28, 256, 128, 10])
+
+# %%
+# In PyTorch it is a class:
 
 
 class Net(nn.Module):
