@@ -60,7 +60,8 @@ initguide.says(
 )
 
 # %%
-# With ten equal classes, **10 % is what guessing achieves**, and the cross-entropy of a guess is
+# With ten equal classes, **10 % is what guessing achieves**, and the cross-entropy of a guess that
+# calls all ten equally likely is
 #
 # .. math:: -\ln \tfrac{1}{10} = \ln 10 \approx 2.303 .
 #
@@ -101,8 +102,8 @@ black = (pixels == 0).float().mean()
 
 # %%
 # The number to remember is the *mean square*. Where the weights are drawn with mean 0, the mean
-# square of a layer's sums is that of its inputs, times the variance of the weights, times the
-# number of inputs. Page 4 puts this to use.
+# square of a layer's sums is, on average over draws, that of its inputs, times the variance of the
+# weights, times the number of inputs. Page 4 puts this to use.
 #
 # The network
 # -----------

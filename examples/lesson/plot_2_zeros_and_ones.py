@@ -190,13 +190,14 @@ initguide.says(
 #
 # Units that are equal stay equal
 # -------------------------------
-# In the middle layers a second obstacle waits. Two units with the same incoming and the same
-# outgoing weights compute the same number and get the same gradient, so they take the same step,
-# and are the same after it. With equal weights, a layer of 256 units is one unit, 256 times.
+# In the middle layers a second obstacle waits. Two units with the same bias and the same incoming
+# and outgoing weights compute the same number and get the same gradient, so they take the same
+# step, and are the same after it. With equal weights, a layer of 256 units is one unit, 256 times.
 #
 # In training, however, there is dropout. So train from three constants, without and with dropout,
-# and let :func:`~initguide.measure` count the distinct units afterwards: those of which incoming
-# weights differ by more than rounding could explain. At the start there is one in each layer.
+# and let :func:`~initguide.measure` count the distinct units afterwards: units whose incoming
+# weights differ from each other's by more than rounding could explain. At the start there is one in
+# each layer.
 
 
 def train_and_count(constant, dropout):
@@ -269,7 +270,7 @@ initguide.bullets(
     initguide.says(
         alone,
         "**Without dropout** there is one distinct unit per layer at the end as at the start, "
-        "whatever the constant. The network ``784-256-128-10`` has been training as "
+        "whatever the constant. The network ``784-256-128-10`` can compute no more than a "
         "``784-1-1-10``.",
         "**Without dropout** the units do not all stay equal here; rounding may tell them apart.",
     ),
@@ -281,16 +282,16 @@ initguide.bullets(
     ),
     initguide.says(
         rescued - without > 10,
-        "**The constant** ``0.01`` may surprise: dropout alone brings {more:.0f} points of "
-        "accuracy, to {rescued:.1f} %.",
-        "**The constant** ``0.01`` gains {more:+.1f} points of accuracy from dropout.",
+        "**The constant** ``0.01`` may surprise: with this seed, dropout alone brings {more:.0f} "
+        "points of accuracy, to {rescued:.1f} %.",
+        "**The constant** ``0.01`` gains {more:+.1f} points of accuracy from dropout here.",
         more=rescued - without,
         rescued=rescued,
     ),
     initguide.says(
         accuracy[1, 0.2] < 100 * top and min(units[1, 0.2]) > 1,
         "**Ones** are not rescued by dropout in two epochs, though they end with {first:.0f} and "
-        "{second:.0f} distinct units: what is left of the trouble is their size.",
+        "{second:.0f} distinct units: what is left is that they are large, and all positive.",
         "**Ones** end with dropout at {accuracy:.1f} %, with {first:.0f} and {second:.0f} distinct "
         "units.",
         accuracy=accuracy[1, 0.2],

@@ -50,8 +50,8 @@ initguide.asks(
     [empty < 0.1, 0.1 <= empty < 5, empty >= 10],
     initguide.says(
         empty >= 10,
-        "So it came out: {empty:.1f} % of the bins are empty.",
-        "Only {empty:.1f} % of the bins are empty.",
+        "In this draw, {empty:.1f} % of the bins are empty.",
+        "In this draw, only {empty:.1f} % of the bins are empty.",
         empty=empty,
     ),
     count=1000,
@@ -64,10 +64,10 @@ plots.plot_histogram(numbers, bins=500, value_range=(-3, 3), title=title)
 
 # %%
 # Chance expects no equal bins: the number in a bin very nearly follows a Poisson distribution with
-# mean 2 and standard deviation √2. It is 0 with the probability e⁻², which is 13.5 %. A histogram
-# this fine shows the noise of drawing, √2/2 or 70 % of the height, and not the shape of the
-# distribution. With 2,000 numbers per bin, the standard deviation is √2000 ≈ 45, and the noise is
-# 2 % of the height:
+# mean 2 and standard deviation √2. It is 0 with the probability e⁻², 13.5 %; the share of 500 bins
+# scatters around that by 1.3 points. A histogram this fine shows the noise of drawing, √2/2 or 71 %
+# of the height, and not the shape of the distribution. With 2,000 numbers per bin, the standard
+# deviation is √2000 ≈ 45, and the noise is 2 % of the height:
 
 many = torch.empty(1_000_000).uniform_(-3, 3, generator=generator)
 title = "1,000,000 numbers from U[-3, 3) in 500 bins"
@@ -135,21 +135,25 @@ ones = result.difference("Uniform [0, 1)", "All ones")
     )
     + initguide.says(
         begin.above(1000),
-        "But it begins with a loss of {begin:,.0f} on average, and after {count} mini-batches "
-        "that of a mini-batch is still {share:.0f} % of what it was in the first ten.",
-        "It begins with a loss of {begin:,.1f} on average, and after {count} mini-batches that "
-        "of a mini-batch is {share:.0f} % of what it was in the first ten.",
-        "It begins with a loss of about {begin:,.0f}, and after {count} mini-batches that of a "
-        "mini-batch is {share:.0f} % of what it was in the first ten.",
+        "But it begins with a loss of {begin:,.0f} on average, and of the first {count} "
+        "mini-batches, the last ten have still {share:.0f} % of the loss of the first ten.",
+        "It begins with a loss of {begin:,.1f} on average, and of the first {count} mini-batches, "
+        "the last ten have {share:.0f} % of the loss of the first ten.",
+        "It begins with a loss of about {begin:,.0f}, and of the first {count} mini-batches, the "
+        "last ten have {share:.0f} % of the loss of the first ten.",
         begin=begin.mean,
         count=len(losses[0]),
         share=100 * share.mean,
     )
     + initguide.says(
         loss.above(math.log(10)),
-        "Even after two epochs its loss is above the ``ln 10`` of a guess that knows nothing.",
-        "After two epochs its loss is below the ``ln 10`` of a guess that knows nothing.",
-        "After two epochs its loss may still be above the ``ln 10`` of a guess that knows nothing.",
+        "Even after two epochs its validation loss, {loss:.1f} on average, is above the ``ln 10`` "
+        "of a guess that knows nothing.",
+        "After two epochs its validation loss, {loss:.1f} on average, is below the ``ln 10`` of a "
+        "guess that knows nothing.",
+        "After two epochs its validation loss is {loss:.1f} on average, and over the seeds the "
+        "interval reaches across the ``ln 10`` of a guess that knows nothing.",
+        loss=loss.mean,
     )
     + initguide.says(
         spread > 0.01,
@@ -266,9 +270,9 @@ positive, both = size["Uniform [0, 1)"], size["Uniform [-0.5, 0.5)"]
         scores=positive[2],
     )
     + initguide.says(
-        answers["Uniform [0, 1)"] <= 2,
-        "And all the images get one or two answers of the ten: all scores of an image grow with "
-        "its brightness, so the class that happens to have the largest weights wins.",
+        answers["Uniform [0, 1)"] == 1,
+        "And all the images get the same answer: all scores of an image grow with its brightness, "
+        "so the class that happens to have the largest weights wins.",
         "The images get {answers} different answers of the ten.",
         answers=answers["Uniform [0, 1)"],
     )
