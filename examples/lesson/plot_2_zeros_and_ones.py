@@ -72,7 +72,7 @@ of_ones = initguide.estimate(result.values("All ones"))
 loss = {
     k: initguide.estimate(result.values(k, "valid_loss")) for k in result.labels
 }
-first = [run.train_losses[0] for run in result.of("All ones")]
+first = result.values("All ones", "first_loss")
 (
     initguide.says(
         initguide.all_of(of_zeros.below(top), of_ones.below(top)),
@@ -95,7 +95,7 @@ first = [run.train_losses[0] for run in result.of("All ones")]
         loss=loss["All ones"].mean,
     )
     + initguide.says(
-        max(abs(cost - math.log(10)) for cost in first) < 0.01,
+        abs(first - math.log(10)).max() < 0.01,
         "And yet its very first loss was that of a guess, too: the loss before the first step "
         "did not tell that something is wrong.",
         "Its very first loss was already another than that of a guess.",

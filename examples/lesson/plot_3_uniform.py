@@ -111,7 +111,7 @@ uniform = initguide.estimate(result.values("Uniform [0, 1)"))
 spread = result.values("Uniform [0, 1)").std(ddof=1)
 loss = initguide.estimate(result.values("Uniform [0, 1)", "valid_loss"))
 losses = [run.train_losses[:100] for run in result.of("Uniform [0, 1)")]
-begin = initguide.estimate([loss[0] for loss in losses])
+begin = initguide.estimate(result.values("Uniform [0, 1)", "first_loss"))
 share = initguide.estimate(
     [loss[-10:].mean() / loss[:10].mean() for loss in losses]
 )

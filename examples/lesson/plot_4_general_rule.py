@@ -89,8 +89,7 @@ narrower = result.difference("General rule", "Uniform [-0.5, 0.5)")
 scaling = result.difference("General rule", "Uniform [-0.05, 0.05)")
 level = scaling.within(-0.005, 0.005)  # half a point
 first = {
-    label: initguide.estimate([run.train_losses[0] for run in result.of(label)])
-    for label in result.labels
+    k: initguide.estimate(result.values(k, "first_loss")) for k in result.labels
 }
 
 # %%
