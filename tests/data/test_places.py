@@ -178,7 +178,9 @@ def test_damaged_cache_is_skipped_with_a_warning(fill, isolated):
 
 
 @pytest.mark.fault(
-    "data", tried="another process is just filling the cache", happens="the next place is used"
+    "data",
+    tried="another process is just filling the cache",
+    happens="the next place is used, and named in the data's source",
 )
 def test_incomplete_cache_is_skipped_in_silence(fill, isolated):
     """A folder that another process is filling right now is no cause for a warning."""

@@ -118,7 +118,7 @@ def test_with_a_deployer(page, monkeypatch, capsys, name):
 
 
 def test_a_job_script(monkeypatch):
-    """What SLURM gets to see, where the deployer is installed: the page's signal and lifetime."""
+    """What SLURM gets to see, where the deployer is installed: workers outside of any job step."""
     jobqueue = pytest.importorskip("dask_jobqueue")
     (block,) = [block for block in BLOCKS if "SLURMCluster(" in block]
     scripts = []
@@ -133,10 +133,10 @@ def test_a_job_script(monkeypatch):
         exec(compile(block, "cluster.rst", "exec"), {"__name__": "__main__"})  # noqa: S102
     (script,) = scripts
     for words in (
-        "--signal=TERM@60",
         "-p normal",
         "--lifetime 55m",
         "--nworkers 8",
         "--nthreads 1",
     ):
         assert words in script
+    assert "srun" not in script
