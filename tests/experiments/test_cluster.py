@@ -166,7 +166,7 @@ def test_a_scheduler_that_is_restarted(cluster, held, expected, measured):
 
 @pytest.mark.fault(
     "cluster",
-    tried="a batch system ends a worker by SIGTERM, as SLURM does before the time is up",
+    tried="a batch system ends a worker by SIGTERM, as SLURM does when the time is up",
     happens="another worker does its run, and no run is blamed",
 )
 def test_a_worker_that_is_told_to_end(cluster, held, expected, measured):
