@@ -37,6 +37,13 @@ for name, layer in {"fc1": net.fc1, "fc2": net.fc2, "fc3": net.fc3}.items():
     print(f"{name}: n = {n}, so weights from U[-{n**-0.5:.4f}, {n**-0.5:.4f})")
 
 # %%
+# The drawing shows ``fc1`` twice. On the left, the weights into one unit are marked: their number
+# is the fan-in. On the right, those out of one input: theirs is the :term:`fan-out`. The rule uses
+# the first; the second counts for gradients (:doc:`/auto_examples/theory/plot_3_backward`).
+
+plots.draw_fans(*init.fans(net.fc1))
+
+# %%
 # The package has the rule as :func:`init.general_rule() <initguide.initializers.general_rule>`,
 # for convolutions and embeddings, too.
 #
