@@ -46,6 +46,7 @@ for _family in pkgutil.iter_modules(checked.__path__):
     import_module(f"checked.{_family.name}")
 
 PARTS = ("small", "today")
+LIBRARIES = ("torchvision", "timm", "transformers")  # families that carry a package's name
 COUNTS = ("planted", "spoil", "found", "named", "mended", "hurt", "hurt found", "harmless")
 COUNTS += ("harmless error", "harmless warning")
 
@@ -134,10 +135,30 @@ def figures(found: Mapping[str, Any]) -> dict[str, tuple[int, int, str]]:
     }
 
 
+def share_interval(count: int, of: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share, which also holds where all or none are counted."""
+    z2 = 1.959964**2
+    middle = (count + z2 / 2) / (of + z2)
+    half = math.sqrt(z2 * (count * (of - count) / of + z2 / 4)) / (of + z2)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _shares(count: int, of: int) -> tuple[str, str]:
+    """A share and its interval, in words."""
+    if not of:
+        return "–", "–"
+    low, high = share_interval(count, of)
+    return f"{100 * count / of:.1f} %", f"{100 * low:.1f} to {100 * high:.1f} %"
+
+
 def tables(results: Mapping[str, Any]) -> dict[str, Table]:
     """Tables from the results, for the terminal and for docs/trust.rst."""
     found, place = results["measured"], results["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in place["versions"].items())
+    versions = ", ".join(
+        f"{name} {number}"
+        for name, number in place["versions"].items()
+        if name not in LIBRARIES or name in found["networks"]
+    )
     settings = results["settings"]
     note = (
         f"{settings['steps']} steps of training, {settings['seeds']} seed"
@@ -149,7 +170,8 @@ def tables(results: Mapping[str, Any]) -> dict[str, Table]:
             {
                 "figure": list(rows),
                 "count": [f"{n} of {of}" for n, of, _ in rows.values()],
-                "share": [f"{100 * n / of:.1f} %" if of else "–" for n, of, _ in rows.values()],
+                "share": [_shares(n, of)[0] for n, of, _ in rows.values()],
+                "95 % interval": [_shares(n, of)[1] for n, of, _ in rows.values()],
                 "wanted": [wanted for *_, wanted in rows.values()],
             },
             caption="How often the check-up is right",
@@ -175,7 +197,9 @@ def tables(results: Mapping[str, Any]) -> dict[str, Table]:
         columns = {name: [row[i] for row in found[key]] for i, name in enumerate(names)}
         shown[key.replace(" ", "-")] = Table(columns, caption=words, note=note)
     words = "How many networks lie beyond each threshold"
-    shown["thresholds"] = Table(found["thresholds"], caption=words, note=note)
+    named = {"hurt": "hurt, not spoilt"}  # here, those that spoil are not among them
+    columns = {named.get(name, name): cells for name, cells in found["thresholds"].items()}
+    shown["thresholds"] = Table(columns, caption=words, note=note)
     false = found["false"]
     columns = {"network": [row[0] for row in false], "said": [", ".join(r[1:]) for r in false]}
     shown["false"] = Table(columns, caption="Networks that train and have a warning", note=note)
@@ -229,7 +253,7 @@ def main() -> None:
             if options.verbose:
                 print(line(one), flush=True)
     results = {
-        "machine": timing.machine(("torchvision", "timm", "transformers")),
+        "machine": timing.machine(LIBRARIES),
         "settings": {"steps": options.steps, "seeds": options.seeds, "spoiled": SPOILED},
         "measured": measured(outcomes),
     }

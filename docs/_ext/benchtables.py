@@ -35,6 +35,13 @@ def results_of(benchmark: str) -> Path:
     return own if own.exists() else FOLDER / "results.json"
 
 
+def shown(table: Any) -> nodes.Node:
+    """A table as HTML; one without rows as a sentence, since an empty one looks like a mistake."""
+    if any(table.columns.values()):
+        return nodes.raw("", table._repr_html_(), format="html")
+    return nodes.paragraph("", f"{table.caption}: none.")
+
+
 class Benchmark(SphinxDirective):
     """Show all tables of a benchmark, or the one that is named: ``.. benchmark:: ways tiny``."""
 
@@ -54,8 +61,7 @@ class Benchmark(SphinxDirective):
             logger.warning(words, path.name, benchmark, benchmark, location=where)
             return []
         tables = tables_of(benchmark, results)
-        shown = [tables[name] for name in names or tables]
-        return [nodes.raw("", table._repr_html_(), format="html") for table in shown]
+        return [shown(tables[name]) for name in names or tables]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -1,5 +1,6 @@
 """What docs/trust.rst shows is what was measured, and the figures are those that are wanted."""
 
+import dataclasses
 import importlib
 import json
 import re
@@ -45,6 +46,38 @@ def test_the_figures_are_those_that_are_wanted():
     assert sum(n["error"] for n in networks) == 0
     assert sum(n["warning"] for n in networks) <= 0.02 * train
     assert every["harmless error"] == 0
+
+
+@pytest.mark.parametrize(("count", "of"), [(3, 10), (102, 107), (0, 72), (5, 5)])
+def test_intervals_of_shares(count, of):
+    """Wilson's: its ends are the shares that are 1.96 standard errors from what was counted."""
+    low, high = importlib.import_module("check_networks").share_interval(count, of)
+    for share in (low, high):
+        distance = abs(count / of - share) / max((share * (1 - share) / of) ** 0.5, 1e-12)
+        assert distance == pytest.approx(1.959964) or share in (0, 1)
+    assert 0 <= low <= count / of <= high <= 1
+    assert low < high
+
+
+def test_a_table_without_rows_is_a_sentence():
+    """None of what it would list was found, which an empty table does not say."""
+    pytest.importorskip("sphinx", reason="the group `docs` is not installed")
+    directive = importlib.import_module("benchtables")
+    tables = directive.tables_of("check_networks", RESULTS)
+    empty = dataclasses.replace(tables["false"], columns={"network": [], "said": []})
+    assert directive.shown(empty).astext() == f"{empty.caption}: none."
+    assert "<table" in directive.shown(tables["figures"]).astext()
+
+
+def test_only_libraries_that_were_checked_are_named():
+    """A version below a table is that of something in it."""
+    tables = importlib.import_module("check_networks").tables
+    results = json.loads(json.dumps(RESULTS["check_networks"]))
+    results["machine"]["versions"] |= {"timm": "9.8.7"}
+    results["measured"]["networks"].pop("timm", None)
+    assert "9.8.7" not in tables(results)["networks"].note
+    results["measured"]["networks"]["timm"] = MEASURED["networks"]["small"]
+    assert "9.8.7" in tables(results)["networks"].note
 
 
 def test_counts_agree():
