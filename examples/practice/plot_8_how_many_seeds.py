@@ -11,8 +11,7 @@ difference through it, and asks what else "another run" might have changed.
 .. admonition:: What you will learn
 
    - how large the noise from seed to seed is, and what pairing takes away from it
-   - how many seeds a difference of 0.1, 0.3 or 1 percentage point asks for, and how far a pilot of
-     a few seeds can tell
+   - how many seeds a difference asks for, and how far a pilot of a few seeds can tell
    - what the choice of the validation images adds, which no seed shows as long as all share them
 
 .. meta::
@@ -24,8 +23,7 @@ difference through it, and asks what else "another run" might have changed.
 # Thirty runs of each
 # -------------------
 # Below its :term:`noise floor`, a comparison cannot tell anything. How high is it? To repeat
-# something often, we take the lesson's network and settings with fewer images. The lesson itself
-# gets its turn below.
+# something often, we take the lesson's network with fewer images. The lesson's turn comes below.
 
 import itertools
 import math
@@ -46,9 +44,8 @@ result = initguide.compare_init_weights(schemes, small, seeds=seeds)
 plots.plot_accuracy(result)
 
 # %%
-# A small dot is one run. If you train each scheme once, you draw one dot from each row. The thick
-# line is the 95 % interval of the mean: more seeds make it narrower, but they do not make the next
-# single run any more certain.
+# A small dot is one run. If you train each scheme once, you draw one dot from each row. More seeds
+# make the thick line narrower, the interval of the mean, and the next single run no more certain.
 
 points = {label: 100 * result.values(label) for label in schemes}
 pairs = list(itertools.combinations(schemes, 2))
@@ -71,36 +68,35 @@ initguide.says(
 # ------------------
 # For one seed, all schemes see the same mini-batches in the same order and the same dropout masks.
 # So we compare seed by seed, and what both runs owe to the order cancels. The three normal schemes
-# share even more: they draw the *same* random numbers and multiply them by different factors.
-#
-# How much does pairing help? The standard deviation over seeds of the paired difference, beside the
-# one that it would have if the runs had nothing in common, the root of the sum of both variances:
+# share even more: they draw the *same* random numbers and multiply them by different factors. How
+# much does that help? Here is the standard deviation over seeds of the paired difference, beside
+# the one that it would have if the runs had nothing in common, the root of the variances' sum:
 
-columns = {
-    "difference": [d.mean() for d in paired.values()],
-    "sd, paired": [d.std(ddof=1) for d in paired.values()],
-    "sd, unrelated": [
-        math.hypot(points[a].std(ddof=1), points[b].std(ddof=1)) for a, b in pairs
-    ],
-}
+sds = [d.std(ddof=1) for d in paired.values()]
+unrelated = [
+    math.hypot(points[a].std(ddof=1), points[b].std(ddof=1)) for a, b in pairs
+]
 initguide.Table(
-    {"pair": [f"{b} − {a}" for a, b in pairs]} | columns,
-    caption="Differences of validation accuracy, in points: the mean, and how far one seed strays",
+    {
+        "pair": [f"{b} − {a}" for a, b in pairs],
+        "sd, paired": sds,
+        "sd, unrelated": unrelated,
+    },
+    caption="How far one seed's difference of validation accuracy strays, in points",
     note=f"{seeds} seeds, {len(small.train):,} training images. sd: standard deviation over seeds.",
-    formats=dict.fromkeys(columns, ".2f"),
+    formats={"sd, paired": ".2f", "sd, unrelated": ".2f"},
 )
 
 # %%
 # The number of seeds goes with the *square* of the standard deviation, so the square of the last
 # two columns' ratio says how many unpaired seeds a paired one is worth:
 
-worth = (np.divide(columns["sd, unrelated"], columns["sd, paired"]) ** 2).tolist()
-most = pairs[int(np.argmax(worth))]
-helped = min(worth) > 1
+worth = np.divide(unrelated, sds) ** 2
+most = pairs[np.argmax(worth)]
 same_draws = all(label.endswith("_normal") for label in most)
 (
     initguide.says(
-        helped,
+        min(worth) > 1,
         "Pairing helped in every pair: a paired seed is worth {least:.1f} to {most:.1f} unpaired "
         "ones.",
         "Pairing did not help in every pair: a paired seed is worth {least:.1f} to {most:.1f} "
@@ -127,9 +123,8 @@ same_draws = all(label.endswith("_normal") for label in most)
 # δ/σ alone, through the *noncentral* t distribution: :func:`initguide.experiments.power`.
 #
 # That supposes that differences are normally distributed, and that we know δ/σ. The first seeds
-# estimate it, with an interval: :func:`initguide.experiments.estimate_effect`. To check, we need
-# seeds that had no part in the estimate. We train a hundred fresh ones, draw n of them with
-# replacement, 4,000 times over, and count how often the interval lies above 0.
+# estimate it: :func:`initguide.experiments.estimate_effect`. To check, we train a hundred others,
+# draw n of them with replacement, 4,000 times over, and count how often the interval lies above 0.
 
 rng = np.random.default_rng(0)
 numbers = [3, 4, 5, 7, 10, 15, 20, 30, 50, 80]
@@ -145,7 +140,7 @@ def share_above_0(differences, n):
     return np.mean(drawn.mean(1) > half)
 
 
-found, predicted, ends, off = {}, {}, {}, []
+found, predicted, off, fewer = {}, {}, [], 0
 for other in others:
     old, d = (c.difference("he_normal", other).per_seed for c in (result, fresh))
     sign = np.sign(old.mean())
@@ -153,9 +148,9 @@ for other in others:
     label = f"he_normal − {other}, δ/σ = {effect.mean:.1f}"
     found[label] = [share_above_0(sign * d, n) for n in numbers]
     predicted[label] = [power(n, effect.mean) for n in numbers]
-    ends[label] = [power(10, max(0, end)) for end in effect.interval]
     formula = [power(n, known) for n in numbers]
     off.append(np.abs(np.subtract(found[label], formula)).max())
+    fewer += known < effect.mean
 ax = plots.plot_prediction(
     found,
     predicted,
@@ -171,9 +166,8 @@ plots.ticks_at(ax.xaxis, numbers)
 # Dashed: Student's formula with the δ/σ of the first seeds. Dots: the fresh ones. Where the two
 # part, either the formula is wrong, or the estimate of δ/σ was:
 
-closest = list(found)[-1]
-low, high = ends[closest]
-seen = {n: found[closest][numbers.index(n)] for n in (5, 10)}
+low, high = (power(10, max(0, end)) for end in effect.interval)  # of the last pair
+five, ten = (found[label][numbers.index(n)] for n in (5, 10))
 (
     initguide.says(
         max(off) < 0.05,
@@ -185,85 +179,73 @@ seen = {n: found[closest][numbers.index(n)] for n in (5, 10)}
     )
     + initguide.says(
         high - low > 0.2,
-        "The estimate is the weak part: for the last pair, {seeds} seeds leave the power of ten "
-        "anywhere between {low:.0f} and {high:.0f} %.",
-        "The estimate is good, too: for the last pair, {seeds} seeds tell the power of ten to be "
-        "between {low:.0f} and {high:.0f} %.",
+        "The estimate is the weak part: it was too high in {fewer} of the {of} pairs, and for the "
+        "last pair {seeds} seeds leave the power of ten anywhere between {low:.0f} and "
+        "{high:.0f} %.",
+        "The estimate is good, too, though too high in {fewer} of the {of} pairs: for the last "
+        "pair, {seeds} seeds tell the power of ten to be between {low:.0f} and {high:.0f} %.",
+        fewer=fewer,
+        of=len(off),
         low=100 * low,
         high=100 * high,
         seeds=seeds,
     )
     + initguide.says(
-        low <= seen[10] <= high,
+        low <= ten <= high,
         "With fresh seeds it is {seen:.0f} %, within that range.",
         "With fresh seeds it is {seen:.0f} %, outside of that range.",
-        seen=100 * seen[10],
+        seen=100 * ten,
     )
     + initguide.says(
-        seen[5] < 0.5,
+        five < 0.5,
         "So most experiments of five seeds miss this difference ({seen:.0f} % see it). They say "
         'that nothing is ruled out, which is correct, and is easily read as "no difference".',
         "Most experiments of five seeds see even this difference ({seen:.0f} % do).",
-        seen=100 * seen[5],
+        seen=100 * five,
     )
 )
 
 # %%
 # The lesson itself
 # -----------------
-# How many seeds does it take where we want to know? Each pair of schemes has a σ of its own. A
-# pilot estimates it, here with all training images, and
+# Each pair of schemes has a σ of its own. A pilot estimates it, here with all training images, and
 # :func:`initguide.experiments.seeds_needed` tells how many seeds have a power of 80 %:
 
 trio = ["general_rule", "xavier_normal", "he_normal"]
-pilot = initguide.compare_init_weights(trio, data, seeds=10)
 trios = list(itertools.combinations(trio, 2))
-sds = {
-    (images, a, b): estimate_sd(100 * comparison.difference(b, a).per_seed)
-    for images, comparison in ((len(small.train), result), (len(data.train), pilot))
-    for a, b in trios
+pilot = initguide.compare_init_weights(trio, data, seeds=10)
+noise = [estimate_sd(100 * pilot.difference(b, a).per_seed) for a, b in trios]
+columns = {
+    "pair": [f"{b} − {a}" for a, b in trios],
+    "σ": [f"{sd:.2f}" for sd in noise],
 }
-needed = {
-    delta: {
-        k: [seeds_needed(delta, s) for s in (sd.mean, *sd.interval)]
-        for k, sd in sds.items()
-    }
-    for delta in (0.1, 0.3, 1.0)
-}
-columns = {"σ": [f"{sd:.2f}" for sd in sds.values()]}
-for delta, counts in needed.items():
-    columns[f"δ = {delta:g}"] = [
-        "{} ({} to {})".format(*c) for c in counts.values()
+needed = {}
+for delta in (0.1, 0.3, 1.0):
+    counts = [
+        [seeds_needed(delta, s) for s in (sd.mean, *sd.interval)] for sd in noise
     ]
+    columns[f"δ = {delta:g}"] = ["{} ({} to {})".format(*count) for count in counts]
+    needed[delta] = counts
 initguide.Table(
-    {
-        "images": [f"{n:,}" for n, *_ in sds],
-        "pair": [f"{b} − {a}" for _, a, b in sds],
-    }
-    | columns,
+    columns,
     caption="Seeds needed to see a difference, four times out of five",
-    note=f"{seeds} and {len(pilot.settings['seeds'])} seeds. δ and σ in points. In brackets: the "
-    "95 % interval of σ, and what its ends ask for.",
+    note="Ten seeds. δ and σ in points. In brackets: the 95 % interval of σ, and its ends' seeds.",
 )
 
 # %%
 # From left to right, three times the difference asks for about a ninth of the seeds, until so few
 # are left that Student's t makes up for it. In the brackets, see how noisy the noise itself is.
 
-lesson = [
-    [counts[len(data.train), *pair] for pair in trios] for counts in needed.values()
-]
-tenth, third, point = ([middle for middle, *_ in counts] for counts in lesson)
-vague = max(high / low for _, low, high in lesson[0])
+tenth, point = ([count for count, *_ in needed[delta]] for delta in (0.1, 1.0))
+vague = max(high / low for _, low, high in needed[0.1])
 (
     initguide.says(
         max(point) <= 10,
-        "In the lesson's comparison, a difference of a whole point takes {point} seeds, by pair; "
-        "a third of it {third}; a tenth {tenth}.",
+        "In the lesson's comparison, a difference of a whole point takes {point} seeds, by pair, "
+        "and a tenth of it {tenth}.",
         "Even a difference of a whole point takes more than the pilot's seeds for some pair: "
-        "{point}; a third of it takes {third}, and a tenth {tenth}.",
+        "{point}. A tenth of it takes {tenth}.",
         point=" or ".join(map(str, sorted(set(point)))),
-        third=" to ".join(map(str, [min(third), max(third)])),
         tenth=" to ".join(map(str, [min(tenth), max(tenth)])),
     )
     + initguide.says(
@@ -279,41 +261,29 @@ vague = max(high / low for _, low, high in lesson[0])
 # %%
 # Another split
 # -------------
-# So far every seed was validated on the same images, as on the other pages. Then an interval over
-# seeds speaks of *these* images, however many seeds there are. On N others, the fraction p that a
-# network gets right has a standard error of √(p(1 − p)/N). With ``split="per seed"``, each seed
-# divides training and validation images anew, in the same way for every scheme:
+# So far every seed was validated on the same images. Then an interval over seeds speaks of *these*
+# images only. On N others, the fraction p that a network gets right has a standard error of
+# √(p(1 − p)/N). With ``split="per seed"``, each seed divides training and validation images anew:
 
-anew = initguide.compare_init_weights(trio, data, seeds=10, split="per seed")
-columns = {
-    name: [f"{initguide.estimate(100 * comparison.values(s)):.2f}" for s in trio]
-    + [f"{comparison.difference(b, a):+.2f}" for a, b in trios]
-    for name, comparison in {"one split": pilot, "a split per seed": anew}.items()
-}
-initguide.Table(
-    {"quantity": trio + [f"{b} − {a}" for a, b in trios]} | columns,
-    caption="Validation accuracy, and its differences, in points",
-    note=f"Means over {len(pilot.settings['seeds'])} seeds, with 95 % intervals over seeds.",
-)
+anew = initguide.compare_init_weights(trio[1:], data, seeds=10, split="per seed")
 
 # %%
 
-right = pilot.values("he_normal").mean()
+he = "he_normal"
+right = pilot.values(he).mean()
 error = 100 * math.sqrt(right * (1 - right) / len(data.valid))
-moved = initguide.estimate(
-    100 * (anew.values("he_normal") - pilot.values("he_normal"))
-)
-first, second = (c.difference("he_normal", "xavier_normal") for c in (pilot, anew))
+moved = initguide.estimate(100 * (anew.values(he) - pilot.values(he)))
+first, second = (c.difference(he, "xavier_normal") for c in (pilot, anew))
 shift = initguide.estimate(100 * (second.per_seed - first.per_seed))
 (
     initguide.says(
         moved.above(),
-        "The one split is a hard one: over many splits, He normal does better "
-        "({moved:+.2f} points).",
-        "The one split is an easy one: over many splits, He normal does worse "
-        "({moved:+.2f} points).",
-        "Whether the one split is harder or easier than the average, these seeds cannot tell "
-        "({moved:+.2f} points).",
+        "The one split is harder than the average of the ten: there, He normal does better, by "
+        "{moved:+.2f} points.",
+        "The one split is easier than the average of the ten: there, He normal does worse, by "
+        "{moved:+.2f} points.",
+        "Whether the one split is harder or easier than others, these seeds cannot tell: He normal "
+        "moves by {moved:+.2f} points.",
         moved=moved,
     )
     + initguide.says(
@@ -327,39 +297,24 @@ shift = initguide.estimate(100 * (second.per_seed - first.per_seed))
         n=len(data.valid),
         error=error,
     )
-    + initguide.says(
-        shift.within(-0.5, 0.5),
-        "The difference between He and Xavier normal moves by less than half a point "
-        "({shift:+.2f}).",
-        "The difference between He and Xavier normal moves by more than half a point "
-        "({shift:+.2f}).",
-        "Whether the difference between He and Xavier normal moves by half a point, these seeds "
-        "cannot tell ({shift:+.2f}).",
-        shift=shift,
-    )
 )
 
 # %%
 # Which of the two is "another run"? To know how *accurate* a network is, draw the split anew: it
 # belongs to what chance decides. To know which scheme is *better*, either is fair, for a pair of
-# runs shares its split. One split for all is the default, because dividing the images is the
-# caller's business: where those for validation are of a later year, or of other people, they must
-# not be mixed into the others. And even splits drawn anew share most of their images.
+# runs shares its split. One split for all is the default: where the validation images are of a
+# later year, or of other people, they must not be mixed into the others.
 #
 # .. admonition:: Try it
 #
-#    How many seeds would the small comparison need with *unrelated* seeds, and what does pairing
-#    save for the pair He normal and Xavier normal?
+#    What does pairing save? Ask for half a point, with both standard deviations of the first pair.
 #
 #    .. dropdown:: Solution
 #
 #       .. code-block:: python
 #
-#          difference = abs(paired["xavier_normal", "he_normal"].mean())
-#          alone = math.hypot(*(points[s].std(ddof=1) for s in ("xavier_normal", "he_normal")))
-#          together = paired["xavier_normal", "he_normal"].std(ddof=1)
-#          print("paired:", seeds_needed(difference, together))
-#          print("unrelated:", seeds_needed(difference, alone))
+#          print("paired:", seeds_needed(0.5, sds[0]))
+#          print("unrelated:", seeds_needed(0.5, unrelated[0]))
 #          # The numbers go about as the squares of the two standard deviations.
 #
 # What we learnt
@@ -376,7 +331,7 @@ initguide.bullets(
         of=len(pairs),
     ),
     initguide.says(
-        helped and same_draws,
+        min(worth) > 1 and same_draws,
         "Pairing by the seed made the noise of every difference smaller, most of all where two "
         "schemes draw the same random numbers.",
         "Pairing by the seed did not make every difference's noise smaller, or not most where two "
@@ -393,22 +348,25 @@ initguide.bullets(
     ),
     initguide.says(
         max(point) <= 10 and min(tenth) > 10,
-        "In the lesson's comparison {point} seeds show a difference of a point, and {tenth} one of "
-        "a tenth.",
+        "In the lesson's comparison {point} seeds show a difference of a point four times out of "
+        "five, and {tenth} one of a tenth, by the pilot's σ.",
         "In the lesson's comparison, seeds needed for a point are {point}, and for a tenth "
-        "{tenth}.",
+        "{tenth}, by the pilot's σ.",
         point=" or ".join(map(str, sorted(set(point)))),
         tenth=" to ".join(map(str, [min(tenth), max(tenth)])),
         key="seeds-needed",
     ),
     initguide.says(
-        abs(moved.mean) > abs(shift.mean),
+        shift.within(-0.5, 0.5),
         "Splits drawn anew moved the accuracy of He normal by {moved:+.2f} points, and its "
-        "difference to Xavier normal by less, {shift:+.2f}. Intervals over seeds cover this only "
-        "if the split is drawn anew.",
+        "difference to Xavier normal by less than half a point, {shift:+.2f}. Intervals over seeds "
+        "cover this only if the split is drawn anew.",
         "Splits drawn anew moved the accuracy of He normal by {moved:+.2f} points, and its "
-        "difference to Xavier normal by no less, {shift:+.2f}. Intervals over seeds cover this "
-        "only if the split is drawn anew.",
+        "difference to Xavier normal by more than half a point, {shift:+.2f}. Intervals over seeds "
+        "cover this only if the split is drawn anew.",
+        "Splits drawn anew moved the accuracy of He normal by {moved:+.2f} points, and its "
+        "difference to Xavier normal by {shift:+.2f}, which may be half a point or not. Intervals "
+        "over seeds cover this only if the split is drawn anew.",
         moved=moved,
         shift=shift,
         key="another-split",
@@ -417,6 +375,5 @@ initguide.bullets(
 
 # %%
 # So before you compare: decide which difference would matter to you, run a few seeds, compute how
-# many it takes, and if that is too many, say that you cannot tell. How often a single seed is
-# wrong, and where the noise comes from, is measured in :doc:`plot_9_one_seed`. How
-# the intervals on this site are made is told in :doc:`/numbers`.
+# many it takes, and if that is too many, say that you cannot tell. How often a single seed is wrong
+# is counted in :doc:`plot_9_one_seed`; how intervals are made is told in :doc:`/numbers`.

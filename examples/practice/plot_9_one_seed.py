@@ -33,6 +33,7 @@ from scipy import stats
 
 import initguide
 from initguide import plots
+from initguide.experiments import Estimate
 
 data = initguide.fashion_mnist()
 small = data.subset(train=3000, valid=min(4000, len(data.valid)), test=1000)
@@ -52,21 +53,24 @@ points = {label: 100 * result.values(label) for label in schemes}
 measured = {"paired seeds": [], "unrelated seeds": []}
 predicted = {"paired seeds": [], "unrelated seeds": []}
 same = np.eye(seeds, dtype=bool)
-clearness, sds = [], []
+ratios = []
 for a, b in itertools.combinations(points.values(), 2):
     d = b[:, None] - a  # every seed of b against every seed of a
-    sds.append((d[same].std(ddof=1), math.hypot(a.std(ddof=1), b.std(ddof=1))))
-    clearness.append(abs(d[same].mean()) / sds[-1][0])
-    for kind, chosen, sd in zip(
-        measured, (d[same], d[~same]), sds[-1], strict=True
+    gap, sd = d[same].mean(), d[same].std(ddof=1)
+    sd_unrelated = math.hypot(a.std(ddof=1), b.std(ddof=1))
+    ratios.append(abs(gap) / sd)
+    for kind, chosen, noise in (
+        ("paired seeds", d[same], sd),
+        ("unrelated seeds", d[~same], sd_unrelated),
     ):
-        wrong = np.sign(d[same].mean()) * chosen < 0
-        measured[kind].append(100 * (wrong.mean() + np.mean(chosen == 0) / 2))
-        predicted[kind].append(100 * stats.norm.cdf(-abs(d[same].mean()) / sd))
+        won = np.sign(gap) * chosen
+        wrong = np.mean(won < 0) + np.mean(won == 0) / 2
+        measured[kind].append(100 * wrong)
+        predicted[kind].append(100 * stats.norm.cdf(-abs(gap) / noise))
 plots.plot_prediction(
     measured,
     predicted,
-    at=[f"{ratio:.1f}" for ratio in clearness],
+    at=[f"{ratio:.1f}" for ratio in ratios],
     log=False,
     title="How often one seed names the wrong winner",
     xlabel="pair of schemes: its |δ|/σ",
@@ -80,9 +84,8 @@ plots.plot_prediction(
 # themselves may name the wrong one.)
 
 wrong = np.array(measured["paired seeds"])
-ratios, spreads = np.array(clearness), np.array(sds)
 strays = np.abs(wrong - predicted["paired seeds"]).max()
-far, near = wrong[ratios > 2], wrong[ratios < 0.5]
+far, near = wrong[np.array(ratios) > 2], wrong[np.array(ratios) < 0.5]
 unrelated = np.mean(measured["unrelated seeds"])
 (
     initguide.says(
@@ -105,12 +108,11 @@ unrelated = np.mean(measured["unrelated seeds"])
         high=max(near, default=0),
     )
     + initguide.says(
-        bool((spreads[:, 1] > spreads[:, 0]).all()) and unrelated > wrong.mean(),
-        "Runs that do not share the seed differ by more noise in every pair, and name the wrong "
-        "winner more often, in {unrelated:.0f} % against {paired:.0f} % on average over the pairs.",
-        "Runs that do not share the seed name the wrong winner in {unrelated:.0f} %, against "
-        "{paired:.0f} % with paired seeds, on average over the pairs: here pairing did not help "
-        "everywhere.",
+        unrelated > wrong.mean(),
+        "Runs that do not share the seed name the wrong winner more often, in {unrelated:.0f} % "
+        "against {paired:.0f} % on average over the pairs.",
+        "Runs that do not share the seed name the wrong winner no more often, in {unrelated:.0f} % "
+        "against {paired:.0f} % on average over the pairs: here pairing did not help.",
         unrelated=unrelated,
         paired=wrong.mean(),
     )
@@ -146,79 +148,60 @@ fixed_order = initguide.sweep(
     seeds=[1000],
 )
 both = points["he_normal"]
-varied = {
-    "weights and order": both,
-    "order and dropout only": 100 * fixed_weights.values(),
-    "weights only": 100 * fixed_order.values(),
-}
-columns = {
-    "sd of the accuracy": [x.std(ddof=1) for x in varied.values()],
-    "correlation with both": [np.corrcoef(both, x)[0, 1] for x in varied.values()],
-}
+by_order, by_weights = 100 * fixed_weights.values(), 100 * fixed_order.values()
+sds = [x.std(ddof=1) for x in (both, by_order, by_weights)]
 initguide.Table(
-    {"what varies": list(varied)} | columns,
-    caption="Noise of one scheme, He normal, in points of validation accuracy",
-    note=f"{seeds} runs each. Correlation: with those runs of the first row that have the same "
-    "order and masks, or the same weights.",
-    formats=dict.fromkeys(columns, ".2f"),
+    {
+        "what varies": ["weights and order", "order and dropout", "weights"],
+        "sd, points": sds,
+    },
+    caption="Noise of one scheme, He normal: its accuracy over thirty runs",
+    formats={"sd, points": ".2f"},
 )
 
 # %%
 # Thirty runs tell a standard deviation to about a quarter of itself. If the noises of the two
 # sources added up, their variances would make that of the first row, and one source alone half of
-# it on average. (The intervals are those of Fisher's F for ratios of variances, and of his z for
-# correlations.)
+# it on average. And each run in which one thing varies has a partner among those of the first row,
+# with the same order and masks, or with the same weights: do the two do well together? (The
+# intervals are those of Fisher's F for ratios of variances, and of his z for correlations.)
 
-both_sd, order_sd, weights_sd = columns["sd of the accuracy"]
-shares = 100 * np.square([order_sd, weights_sd]) / both_sd**2
-alone, n = shares.mean(), seeds - 1
-low, high = alone / stats.f.ppf([0.975, 0.025], 2 * n, n)
-shared = [stats.pearsonr(both, x) for x in list(varied.values())[1:]]
-order, weights = [(x.statistic, *x.confidence_interval()) for x in shared]
-
-
-def positive(interval):
-    return True if interval[1] > 0 else False if interval[2] < 0 else None
-
-
+both_sd, n = sds[0], seeds - 1
+shares = 100 * np.square(sds[1:]) / both_sd**2
+ends = shares.mean() / stats.f.ppf([0.975, 0.025], 2 * n, n)
+alone = Estimate(shares.mean(), tuple(ends))
+pairs = (stats.pearsonr(both, x) for x in (by_order, by_weights))
+order, weights = (Estimate(r.statistic, r.confidence_interval()) for r in pairs)
 (
     initguide.says(
-        True if low > 50 else False if high < 50 else None,
-        "It is {alone:.0f} % ({low:.1f} to {high:.1f}). So the two do not add up: training is "
+        alone.above(50),
+        "It is {alone:.1f} %. So the two do not add up: training is "
         "sensitive, and any difference, wherever it comes from, sends it another way, as "
         ":cite:t:`jordan2023` concludes for networks trained on ``CIFAR-10``.",
-        "It is {alone:.0f} % ({low:.1f} to {high:.1f}): part of the noise comes only where both "
-        "vary.",
-        "It is {alone:.0f} % ({low:.1f} to {high:.1f}): whether the two add up, these runs cannot "
-        "tell. :cite:t:`jordan2023`, with many more, concludes for ``CIFAR-10`` that they do not: "
+        "It is {alone:.1f} %: part of the noise comes only where both vary.",
+        "It is {alone:.1f} %: whether the two add up, these runs cannot tell. "
+        ":cite:t:`jordan2023`, with many more, concludes for ``CIFAR-10`` that they do not: "
         "training is sensitive, and any difference sends it another way.",
         alone=alone,
-        low=low,
-        high=high,
     )
     + initguide.says(
-        positive(order),
-        "Runs with the same order do well or badly together (correlation {r:.2f}, {low:.2f} to "
-        "{high:.2f}), and that is what pairing takes away.",
-        "Runs with the same order do well when the others do badly (correlation {r:.2f}, {low:.2f} "
-        "to {high:.2f}): pairing does harm here.",
-        "Whether runs with the same order do well or badly together, these cannot tell "
-        "(correlation {r:.2f}, {low:.2f} to {high:.2f}).",
-        r=order[0],
-        low=order[1],
-        high=order[2],
+        order.above(),
+        "Runs with the same order do well or badly together, with a correlation of {r:.2f}, and "
+        "that is what pairing takes away.",
+        "Runs with the same order do well when the others do badly, with a correlation of {r:.2f}: "
+        "pairing does harm here.",
+        "Whether runs with the same order do well or badly together, with a correlation of "
+        "{r:.2f}, these cannot tell.",
+        r=order,
     )
     + initguide.says(
-        positive(weights),
-        "So do, in part, runs with the same weights and another order ({r:.2f}, {low:.2f} to "
-        "{high:.2f}).",
-        "Runs with the same weights and another order do not ({r:.2f}, {low:.2f} to {high:.2f}): "
-        "weights that did well once promise nothing for the next order.",
-        "Whether runs with the same weights and another order do is open ({r:.2f}, {low:.2f} to "
-        "{high:.2f}): that weights did well once is no promise for the next order.",
-        r=weights[0],
-        low=weights[1],
-        high=weights[2],
+        weights.above(),
+        "So do, in part, runs with the same weights and another order, with one of {r:.2f}.",
+        "Runs with the same weights and another order do not, with one of {r:.2f}: weights that "
+        "did well once promise nothing for the next order.",
+        "Whether runs with the same weights and another order do, with one of {r:.2f}, is open: "
+        "that weights did well once is no promise for the next order.",
+        r=weights,
     )
 )
 
@@ -228,51 +211,47 @@ def positive(interval):
 # The images
 # ----------
 # One part of the noise no seed ever shows, because it is the same for all of them: which images
-# happen to be in the validation set. Of N images, a network that gets the fraction p right on
-# average gets it right on a set of N within a binomial error of √(p(1 − p)/N). For the difference
-# of two networks only those images count that one gets right and the other does not. If their share
-# is q, the error is √(q − d²)/√N, with d the difference. Both are the standard deviation of "right"
-# (1 or 0), or of its difference, divided by √N:
+# happen to be in the validation set. A network that gets the fraction p of *all* such images right
+# gets N of them right to within a binomial error of √(p(1 − p)/N). For the difference of two
+# networks only those images count that one gets right and the other does not. If their share is q,
+# the error is √(q − d²)/√N, with d the difference. Both are the standard deviation of "right" (1 or
+# 0), or of its difference, divided by √N. Here are two networks on the N images on which all runs
+# above were validated:
 
 
 def right(scheme):
-    """For each validation image, whether a network trained from a scheme gets it right."""
+    """For each validation image, whether one network trained from a scheme gets it right."""
     net = initguide.initialize(initguide.Net(), scheme, seed=0)
     initguide.training.train(net, small, seed=0)
     with torch.no_grad():
-        chosen = net.eval()(data.valid.images).argmax(1)
-    return (chosen == data.valid.labels).double()
+        chosen = net.eval()(small.valid.images).argmax(1)
+    return (chosen == small.valid.labels).double()
 
 
 he, xavier = right("he_normal"), right("xavier_normal")
-errors = []
-for name, x in {"He normal": he, "He normal − Xavier normal": he - xavier}.items():
-    errors.append(100 * x.std().item() / math.sqrt(len(x)))
-    print(f"{name}: {100 * x.mean():.2f} % ± {errors[-1]:.2f}, N = {len(x):,}")
-
-# %%
-
-# %%
-
+one, pair = (100 * x.std().item() / math.sqrt(len(x)) for x in (he, he - xavier))
 left = both_sd / math.sqrt(seeds)
+
+# %%
+
 (
     initguide.says(
-        errors[0] > left,
+        one > left,
         "After {seeds} seeds, the seeds' noise leaves the mean uncertain by {left:.2f} points; the "
         "images leave it uncertain by {images:.2f}, which no more seeds make smaller.",
         "After {seeds} seeds, the seeds' noise still leaves the mean more uncertain, by {left:.2f} "
         "points, than the images do, by {images:.2f}. But more seeds make only the first smaller.",
         seeds=seeds,
         left=left,
-        images=errors[0],
+        images=one,
     )
     + initguide.says(
-        errors[1] < errors[0],
+        pair < one,
         "For a difference the images' error is smaller, {pair:.2f}, for the two networks mostly "
         "fail on the same images: one more reason to compare on the same images.",
         "For a difference the images' error is no smaller here, {pair:.2f}: the two networks fail "
         "on different images.",
-        pair=errors[1],
+        pair=pair,
     )
 )
 
@@ -299,8 +278,8 @@ left = both_sd / math.sqrt(seeds)
 # What we learnt
 # --------------
 
-lowest = (shares / stats.f.ppf(0.975, n, n)).min()
-highest = (shares / stats.f.ppf(0.025, n, n)).min()
+intervals = np.outer(shares, 1 / stats.f.ppf([0.975, 0.025], n, n))
+parts = [Estimate(*found) for found in zip(shares, intervals, strict=True)]
 initguide.bullets(
     initguide.says(
         strays <= 20,
@@ -315,7 +294,7 @@ initguide.bullets(
         key="one-seed-wrong-winner",
     ),
     initguide.says(
-        True if lowest > 25 else False if highest < 25 else None,
+        initguide.all_of(*(part.above(25) for part in parts)),
         "Order and masks alone make {order:.0f} % of the variance over seeds, and the weights "
         "alone {weights:.0f} %. Neither is “the” cause.",
         "Order and masks alone make {order:.0f} % of the variance over seeds, and the weights "
@@ -326,7 +305,7 @@ initguide.bullets(
         weights=shares[1],
     ),
     initguide.says(
-        errors[0] > left,
+        one > left,
         "More seeds do not make up for few images: after {seeds} seeds, the images' noise is the "
         "larger one.",
         "More seeds do not make the images' noise smaller, though after {seeds} seeds that of the "
@@ -336,7 +315,7 @@ initguide.bullets(
 )
 
 # %%
-# So when somebody reports one run of each scheme, read a small difference as the toss of a coin.
+# So when somebody reports one run of each scheme, read a small difference as no more than a hint.
 # How many runs would settle it is worked out in :doc:`plot_8_how_many_seeds`.
 #
 # To have many runs done at once, on several machines, and to lose none of them, read

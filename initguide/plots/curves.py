@@ -83,6 +83,7 @@ def plot_losses(
     before = text_so_far(ax)
     looks = looks_of(result.described)
     ends: dict[str, tuple[float, float]] = {}
+    peaks: dict[str, float] = {}
     remarks = {label: lost_text(result.runs_at(label)) for label in result.labels}
     means = []
     for i, label in enumerate(result.labels):
@@ -92,7 +93,7 @@ def plot_losses(
         mean = np.nanmean(losses, axis=0) if runs else np.empty(0)
         means.append(mean)
         if len(mean):
-            ends[label] = mean[0], mean[-1]
+            ends[label], peaks[label] = (mean[0], mean[-1]), mean.max()
         # Where a run ends, the mean jumps to that of the others: the curve has a gap there.
         gaps = np.unique(np.isfinite(losses).sum(axis=1))[:-1]
         batches = np.insert(np.arange(1.0, losses.shape[1] + 1), gaps, np.nan)
@@ -135,7 +136,9 @@ def plot_losses(
         note += "; ×: diverged"
     legend_below(ax, note)
     say_after(
-        ax, _losses_in_words(title, note, ends, remarks, logarithmic=logarithmic), after=before
+        ax,
+        _losses_in_words(title, note, ends, peaks, remarks, logarithmic=logarithmic),
+        after=before,
     )
     return ax
 
@@ -189,6 +192,7 @@ def _losses_in_words(
     title: str,
     note: str,
     ends: Mapping[str, tuple[float, float]],
+    peaks: Mapping[str, float],
     remarks: Mapping[str, str],
     *,
     logarithmic: bool,
@@ -200,8 +204,12 @@ def _losses_in_words(
             parts.append(f"{label} has no finite loss")
             continue
         a, b = map(number_text, ends[label])
-        way = "falls" if ends[label][1] < ends[label][0] else "rises"
-        words = f"stays at {a}" if a == b else f"{way} from {a} to {b}"
+        if peaks[label] > 2 * max(ends[label]):
+            words = f"rises from {a} to {number_text(peaks[label])} and falls to {b}"
+        elif a == b:
+            words = f"stays at {a}"
+        else:
+            words = f"{'falls' if ends[label][1] < ends[label][0] else 'rises'} from {a} to {b}"
         parts.append(f"{label} {words}" + (f", {remark}" if remark else ""))
     if not ends:
         return fitting(start, parts, f"none of {len(remarks)} schemes has a finite loss")

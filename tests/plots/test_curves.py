@@ -18,6 +18,12 @@ def test_long_labels_are_cut(comparison, run):
     assert text.endswith("…")
 
 
+def test_a_peak_is_told(comparison, run):
+    """A curve that leaps and comes down again neither rises nor falls."""
+    ax = plots.plot_losses(comparison([run("a", 0, [2, 90, 9])]))
+    assert "a rises from 2.00 to 90.0 and falls to 9.00" in plots.alt_text(ax.figure)
+
+
 def test_losses_are_means_with_bands(comparison, curves, run):
     """Counts mini-batches from 1 on x; y is the mean over seeds, the band spans them."""
     ax = plots.plot_losses(comparison([run("a", 0, [2, 1, 1]), run("a", 1, [4, 3, 2])]))

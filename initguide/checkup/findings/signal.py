@@ -97,8 +97,8 @@ def signal(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[D
             "exploding-signal",
             "error" if size > HUGE else "warning",
             layer,
-            f"the root mean square of the outputs is {rms:.3g}, where about {rms / size:.3g} "
-            f"is expected.{words}",
+            f"the root mean square of the network's outputs is {rms:.3g}, where about "
+            f"{rms / size:.3g} is expected.{words}",
             advice,
             cause=explained(facts),
         )
