@@ -10,7 +10,7 @@ that paints clothes pixel by pixel.
 .. admonition:: What you will learn
 
    - how large attention's logits are at first, and what to do about its packed projections
-   - why embeddings that also serve as the head must be small
+   - why embeddings that also serve as the head should not be PyTorch's
    - which of the customs training notices, with pre-norm, post-norm and without normalization
 
 .. meta::
@@ -32,11 +32,9 @@ that paints clothes pixel by pixel.
 # schemes, with 49 keys and inputs of random directions:
 
 import functools
-import math
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 import initguide
@@ -48,36 +46,35 @@ from initguide.models import GPT
 
 def attention(scheme, seed, width=64, heads=4):
     """Standard deviation of a fresh layer's logits, and over how many keys it averages."""
-    layer = nn.MultiheadAttention(width, heads)
+    layer = torch.nn.MultiheadAttention(width, heads)
     initguide.initialize(layer, scheme, seed=seed)
     draws = torch.Generator().manual_seed(100 + seed)
     x = F.layer_norm(torch.randn(16, 49, width, generator=draws), (width,))
     w_q, w_k, _ = layer.in_proj_weight.detach().chunk(3)  # one parameter for all
     q, k = ((x @ w.T).unflatten(2, (heads, -1)).transpose(1, 2) for w in (w_q, w_k))
-    logits = q @ k.mT / math.sqrt(width // heads)
+    logits = q @ k.mT / (width // heads) ** 0.5
     entropy = torch.special.entr(logits.softmax(-1)).sum(-1).mean()
     return logits.std().item(), entropy.exp().item()
 
 
 schemes = ["normal(0.02)", "general_rule", "default", "xavier_uniform", "he_normal"]
 dv = np.array([64 * 0.02**2, 1 / 3, 1 / 2, 1, 2])  # d · v for d = 64
-rows = np.array([[attention(name, seed) for name in schemes] for seed in range(6)])
-spread, keys = rows.mean(0).T
+draws = [[attention(name, seed) for name in schemes] for seed in range(6)]
+spread, keys = np.mean(draws, axis=0).T
 told = 49 * np.exp(-(dv**2) / 2)
 columns = {"scheme": schemes, "d · v": dv, "measured": spread}
 initguide.Table(
-    columns | {"T exp(−(d·v)²/2)": told, "keys": keys},
+    columns | {"T exp(−(d·v)²/2)": told, "exp(entropy)": keys},
     caption="Attention's logits at the start, and keys of T = 49 (mean of 6 draws)",
 )
 
 # %%
-# The last column is exp(entropy).
 
 sized = np.abs(spread / dv - 1).max()
 few_keys = np.abs(keys[:4] / told[:4] - 1).max()  # all but He's
 initguide.says(
     sized < 0.1,
-    "The standard deviation of the logits is d · v, within {sized:.1%} for all five.",
+    "The standard deviation of the logits is d · v, within {sized:≤.1%} for all five.",
     "The standard deviation of the logits is off d · v by up to {sized:.0%}.",
     sized=sized,
 ) + initguide.says(
@@ -107,7 +104,14 @@ initguide.says(
 # logit of a grey level is the product with its embedding. Blocks are pre-norm as in GPT-2
 # :cite:p:`radford2019`, post-norm as in the first transformer :cite:p:`vaswani2017`, or have no
 # normalization. All weights are N(0, s²). GPT-2's s of 0.02 is no universal number: at its width of
-# 768 it is nearly the general rule's 1/√(3d), at a width of 32 a fifth of that. We keep d · s²:
+# 768 it is nearly the general rule's 1/√(3d), at a width of 32 a fifth of that. We keep d · s².
+#
+# Behind the last normalization a vector has mean square 1. With a head of N(0, σ²), logits are
+# normal with variance d σ², and the first loss is E[ln Σ exp(logits)] minus the mean of the right
+# one's. If the head is tied, one logit is special: the vector still holds its own token's
+# embedding. With a stream of mean square S, the logit of the token that came *in* is larger by
+# d σ² / √S. :func:`~initguide.theory.transformer_moments` predicts S (the
+# :doc:`next page <plot_6_residual_stream>` looks at it), and so the loss before the first step:
 
 images = initguide.fashion_mnist().subset(train=1000, valid=500, test=100)
 data = as_sequences(images)
@@ -116,14 +120,6 @@ WIDTH, DEPTH, LEVELS = 32, 6, 16  # as GPT has them by itself
 SIZE = 768 * 0.02**2  # d · s² of GPT-2
 ends = ["blocks.*.branches.0.out", "blocks.*.branches.1.2"]  # of the branches
 start = functools.partial(init.gpt2, last=ends)
-
-# %%
-# Behind the last normalization a vector has mean square 1. With a head of N(0, σ²), logits are
-# normal with variance d σ², and the first loss is E[ln Σ exp(logits)] minus the mean of the right
-# one's. If the head is tied, one logit is special: the vector still holds its own token's
-# embedding. With a stream of mean square S, the logit of the token that came *in* is larger by
-# d σ² / √S. :func:`~initguide.theory.transformer_moments` predicts S (the
-# :doc:`next page <plot_6_residual_stream>` looks at it), and so the loss before the first step:
 
 
 def first_loss(sigma, seed):
@@ -155,14 +151,14 @@ ax = plots.plot_prediction(
     ylabel="loss, nats per pixel",
 )
 plots.ticks_at(ax.xaxis, sigmas)
-ax.axhline(math.log(LEVELS), color="0.6", lw=1)
+ax.axhline(np.log(LEVELS), color="0.6", lw=1)
 
 # %%
 # The grey line is ln 16, the loss of knowing nothing. PyTorch's own embeddings are N(0, 1), the
 # rightmost points: logits then have a standard deviation of √d, and on top of that the network is
 # sure that the next pixel equals this one.
 
-loss, nothing = firsts.mean(0), math.log(LEVELS)
+loss, nothing = firsts.mean(0), np.log(LEVELS)
 strayed = np.abs(loss / expected - 1).max()
 initguide.says(
     abs(loss[1] - nothing) < 0.05 and loss[-1] > 2 * nothing,
@@ -175,8 +171,8 @@ initguide.says(
     large=loss[-1],
 ) + initguide.says(
     strayed < 0.15,
-    "All five are predicted within {off:.0%}.",
-    "The prediction is off by up to {off:.0%}.",
+    "All five are predicted within {off:≤.0%}.",
+    "The prediction is off by up to {off:≤.0%}.",
     off=strayed,
 )
 
@@ -197,13 +193,10 @@ result = initguide.compare_init_weights(starts, data, seeds=4, **settings)
 plots.plot_differences(result, "GPT-2's start", metric="valid_loss")
 
 # %%
-# Losses are sums over the 49 pixels of an image. No difference *here* says nothing about a hundred
-# blocks.
+# Losses are sums over the 49 pixels of an image. That no difference shows *here* says nothing about
+# a hundred blocks.
 
-gap = {
-    name: result.difference(name, "GPT-2's start", "valid_loss")
-    for name in list(starts)[1:]
-}
+gap = {n: result.difference(n, "GPT-2's start", "valid_loss") for n in starts}
 (
     initguide.says(
         gap["embeddings of N(0, 1)"].better(),
@@ -240,52 +233,41 @@ gap = {
 )
 
 # %%
-# Now normalization, at a larger rate, with GPT-2's start and with the larger one of variance 1/d
-# for all weights, branches not scaled:
+# Now normalization, at a larger rate, with GPT-2's start and with a larger one: variance 1/d for
+# all weights, branches not scaled. A network learns something from the pixels before if its loss is
+# clearly below that of guessing each grey level by its frequency, say by 3 nats:
 
-starts = {"GPT-2's start": start(), "1/d": start(1.0, factor=1)}
-grid = {"norm": ["pre", "post", "none"], "scheme": starts}
+grid = {"norm": ["pre", "post", "none"]}
+grid["scheme"] = {"GPT-2's start": start(), "1/d, not scaled": start(1.0, factor=1)}
 settings["learning_rate"] = 0.01
-norms = initguide.sweep(grid, data, seeds=3, **settings)
+found = initguide.sweep(grid, data, seeds=3, **settings).array("valid_loss")
+(pre, pre_large), (post, post_large), (none, none_large) = found  # by seed
 levels = torch.bincount(data.train.labels.flatten(), minlength=LEVELS) + 0.1
-guess = -(levels / levels.sum())[data.valid.labels].log().sum(1).mean()
-print(f"guessing each level by its frequency: {guess:.1f} nats per image")
-ends = {
-    (n, s): norms.values("valid_loss", norm=n, scheme=s)
-    for n in grid["norm"]
-    for s in starts
-}
-found = np.array(list(ends.values()))
-columns = {"mean": found.mean(1), "lowest": found.min(1), "highest": found.max(1)}
+guess = -(levels / levels.sum())[data.valid.labels].log().sum(1).mean().item()
+columns = {name: found[:, i].mean(1) for i, name in enumerate(grid["scheme"])}
 initguide.Table(
-    {"blocks": norms.labels} | columns,
+    {"blocks": grid["norm"]} | columns,
     caption="Validation loss after one epoch, learning rate 0.01, in nats per image",
-    note="3 seeds. –: at least one of them diverged.",
+    note=f"Mean of 3 seeds; –: one diverged. Guessing by frequency gives {guess:.1f}.",
     formats=dict.fromkeys(columns, ".1f"),
 )
 
 # %%
-# Beside the table stands the loss of guessing by frequency, printed above it: a network learns
-# something from the pixels before if it is clearly below that, say by 3 nats.
 
-guess = guess.item()
-pre, post, none = ("pre", "post", "none")
-large = {n: initguide.estimate(ends[n, "1/d"]) for n in grid["norm"]}
-lead = initguide.estimate(ends[pre, "GPT-2's start"] - ends[post, "GPT-2's start"])
-lead_none = initguide.estimate(
-    ends[pre, "GPT-2's start"] - ends[none, "GPT-2's start"]
-)
-more = initguide.estimate(ends[pre, "GPT-2's start"] - ends[pre, "1/d"])
-lost = ~np.isfinite(ends[none, "1/d"])
+reach = initguide.estimate(pre_large).below(guess - 3)
+stay = initguide.estimate(post_large).above(guess - 3)
+lead, lead_none = (initguide.estimate(pre - other) for other in (post, none))
+more = initguide.estimate(pre - pre_large)
+lost = ~np.isfinite(none_large)
 (
     initguide.says(
-        large[pre].below(guess - 3),
+        reach,
         "With variance ``1/d`` pre-norm blocks learn.",
         "With variance ``1/d`` not even pre-norm blocks learn.",
         "Whether pre-norm blocks learn with variance ``1/d``, three seeds cannot tell.",
     )
     + initguide.says(
-        large[post].above(guess - 3),
+        stay,
         "Post-norm blocks do not get beyond the frequencies of the grey levels.",
         "Post-norm blocks get beyond the frequencies of the grey levels, too.",
         "Whether post-norm blocks get beyond the frequencies of the grey levels is open.",
@@ -299,9 +281,9 @@ lost = ~np.isfinite(ends[none, "1/d"])
     )
     + initguide.says(
         lead.above(),
-        "With the small weights pre-norm is behind post-norm, by {lead:.0f} nats.",
-        "With the small weights pre-norm is ahead of post-norm.",
-        "With the small weights three seeds cannot tell pre-norm and post-norm apart.",
+        "With GPT-2's start pre-norm is behind post-norm, by {lead:.0f} nats.",
+        "With GPT-2's start pre-norm is ahead of post-norm.",
+        "With GPT-2's start three seeds cannot tell pre-norm and post-norm apart.",
         lead=lead,
     )
     + initguide.says(
@@ -316,7 +298,7 @@ lost = ~np.isfinite(ends[none, "1/d"])
         more.above(),
         "Large weights are what pre-norm forgives, and at this rate it even learns more from them: "
         "its loss falls by {more:.0f}.",
-        "At this rate pre-norm learns no more from large weights than from small ones.",
+        "At this rate pre-norm learns no more from large weights than from GPT-2's start.",
         "Whether pre-norm learns more from large weights at this rate is open: its loss falls by "
         "{more:.0f}.",
         more=more,
@@ -335,20 +317,16 @@ lost = ~np.isfinite(ends[none, "1/d"])
 #
 #       .. code-block:: python
 #
-#          for rate in (0.003, 0.01):
-#              for norm in ("pre", "post"):
-#                  settings |= {"model": lambda: GPT(WIDTH, 18, norm), "learning_rate": rate}
-#                  result = initguide.compare_init_weights(
-#                      {"GPT-2's": start()}, data, seeds=2, **settings
-#                  )
-#                  print(rate, norm, result.values("GPT-2's", "valid_loss"))
-#          # Compare each row with the loss of guessing by frequency. Where neither gets below it,
-#          # 18 blocks need a smaller rate (or, one may try, a warm-up).
+#          grid = {"norm": ["pre", "post"], "learning_rate": [0.003, 0.01]}
+#          how = {"scheme": start(), "epochs": 1, "batch_size": 32, "seeds": 2}
+#          deep = initguide.sweep(grid, data, model=functools.partial(GPT, WIDTH, 18), **how)
+#          print(deep.array("valid_loss").mean(-1).round(1))
+#          # Compare each with the loss of guessing by frequency. Where none gets below it, 18 blocks
+#          # need a smaller rate (or, one may try, a warm-up).
 #
 # What we learnt
 # --------------
 
-needed = [large[pre].below(guess - 3), large[post].above(guess - 3)]
 initguide.bullets(
     initguide.says(
         sized < 0.1,
@@ -359,8 +337,8 @@ initguide.bullets(
     )
     + initguide.says(
         keys[0] > 0.95 * 49 and np.isclose(spread[2] / spread[3], 0.5, rtol=0.1),
-        "Well below ``1``, attention is an average over nearly all keys. PyTorch's packed "
-        "projections have half the variance of Xavier's.",
+        "Where that is well below ``1``, attention is an average over nearly all keys. PyTorch's "
+        "packed projections have half the variance of Xavier's.",
         "PyTorch's packed projections should have half the variance of Xavier's; the logits were "
         "{ratio:.2f} times as large.",
         ratio=spread[2] / spread[3],
@@ -382,7 +360,7 @@ initguide.bullets(
         key="transformers-tied-head-training",
     ),
     initguide.says(
-        initguide.all_of(*needed, bool(lost.any())),
+        initguide.all_of(reach, stay, bool(lost.any())),
         "At a large rate pre-norm blocks learnt from weights of variance ``1/d``; post-norm blocks "
         "learnt nothing from them, and without normalization a run diverged.",
         "At a large rate it did not come out that only pre-norm blocks learn from weights of "
@@ -393,9 +371,9 @@ initguide.bullets(
     )
     + initguide.says(
         lead.above(),
-        "With the small weights, six blocks of pre-norm were behind those of post-norm.",
-        "With the small weights, six blocks of pre-norm were ahead of those of post-norm.",
-        "With the small weights, these seeds cannot tell six blocks of pre-norm from those of "
+        "With GPT-2's start, six blocks of pre-norm were behind those of post-norm.",
+        "With GPT-2's start, six blocks of pre-norm were ahead of those of post-norm.",
+        "With GPT-2's start, these seeds cannot tell six blocks of pre-norm from those of "
         "post-norm.",
         key="transformers-pre-norm-behind",
     ),
@@ -409,10 +387,13 @@ initguide.bullets(
         "what PyTorch's ``1`` costs after an epoch is open.",
     )
     + initguide.says(
-        initguide.all_of(*needed),
-        "Without pre-norm, start all weights small, at about :math:`1/\\sqrt{{3d}}`.",
-        "Without pre-norm, try small weights, at about :math:`1/\\sqrt{{3d}}`, beside larger ones.",
-        "Without pre-norm, small weights, at about :math:`1/\\sqrt{{3d}}`, are worth a try first.",
+        initguide.all_of(reach, stay),
+        "Without pre-norm, take a start such as GPT-2's: small weights, about "
+        ":math:`1/\\sqrt{{3d}}`, and scaled branches.",
+        "Without pre-norm, try a start such as GPT-2's, small weights and scaled branches, beside "
+        "a larger one.",
+        "Without pre-norm, a start such as GPT-2's, small weights and scaled branches, is worth a "
+        "try first.",
     ),
 )
 
