@@ -321,8 +321,8 @@ lost = ~np.isfinite(none_large)
 #          how = {"scheme": start(), "epochs": 1, "batch_size": 32, "seeds": 2}
 #          deep = initguide.sweep(grid, data, model=functools.partial(GPT, WIDTH, 18), **how)
 #          print(deep.array("valid_loss").mean(-1).round(1))
-#          # Compare each with the loss of guessing by frequency. Where none gets below it, 18 blocks
-#          # need a smaller rate (or, one may try, a warm-up).
+#          # Compare each with the loss of guessing by frequency. Where none gets below it, 18
+#          # blocks need a smaller rate (or, one may try, a warm-up).
 #
 # What we learnt
 # --------------
