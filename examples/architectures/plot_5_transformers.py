@@ -281,9 +281,9 @@ lost = ~np.isfinite(none_large)
     )
     + initguide.says(
         lead.above(),
-        "With GPT-2's start pre-norm is behind post-norm, by {lead:.0f} nats.",
-        "With GPT-2's start pre-norm is ahead of post-norm.",
-        "With GPT-2's start three seeds cannot tell pre-norm and post-norm apart.",
+        "With ``GPT-2's start`` pre-norm is behind post-norm, by {lead:.0f} nats.",
+        "With ``GPT-2's start`` pre-norm is ahead of post-norm.",
+        "With ``GPT-2's start`` three seeds cannot tell pre-norm and post-norm apart.",
         lead=lead,
     )
     + initguide.says(
@@ -298,7 +298,7 @@ lost = ~np.isfinite(none_large)
         more.above(),
         "Large weights are what pre-norm forgives, and at this rate it even learns more from them: "
         "its loss falls by {more:.0f}.",
-        "At this rate pre-norm learns no more from large weights than from GPT-2's start.",
+        "At this rate pre-norm learns no more from large weights than from ``GPT-2's start``.",
         "Whether pre-norm learns more from large weights at this rate is open: its loss falls by "
         "{more:.0f}.",
         more=more,
@@ -371,9 +371,9 @@ initguide.bullets(
     )
     + initguide.says(
         lead.above(),
-        "With GPT-2's start, six blocks of pre-norm were behind those of post-norm.",
-        "With GPT-2's start, six blocks of pre-norm were ahead of those of post-norm.",
-        "With GPT-2's start, these seeds cannot tell six blocks of pre-norm from those of "
+        "With ``GPT-2's start``, six blocks of pre-norm were behind those of post-norm.",
+        "With ``GPT-2's start``, six blocks of pre-norm were ahead of those of post-norm.",
+        "With ``GPT-2's start``, these seeds cannot tell six blocks of pre-norm from those of "
         "post-norm.",
         key="transformers-pre-norm-behind",
     ),
@@ -388,12 +388,10 @@ initguide.bullets(
     )
     + initguide.says(
         initguide.all_of(reach, stay),
-        "Without pre-norm, take a start such as GPT-2's: small weights, about "
-        ":math:`1/\\sqrt{{3d}}`, and scaled branches.",
-        "Without pre-norm, try a start such as GPT-2's, small weights and scaled branches, beside "
-        "a larger one.",
-        "Without pre-norm, a start such as GPT-2's, small weights and scaled branches, is worth a "
-        "try first.",
+        "Without pre-norm, start with small weights, about :math:`1/\\sqrt{{3d}}`, and scaled "
+        "branches.",
+        "Without pre-norm, try small weights and scaled branches beside a larger start.",
+        "Without pre-norm, small weights and scaled branches are worth a try first.",
     ),
 )
 
