@@ -53,6 +53,7 @@ extensions = [
     "mathml",
     "outdated",
     "pages",
+    "reference",
     "sections",
     "terminal",
     "titles",

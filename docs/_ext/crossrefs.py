@@ -146,7 +146,13 @@ def list_pages(
     shown |= {candidate: known.get(candidate) for candidate in names}
     used = [candidate for candidate in names if known.get(candidate)]
     if used:
-        lines += ["", ".. rubric:: Pages that use it", "", f".. minigallery:: {' '.join(used)}", ""]
+        pages = {(page[1], page[0]) for candidate in used for page in known[candidate]}
+        count = f"{len(pages)} page{'s' * (len(pages) != 1)}"
+        lines += [
+            *("", ".. raw:: html", "", f"   <details><summary>Used on {count}</summary>", ""),
+            *(f".. minigallery:: {' '.join(used)}", ""),
+            *(".. raw:: html", "", "   </details>", ""),
+        ]
 
 
 def outdated(app: Sphinx, env: BuildEnvironment, *_sets: set[str]) -> list[str]:

@@ -1,0 +1,76 @@
+"""A page of the reference: what there is in a table, then functions, classes and, last, constants.
+
+autodoc lists the names of a wing in the order of ``__all__``, which begins with its constants: a
+reader who looks for what to call would pass a dozen thresholds first.
+"""
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+
+GROUPS = {
+    "Functions": ("function",),
+    "Classes": ("class",),
+    "Exceptions": ("exception",),
+    "Constants": ("data",),
+}
+SUMMARY_FROM = 3  # with fewer names, a table would say what stands just below it
+
+
+def _described(section: nodes.Element) -> dict[str, list[tuple[nodes.Node, addnodes.desc]]]:
+    """Heading -> the objects under it, each with the index entry before it."""
+    found: dict[str, list[tuple[nodes.Node, addnodes.desc]]] = {name: [] for name in GROUPS}
+    for index, child in zip(section.children, section.children[1:], strict=False):
+        if isinstance(child, addnodes.desc) and isinstance(index, addnodes.index):
+            for name, kinds in GROUPS.items():
+                if child["objtype"] in kinds:
+                    found[name].append((index, child))
+    return {name: objects for name, objects in found.items() if objects}
+
+
+def _row(desc: addnodes.desc) -> nodes.row:
+    """A name that leads to its description, and the first line of that."""
+    signature = desc[0]
+    link = nodes.reference("", "", refid=signature["ids"][0], internal=True)
+    link += nodes.literal(text=signature["fullname"])
+    # What docutils has to say of the text stands beside it, as a child of another kind.
+    said = next((node for node in desc[1].children if isinstance(node, nodes.paragraph)), None)
+    summary = nodes.paragraph("", "", *(said.deepcopy().children if said else ()))
+    return nodes.row("", nodes.entry("", nodes.paragraph("", "", link)), nodes.entry("", summary))
+
+
+def _summary(objects: list[addnodes.desc]) -> nodes.table:
+    """A table of them."""
+    group = nodes.tgroup(cols=2)
+    group += [nodes.colspec(colwidth=width) for width in (35, 65)]
+    head = [nodes.entry("", nodes.paragraph(text=text)) for text in ("name", "what it is")]
+    group += nodes.thead("", nodes.row("", *head))
+    group += nodes.tbody("", *map(_row, objects))
+    return nodes.table("", group, classes=["summary"])
+
+
+def arrange(app: Sphinx, document: nodes.document) -> None:
+    """Put the objects of a page under headings, and a table before them."""
+    if not app.env.docname.startswith("api/"):
+        return
+    for section in list(document.findall(nodes.section)):
+        groups = _described(section)
+        objects = [pair for group in groups.values() for pair in group]
+        if len(objects) < SUMMARY_FROM:
+            continue
+        at = section.index(min(objects, key=lambda pair: section.index(pair[0]))[0])
+        for pair in objects:
+            for node in pair:
+                section.remove(node)
+        parts: list[nodes.Node] = [_summary([desc for _, desc in objects])]
+        for name, group in groups.items():
+            part = nodes.section("", nodes.title(text=name), ids=[name.lower()], names=[])
+            part += [node for pair in group for node in pair]
+            parts.append(part)
+        section[at:at] = parts
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Run before Sphinx collects the contents of a page, at priority 500."""
+    app.connect("doctree-read", arrange, priority=450)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
