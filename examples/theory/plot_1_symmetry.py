@@ -33,7 +33,10 @@ adds.
 # all weights into or out of one copied layer by √m, those between two copied layers by m, and
 # hidden biases by √m does this. It also keeps the *training* by SGD, with momentum or without: the
 # step of each copy is the step of the one weight, divided by the same number as the weight. So
-# theory predicts the wide network's training exactly:
+# theory predicts the wide network's training exactly.
+#
+# We train networks of 1, 2, 4 … 32 units per layer, and beside each a network of 64 units that are
+# copies of them (:func:`~initguide.models.with_copies`), with three seeds each.
 
 from functools import partial
 from itertools import pairwise
@@ -43,46 +46,26 @@ from torch import nn
 
 import initguide
 from initguide import initializers as init
-from initguide import plots
+from initguide import models, plots
 from initguide.training import train
 
 data = initguide.fashion_mnist().subset(train=4000, valid=1000, test=100)
-
-
-@torch.no_grad()
-def with_copies(narrow, copies):
-    """Every hidden unit several times, with the same output."""
-    wide = initguide.mlp([784, 64, 64, 10])
-    shapes = {"fc1": (copies, 1), "fc2": (copies, copies), "fc3": (1, copies)}
-    for name, (rows, columns) in shapes.items():
-        small, large = narrow.get_submodule(name), wide.get_submodule(name)
-        large.weight.copy_(small.weight.repeat(rows, columns))
-        large.weight /= (rows * columns) ** 0.5
-        large.bias.copy_(small.bias.repeat(rows) / rows**0.5)
-    return wide
-
-
-# %%
-# We train networks of 1, 2, 4 … 32 units per layer, and beside each a network of 64 units that are
-# copies of them. Three seeds each; a seed decides the weights and the order of the mini-batches.
-
-counts, seeds, gaps = [1, 2, 4, 8, 16, 32], range(3), []
+counts, seeds = [1, 2, 4, 8, 16, 32], range(3)
 settings = {"epochs": 3, "optimizer": "momentum", "learning_rate": 0.02}
-accuracy = torch.zeros(2, 3, 6)  # narrow and wide, by seed and by number of units
-for i, units in enumerate(counts):
+gaps, accuracies = [], []
+for units in counts:
     for seed in seeds:
         narrow = initguide.mlp([784, units, units, 10])
         initguide.initialize(narrow, "he_normal", seed=seed)
-        nets = narrow, with_copies(narrow, 64 // units)
+        nets = narrow, models.with_copies(narrow, 64 // units)
         one, other = (train(net, data, seed=seed, **settings) for net in nets)
         gaps.append(abs(one.train_losses - other.train_losses).max())
-        pair = [one.valid_accuracy, other.valid_accuracy]
-        accuracy[:, seed, i] = 100 * torch.tensor(pair)
+        accuracies.append([one.valid_accuracy, other.valid_accuracy])
 
-print(f"largest difference of two losses: {max(gaps):.0e}")
+alone, copied = 100 * torch.tensor(accuracies).T.reshape(2, 6, 3)
 plots.plot_prediction(
-    {"64 units, this many different": accuracy[1]},
-    accuracy[0].mean(dim=0),
+    {"64 units, this many different": copied.T},
+    alone.mean(dim=1),
     at=[str(count) for count in counts],
     title="A network is as wide as its different units",
     xlabel="different units in each hidden layer",
@@ -111,39 +94,19 @@ initguide.says(
 #
 # What tells units apart?
 # -----------------------
-# Turn the argument around. Two units stay equal only if *everything* about them is equal. Different
-# incoming weights tell them apart; so do different outgoing weights, because the gradients that
-# come back differ; so do different biases (the exercise). From this we can predict, for partly
-# constant weights, how many units of the lesson's network (here with 64 and 32 hidden units) will
-# be different:
-#
-# - random ``fc1`` tells apart the units of the first hidden layer, not those of the second: those
-#   still add up the same inputs with the same weights, and send the same on;
-# - random ``fc3`` tells apart those of the second and not those of the first;
-# - random ``fc2`` stands between both layers, and tells apart the units of both;
-# - :term:`dropout` leaves out different units in every step, so equal units get different
-#   gradients, unless all weights are zeros: leaving out activations of 0 changes nothing.
+# Turn the argument around. Two units stay equal only if *everything* about them is equal: what
+# comes in, what goes out, their biases, and what chance does to them. So let us give only some
+# layers of the lesson's network, here with 64 and 32 hidden units, random weights by He's rule, and
+# the others the constant 0.02. We train each for three epochs, some with :term:`dropout`, which
+# leaves out different units in every step, and count how many units of a layer differ.
 
 
-def random_in(*names):  # He's weights in these layers, the constant 0.02 elsewhere
-    def scheme(module):
-        if isinstance(module, initguide.Net):
-            module.apply(init.constant(0.02))
-            for name in names:
-                init.he_normal()(module.get_submodule(name))
-
-    return scheme
-
-
-cases = {  # scheme, dropout, and how many different units theory expects in fc1 and fc2
-    "nothing: all weights 0.02": (random_in(), 0.0, (1, 1)),
-    "fc1": (random_in("fc1"), 0.0, (64, 1)),
-    "fc2": (random_in("fc2"), 0.0, (64, 32)),
-    "fc3": (random_in("fc3"), 0.0, (1, 32)),
-    "all weights (He)": (init.he_normal(), 0.0, (64, 32)),
-    "dropout, weights 0.02": (random_in(), 0.2, (64, 32)),
-    "dropout, weights 0": (init.zeros(), 0.2, (1, 1)),
-}
+def random_in(module, names):
+    """He's weights in these layers, the constant 0.02 elsewhere."""
+    if isinstance(module, initguide.Net):
+        module.apply(init.constant(0.02))
+        for name in names:
+            init.he_normal()(module.get_submodule(name))
 
 
 def train_and_count(scheme, dropout=0.0):
@@ -159,32 +122,70 @@ def train_and_count(scheme, dropout=0.0):
     return torch.tensor(rows)
 
 
-found = {what: train_and_count(*case) for what, (*case, _) in cases.items()}
-heads = ["what differs", "predicted fc1, fc2", "fc1", "fc2", "accuracy, %"]
-rows = [
-    (
-        what,
-        "{}, {}".format(*cases[what][-1]),
-        *(f"{number:.3g}" for number in rows.mean(0)),
-    )
-    for what, rows in found.items()
-]
-initguide.Table(
-    dict(zip(heads, zip(*rows, strict=True), strict=True)),
-    caption="Different units after three epochs of Adam, of 64 and 32; mean of 3 seeds",
+found = {  # what differs -> counts and accuracy
+    name: train_and_count(partial(random_in, names=name.split()))
+    for name in ("", "fc1", "fc2", "fc3", "fc1 fc2 fc3")
+}
+found["dropout, weights 0.02"] = train_and_count(init.constant(0.02), dropout=0.2)
+found["dropout, weights 0"] = train_and_count(init.zeros(), dropout=0.2)
+one, other, _ = found["fc2"].mean(dim=0).tolist()
+
+# %%
+
+initguide.asks(
+    "Only ``fc2``, which goes from the first hidden layer to the second, starts with random "
+    "weights; those before and behind it are constant. Which hidden units will be different?",
+    [
+        "None: what comes in at the front is still the same for all units.",
+        "Those of the second layer, because different weights come into them.",
+        "Those of both layers.",
+    ],
+    [
+        one == other == 1,
+        one == 1 < other,
+        one > 1 and other > 1,
+    ],
+    initguide.says(
+        one == 64 and other == 32,
+        "``fc2`` goes into the units of the second layer, and *out of* those of the first, whose "
+        "gradients therefore differ: {first:.0f} and {second:.0f} units are different.",
+        "On average over the seeds, {first:.3g} and {second:.3g} units are different.",
+        first=one,
+        second=other,
+    ),
 )
 
 # %%
-# Randomness in one place is enough if it is the middle. But look at the accuracy, too:
+# So theory predicts for all cases:
+#
+# - a random layer tells apart the units on both of its sides, and no others: behind ``fc1``, those
+#   of the second layer still add up the same inputs with the same weights, and send the same on;
+# - dropout gives different gradients to equal units, unless all weights are zeros: leaving out
+#   activations of 0 changes nothing.
 
-off = {  # the largest difference of a count from its prediction
-    what: (rows[:, :2] - torch.tensor(cases[what][-1])).abs().max().item()
-    for what, rows in found.items()
-}
-he, dropped = found["all weights (He)"], found["dropout, weights 0.02"]
-equal = found["nothing: all weights 0.02"]
+expected = [(1, 1), (64, 1), (64, 32), (1, 32), (64, 32), (64, 32), (1, 1)]
+counted = torch.stack([*found.values()])  # (cases, seeds, 3)
+first, second, accuracy = counted.mean(dim=1).T.tolist()
+initguide.Table(
+    {
+        "random": [name or "nothing" for name in found],
+        "predicted": ["{}, {}".format(*pair) for pair in expected],
+        "fc1": first,
+        "fc2": second,
+        "accuracy, %": accuracy,
+    },
+    caption="Different units after three epochs of Adam, of 64 and 32; mean of 3 seeds",
+    formats={"fc1": ".3g", "fc2": ".3g"},
+)
+
+# %%
+# Randomness in one place is enough if it is the middle. But look at the accuracy, too (the lesson
+# tries :doc:`longer training with dropout </auto_examples/lesson/plot_2_zeros_and_ones>`):
+
+wrong = abs(counted[..., :2] - torch.tensor(expected)[:, None]).amax(dim=(1, 2))
+off = dict(zip(found, wrong.tolist(), strict=True))
+he, dropped = found["fc1 fc2 fc3"], found["dropout, weights 0.02"]
 behind = initguide.estimate((he - dropped)[:, 2])
-nearer = initguide.estimate((he - dropped)[:, 2] - (dropped - equal)[:, 2])
 (
     initguide.says(
         max(off.values()) == 0,
@@ -204,18 +205,9 @@ nearer = initguide.estimate((he - dropped)[:, 2] - (dropped - equal)[:, 2])
         second=dropped[:, 1].mean(),
         behind=behind,
     )
-    + initguide.says(
-        nearer.above(0),
-        "That is nearer to the row whose weights are all equal than to He's.",
-        "That is nearer to He's row than to the one whose weights are all equal.",
-        "Whether that is nearer to the row of equal weights or to He's is open.",
-    )
 )
 
 # %%
-# What dropout makes of constants in longer training is in :doc:`the lesson
-# </auto_examples/lesson/plot_2_zeros_and_ones>`.
-#
 # How little noise is enough?
 # ---------------------------
 # So start from the constant 0.02, add noise from N(0, ε²), and train for ten epochs:
@@ -227,61 +219,65 @@ def noisy(module, epsilon):
         nn.init.zeros_(module.bias)
 
 
-epsilons = (0, 1e-6, 1e-3, 1e-2, 5e-2)
-schemes = {f"ε = {e:g}": partial(noisy, epsilon=e) for e in epsilons}
+schemes = {
+    f"ε = {e:g}": partial(noisy, epsilon=e) for e in (0, 1e-6, 1e-3, 0.01, 0.05)
+}
 network = partial(initguide.Net, 64, 32, dropout=0)
-settings = {"model": network, "epochs": 10, "seeds": 3}
-result = initguide.compare_init_weights(schemes, data, **settings)
+result = initguide.compare_init_weights(
+    schemes, data, model=network, epochs=10, seeds=3
+)
+against = partial(result.difference, "ε = 1e-06", metric="train_loss")
+tiny, most = against("ε = 0"), against("ε = 0.05")
+
+# %%
+
+initguide.asks(
+    "With ε = ``1e-6`` no two units start equal. How low is the training loss after {epochs} "
+    "epochs?",
+    [
+        "As low as with large noise: training makes the most of any difference.",
+        "Lower than with equal units, and higher than with large noise.",
+        "No lower than with equal units, as far as can be seen.",
+    ],
+    [
+        most.below(0.05),
+        initguide.all_of(tiny.below(-0.05), most.above(0.05)),
+        tiny.within(-0.05, 0.05),
+    ],
+    initguide.says(
+        tiny.within(-0.05, 0.05),
+        "It is {tiny:+.3f} nats from that of equal units, and {most:+.2f} nats from that with the "
+        "largest noise: ten epochs are too few for so small a difference to grow.",
+        "It is {tiny:+.2f} nats from that of equal units, and {most:+.2f} nats from that with the "
+        "largest noise.",
+        tiny=tiny,
+        most=most,
+    ),
+    epochs=10,
+)
+
+# %%
+
 plots.plot_losses(result, smooth=20)
 
 # %%
-# With ε = 0, all units do one unit's work. When do the other curves leave that one? Say, when
-# their loss, in the mean over 20 mini-batches, is a tenth of a nat below it:
+# With ε = 0, all units do one unit's work. Where a curve leaves that one, they begin to do work of
+# their own:
 
-
-def smoothed(label):
-    """(seeds, mini-batches) losses."""
-    losses = torch.tensor(
-        [run.train_losses.tolist() for run in result.runs_at(label)]
-    )
-    return losses.unfold(1, 20, 1).mean(dim=2)
-
-
-left = {}  # the first such mini-batch of each seed; infinity if there is none
-for label in result.labels[1:]:
-    below = smoothed("ε = 0") - smoothed(label) > 0.1
-    first = below.int().argmax(dim=1).double()
-    left[label] = torch.where(below.any(dim=1), first, torch.inf)
-    print(f"{label:10} leaves at the mini-batches {left[label].tolist()}")
-
-# %%
-# (One number per seed; inf, for infinity, where it does not happen.)
-
-ranked = all(
-    (larger < smaller).all() for smaller, larger in pairwise(left.values())
-)
-*smaller, largest = left.values()
-epoch = len(result.runs[0].train_losses) // settings["epochs"]
-unseen = result.difference("ε = 1e-06", "ε = 0", "train_loss").within(-0.05, 0.05)
+losses = [result.values(label, "train_loss") for label in result.labels[1:]]
+ranked = all((larger < smaller).all() for smaller, larger in pairwise(losses))
 (
     initguide.says(
         ranked,
-        "The larger the noise, the sooner it matters, in every seed.",
-        "Not in every seed does the larger noise matter sooner.",
+        "The larger the noise, the lower is the training loss at the end, in every seed.",
+        "Not in every seed does the larger noise make the lower training loss.",
     )
     + initguide.says(
-        unseen,
+        tiny.within(-0.05, 0.05),
         "With the smallest, weights differ from the start, and yet next to nothing of it is to be "
         "seen in the training loss at the end.",
         "Even the smallest noise changed the training loss at the end.",
         "Whether the smallest noise changed the training loss, these seeds cannot tell.",
-    )
-    + initguide.says(
-        bool((largest < epoch).all() and (torch.stack(smaller) >= epoch).all()),
-        "Only the largest matters within the first epoch of {epoch} mini-batches, in every seed.",
-        "It is not so that the largest, and no other, matters within the first epoch of {epoch} "
-        "mini-batches in every seed.",
-        epoch=epoch,
     )
 )
 
@@ -324,7 +320,7 @@ initguide.bullets(
         pairs=len(gaps),
     )
     + initguide.says(
-        off["nothing: all weights 0.02"] == 0,
+        off[""] == 0,
         "Constant weights train a network of width one.",
         "Constant weights did not stay a network of width one here.",
         key="constants-width-one",
@@ -338,15 +334,15 @@ initguide.bullets(
     ),
     initguide.says(
         ranked,
-        "Small noise takes longer than large noise to make a difference.",
-        "How long noise takes to make a difference did not follow its size in every seed.",
+        "How different units start matters for long: the smaller the noise, the higher was the "
+        "training loss after ten epochs.",
+        "The training loss after ten epochs did not follow the size of the noise in every seed.",
     )
     + initguide.says(
-        unseen,
-        "The smallest that we tried made next to none in the {batches} mini-batches.",
-        "Even the smallest that we tried made one.",
-        "Whether the smallest that we tried made one is open.",
-        batches=len(result.runs[0].train_losses),
+        tiny.within(-0.05, 0.05),
+        "The smallest that we tried made next to no difference.",
+        "Even the smallest that we tried made a difference.",
+        "Whether the smallest that we tried made a difference is open.",
     ),
     initguide.says(
         bool((dropped[:, :2] > 1).all()) and off["dropout, weights 0"] == 0,

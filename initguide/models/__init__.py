@@ -2,6 +2,7 @@
 
 from initguide.models.blocks import Gated, Maxout, Normalized, NormalizedMLP, of_blocks
 from initguide.models.convolutional import hourglass, plain_cnn, small_cnn
+from initguide.models.copies import with_copies
 from initguide.models.faulty import Classifier
 from initguide.models.mlp import Net, mlp
 from initguide.models.recurrent import Reader
@@ -27,4 +28,5 @@ __all__ = [
     "plain_cnn",
     "residual_net",
     "small_cnn",
+    "with_copies",
 ]

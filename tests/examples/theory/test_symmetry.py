@@ -7,6 +7,7 @@ from torch import nn
 
 import initguide
 from initguide import initializers as init
+from initguide.models import with_copies
 from initguide.propagation import measure
 from initguide.training import train
 
@@ -15,19 +16,6 @@ from initguide.training import train
 def data(sample):
     """A thousand images to train on."""
     return sample.subset(train=1000, valid=400, test=10)
-
-
-def with_copies(narrow, copies):
-    """Every hidden unit several times, weights scaled so that the output stays."""
-    first, second = narrow.fc1.out_features, narrow.fc2.out_features
-    wide = initguide.mlp([784, first * copies, second * copies, 10])
-    repeats = {"fc1": (copies, 1), "fc2": (copies, copies), "fc3": (1, copies)}
-    with torch.no_grad():
-        for name, (rows, columns) in repeats.items():
-            small, large = narrow.get_submodule(name), wide.get_submodule(name)
-            large.weight.copy_(small.weight.repeat(rows, columns) / (rows * columns) ** 0.5)
-            large.bias.copy_(small.bias.repeat(rows) / rows**0.5)
-    return wide
 
 
 @pytest.mark.parametrize("seed", [0, 1])
