@@ -52,7 +52,7 @@ from initguide.training import train
 data = initguide.fashion_mnist().subset(train=4000, valid=1000, test=100)
 counts, seeds = [1, 2, 4, 8, 16, 32], range(3)
 settings = {"epochs": 3, "optimizer": "momentum", "learning_rate": 0.02}
-gaps, accuracies = [], []
+gaps, accuracies = [], []  # of pairs: a narrow network, and a wide one
 for units in counts:
     for seed in seeds:
         narrow = initguide.mlp([784, units, units, 10])
@@ -61,7 +61,6 @@ for units in counts:
         one, other = (train(net, data, seed=seed, **settings) for net in nets)
         gaps.append(abs(one.train_losses - other.train_losses).max())
         accuracies.append([one.valid_accuracy, other.valid_accuracy])
-
 alone, copied = 100 * torch.tensor(accuracies).T.reshape(2, 6, 3)
 plots.plot_prediction(
     {"64 units, this many different": copied.T},
@@ -73,32 +72,33 @@ plots.plot_prediction(
 )
 
 # %%
-# The dots are networks of 64 units, one for each seed; the dashed line is the mean of the narrow
-# networks:
+# The dots are networks of 64 units, one for each seed; the dashed line is the *mean* of the narrow
+# networks. Each dot is to be compared with the one narrow network of which it is made:
 
 apart = sum(gap > 1e-4 for gap in gaps)
 initguide.says(
     apart == 0,
-    "In all {pairs} pairs both make the same losses, mini-batch by mini-batch, but for rounding. "
-    "Copies bring nothing.",
+    "In all {pairs} pairs both make the same losses, mini-batch by mini-batch, but for rounding, "
+    "and accuracies within {points:≤.1f} points. Copies bring nothing.",
     "In {apart} of {pairs} pairs some loss differs by more than rounding, by up to {gap:.2g}: "
     "training can magnify what rounding begins. The other pairs make the same losses.",
     apart=apart,
     pairs=len(gaps),
     gap=max(gaps),
+    points=abs(alone - copied).max(),
 )
 
 # %%
-# Constant weights are the case of one unit: whatever its width, such a network trains as one with a
-# single unit in each hidden layer.
+# Constant weights are the case of one unit: whatever the width, SGD trains a network with a single
+# unit in each hidden layer.
 #
 # What tells units apart?
 # -----------------------
 # Turn the argument around. Two units stay equal only if *everything* about them is equal: what
-# comes in, what goes out, their biases, and what chance does to them. So let us give only some
-# layers of the lesson's network, here with 64 and 32 hidden units, random weights by He's rule, and
-# the others the constant 0.02. We train each for three epochs, some with :term:`dropout`, which
-# leaves out different units in every step, and count how many units of a layer differ.
+# comes in, what goes out, their biases, and what chance does to them. So let us give He's random
+# weights to some layers of the lesson's network, here with 64 and 32 hidden units, and the constant
+# 0.02 to the others. We train each for three epochs, two with :term:`dropout`, which leaves out
+# different units in every step, and count how many units of a layer differ.
 
 
 def random_in(module, names):
@@ -174,13 +174,13 @@ initguide.Table(
         "fc2": second,
         "accuracy, %": accuracy,
     },
-    caption="Different units after three epochs of Adam, of 64 and 32; mean of 3 seeds",
+    caption="Different units after 120 mini-batches of Adam, of 64 and 32; mean of 3 seeds",
     formats={"fc1": ".3g", "fc2": ".3g"},
 )
 
 # %%
-# Randomness in one place is enough if it is the middle. But look at the accuracy, too (the lesson
-# tries :doc:`longer training with dropout </auto_examples/lesson/plot_2_zeros_and_ones>`):
+# But look at the accuracy, too (:doc:`the lesson </auto_examples/lesson/plot_2_zeros_and_ones>`
+# trains longer with dropout):
 
 wrong = abs(counted[..., :2] - torch.tensor(expected)[:, None]).amax(dim=(1, 2))
 off = dict(zip(found, wrong.tolist(), strict=True))
@@ -282,8 +282,8 @@ ranked = all((larger < smaller).all() for smaller, larger in pairwise(losses))
 )
 
 # %%
-# The largest noise here has the size of ordinary initial weights: He's rule gives these layers
-# standard deviations of 0.05, 0.18 and 0.25. That is a good way to think of random initialization:
+# He's rule gives these layers standard deviations of 0.05, 0.18 and 0.25: the largest noise here has
+# that size in the first layer, and less in the others. Think of random initialization in this way:
 # not as constants with a little noise, but as noise without the constant.
 #
 # .. admonition:: Try it
@@ -321,8 +321,8 @@ initguide.bullets(
     )
     + initguide.says(
         off[""] == 0,
-        "Constant weights train a network of width one.",
-        "Constant weights did not stay a network of width one here.",
+        "From constant weights all units of a layer stay equal: the network has a width of one.",
+        "From constant weights the units of a layer did not stay equal here.",
         key="constants-width-one",
     ),
     initguide.says(
@@ -354,11 +354,12 @@ initguide.bullets(
     initguide.says(
         behind.above(5),
         "Being different is not sufficient: the units that dropout made from a constant are far "
-        "behind those that started from He's weights, after three epochs.",
+        "behind those that started from He's weights, after {batches} mini-batches.",
         "Being different was nearly sufficient here: dropout and a constant were not far behind "
-        "He's weights after three epochs.",
+        "He's weights after {batches} mini-batches.",
         "Whether being different is sufficient, these seeds cannot tell.",
         key="different-is-not-enough",
+        batches=3 * len(data.train) // 100,
     ),
 )
 

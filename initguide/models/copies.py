@@ -33,8 +33,9 @@ def with_copies(narrow: nn.Sequential, copies: int) -> nn.Sequential:
     Raises
     ------
     ValueError
-        If ``copies`` is below 1, there is no `torch.nn.Linear`, or something else stands between
-        the layers.
+        If ``copies`` is below 1, or there is no `torch.nn.Linear`.
+    TypeError
+        If something else stands between the layers.
 
     Examples
     --------
@@ -56,7 +57,7 @@ def with_copies(narrow: nn.Sequential, copies: int) -> nn.Sequential:
         raise ValueError("narrow has no nn.Linear layer; give what initguide.mlp makes")
     for name, layer in wide.named_children():
         if not isinstance(layer, (nn.Linear, *_HOMOGENEOUS)):
-            raise ValueError(
+            raise TypeError(
                 f"narrow has {type(layer).__name__} as {name!r}, which does not scale with its "
                 f"input; only {', '.join(kind.__name__ for kind in _HOMOGENEOUS)} may stand "
                 "between the layers"

@@ -1,5 +1,7 @@
 """Copied units: the same output and the same training as the narrow network."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -21,7 +23,7 @@ def test_the_output_stays(widths, bias):
     torch.testing.assert_close(wide(draws(7, 6)), narrow(draws(7, 6)))
     shapes = [tuple(layer.weight.shape) for layer in wide if isinstance(layer, nn.Linear)]
     full = [widths[0], *[3 * width for width in widths[1:-1]], widths[-1]]
-    assert shapes == [(m, n) for n, m in zip(full[:-1], full[1:], strict=True)]
+    assert shapes == [(m, n) for n, m in pairwise(full)]
     assert all(
         layer.weight.shape == (layer.out_features, layer.in_features)
         for layer in wide
@@ -52,5 +54,5 @@ def test_what_is_refused():
         with_copies(mlp([6, 3, 4]), 0)
     with pytest.raises(ValueError, match=r"no nn\.Linear layer; give what initguide\.mlp makes"):
         with_copies(nn.Sequential(nn.ReLU()), 2)
-    with pytest.raises(ValueError, match="Tanh as 'act1', which does not scale .* only Flatten, "):
+    with pytest.raises(TypeError, match=r"Tanh as 'act1', which does not scale .* only Flatten, "):
         with_copies(mlp([6, 3, 4], nn.Tanh), 2)
