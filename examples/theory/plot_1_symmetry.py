@@ -282,7 +282,7 @@ ranked = all((larger < smaller).all() for smaller, larger in pairwise(losses))
 )
 
 # %%
-# He's rule gives these layers standard deviations of 0.05, 0.18 and 0.25: the largest noise here has
+# He's rule gives these layers standard deviations of 0.05, 0.18 and 0.25. The largest noise has
 # that size in the first layer, and less in the others. Think of random initialization in this way:
 # not as constants with a little noise, but as noise without the constant.
 #
