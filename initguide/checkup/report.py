@@ -149,11 +149,11 @@ class Checkup:
             groups.setdefault((finding.severity, finding.code), []).append(finding)
         return list(groups.values())
 
-    def _rows(self) -> Iterator[tuple[Finding, str, list[str]]]:
-        """Yield the first finding of each group, its layers, and pieces of code to be printed.
+    def _rows(self) -> Iterator[tuple[Finding, str, str, list[str]]]:
+        """Yield the first finding of each group, its layers, evidence, and code to be printed.
 
-        Advice is printed so that all of it can be pasted in its order: what stands above is not
-        repeated.
+        The evidence is that of the first layer, which it names where there are others. Advice is
+        printed so that all of it can be pasted in its order: what stands above is not repeated.
         """
         above = ""
         for group in self._groups():
@@ -167,16 +167,17 @@ class Checkup:
                 lines = [piece for advice in pieces if (piece := _below(above, advice))]
                 lines = lines or ["# the advice above mends this, too"]
                 above = max((above, *pieces), key=len)
-            yield group[0], ", ".join(shown) + more, lines
+            evidence = f"{names[0]}: {group[0].evidence}" if names[1:] else group[0].evidence
+            yield group[0], ", ".join(shown) + more, evidence, lines
 
     def __str__(self) -> str:
         rule = "─" * WIDTH
         lines = [self._verdict, rule]
         indent = " " * 9
-        for finding, names, advice in self._rows():
+        for finding, names, evidence, advice in self._rows():
             head = f"{finding.severity:<9}{finding.code}: {names}"
             lines += textwrap.wrap(head, WIDTH, subsequent_indent=indent) or [head]
-            for text in textwrap.wrap(finding.evidence, WIDTH - 9):
+            for text in textwrap.wrap(evidence, WIDTH - 9):
                 lines.append(indent + text)
             for code in advice:
                 first, *rest = code.split("\n")
@@ -197,9 +198,9 @@ class Checkup:
                 "finding": finding.code,
                 "severity": finding.severity,
                 "layer": names,
-                "evidence, and what to do": Code("\n".join(advice), before=finding.evidence),
+                "evidence, and what to do": Code("\n".join(advice), before=evidence),
             }
-            for finding, names, advice in self._rows()
+            for finding, names, evidence, advice in self._rows()
         ]
         columns = {name: [row[name] for row in rows] for name in rows[0]}
         return Table(columns, caption=self._verdict, note=" ".join(self.remarks))._repr_html_()

@@ -35,6 +35,14 @@ def test_report(capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_evidence_names_its_layer_where_there_are_several():
+    """Its numbers are those of the first one."""
+    report = check_init(initguide.Net(constant_weight=1), *images(20))
+    text = " ".join(str(report).split())
+    assert "equal-units: fc1, fc2 fc1: only 1 of 256 units is distinct; the others are" in text
+    assert "fc1: only 1 of 256 units is distinct" in report._repr_html_()
+
+
 def test_long_names_fit():
     """Long names of layers neither break the 100 columns nor the advice."""
     inner = nn.Linear(20, 20)

@@ -99,7 +99,7 @@ def _copies(facts: Facts, advise: Remedies, w: Weight, kept: int, few: int) -> D
         "equal-units",
         severity,
         w.parameter.layer,
-        f"{kept} of {units} units {'is' if kept == 1 else 'are'} different, where all "
-        f"should be; the others have the same weights and {still}.",
+        f"only {kept} of {units} units {'is' if kept == 1 else 'are'} distinct; the others are "
+        f"copies, and {still}.",
         advise.fill(w.parameter.layer),
     )
