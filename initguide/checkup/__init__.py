@@ -18,6 +18,7 @@ import pkgutil
 from importlib import import_module
 
 from initguide.checkup import findings as _families
+from initguide.checkup.batches import split_batch
 from initguide.checkup.checking import check_init
 from initguide.checkup.findings.data import INPUTS
 from initguide.checkup.findings.gradients import FROZEN, SLOW
@@ -48,6 +49,7 @@ __all__ = [
     "Finding",
     "check_init",
     "finding",
+    "split_batch",
 ]
 
 # A finding in a new file registers itself when the file is imported.

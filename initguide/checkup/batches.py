@@ -24,3 +24,26 @@ def all_the_same(inputs: Any, first: Tensor) -> bool:
         tensors = [item for item in inputs if isinstance(item, Tensor)]
         return 1 < len(inputs) == len(tensors) and all(torch.equal(first, t) for t in tensors)
     return batch_size(inputs) > 1 and bool((first == first[:1]).all())
+
+
+def split_batch(batch: Any) -> tuple[Any, Any]:
+    """Take a batch as data loaders give it apart: into inputs, and targets or None.
+
+    Parameters
+    ----------
+    batch
+        A tuple or list of two, inputs and targets; a dictionary with ``inputs`` and, perhaps,
+        ``targets``; anything else is inputs alone, as `initguide.check_init` knows them.
+
+    Examples
+    --------
+    >>> split_batch([torch.ones(2), torch.zeros(2)])
+    (tensor([1., 1.]), tensor([0., 0.]))
+    >>> split_batch({"input_ids": torch.ones(1)})
+    ({'input_ids': tensor([1.])}, None)
+    """
+    if isinstance(batch, Mapping) and "inputs" in batch:
+        return batch["inputs"], batch.get("targets")
+    if isinstance(batch, tuple | list) and len(batch) == 2:
+        return batch[0], batch[1]
+    return batch, None

@@ -7,6 +7,7 @@ from torch import nn
 
 from initguide.checkup.looking import Case, look
 from initguide.checkup.report import Checkup, Finding
+from initguide.checkup.stepping import Step
 from initguide.checkup.trying import Trials
 from initguide.introspection import uncompiled
 from initguide.propagation import Loss
@@ -20,6 +21,7 @@ def check_init(
     *,
     seed: int = 0,
     advice: bool = True,
+    training_step: Step | None = None,
 ) -> Checkup:
     """Say whether a network can be trained from the weights that it has, and if not, why.
 
@@ -53,6 +55,11 @@ def check_init(
         the advice if it runs, clears or lessens its finding, brings no new error, and if the model
         then learns its batch better, where there is a loss: a few steps, with two optimizers. What
         did not help is said. All this may take up to 60 times as long as a step of training.
+    training_step
+        For a loop of your own: called as ``training_step(model, inputs)``, it returns the loss (one
+        number, alone or as ``"loss"`` in a dictionary), and neither goes back nor takes a step.
+        ``inputs`` is then the batch as the step wants it, targets and all; ``targets`` and ``loss``
+        are left out. It must use the model that it is given: on others, advice is tried.
 
     Returns
     -------
@@ -63,7 +70,8 @@ def check_init(
     ------
     TypeError, ValueError, RuntimeError
         As `initguide.propagation.measure` does: lazy or meta parameters, inputs of a wrong shape, a
-        loss that is not one number.
+        loss that is not one number. If ``training_step`` comes with ``targets`` or ``loss``, runs
+        no layer of its model, or returns no loss that can be trained by.
 
     Notes
     -----
@@ -94,10 +102,20 @@ def check_init(
     >>> print(check_init(net, images, torch.arange(20) % 10))  # doctest: +ELLIPSIS
     Net, 5 layers: nothing found
     ...
+
+    With a step of your own:
+
+    >>> def step(model, batch):
+    ...     images, labels = batch
+    ...     return torch.nn.functional.cross_entropy(model(images), labels)
+    >>> check_init(net, (images, torch.arange(20) % 10), training_step=step).ok
+    True
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is of type {type(model).__name__}; it must be a torch.nn.Module")
-    case = Case(uncompiled(model), inputs, targets, loss, seed)
+    if training_step is not None:
+        _check_step(training_step, targets, loss)
+    case = Case(uncompiled(model), inputs, targets, loss, seed, training_step)
     first = look(case)
     facts, found = first.facts, first.measured
     if advice:
@@ -106,12 +124,26 @@ def check_init(
         findings = tuple(Finding(d.code, d.severity, d.layer, d.evidence, "") for d in first.drafts)
     remarks = [f"{found.source}.", f"Loss: {found.loss:.4g} ({found.loss_name})."]
     if not math.isfinite(found.blank_loss):
-        why = (
-            "there are no targets" if targets is None else "this loss is not known at outputs of 0"
-        )
+        unknown = targets is not None or training_step is not None
+        why = "this loss is not known at outputs of 0" if unknown else "there are no targets"
         remarks.append(f"The initial loss was not judged: {why}.")
     if facts.batch == 1:
         remarks.append("A batch of one does not tell whether different inputs stay different.")
     if first.switched:
         remarks.append("Batch normalization used the batch, as it will in training.")
     return Checkup(findings, found, tuple(remarks))
+
+
+def _check_step(step: Step, targets: Any, loss: Loss | None) -> None:
+    """Refuse what is no function, and arguments that nobody would look at."""
+    if not callable(step):
+        raise TypeError(
+            f"training_step is {step!r}; it must be a function of the model and the batch that "
+            "returns the loss"
+        )
+    for name, value in {"targets": targets, "loss": loss}.items():
+        if value is not None:
+            raise ValueError(
+                f"{name} is given beside training_step, which takes the loss itself; leave {name} "
+                "out, and give the step's whole batch as inputs"
+            )

@@ -102,7 +102,7 @@ def _trained(case: Case, trained: list[Tensor], optimizer: _Adam | _Descent, ste
         for step in range(steps):
             for parameter in trained:
                 parameter.grad = None
-            output = run_model(case.model, args, kwargs, type(case.model).__name__)
+            output = run_model(case.runs, args, kwargs, type(case.model).__name__)
             own = own_loss(output) if case.loss is None and case.targets is None else None
             loss, _ = own or loss_of(output, case.targets, case.loss, case.seed, "the model")
             if not bool(loss.isfinite()) or not loss.requires_grad:

@@ -1,5 +1,6 @@
 """One look at a network: measure, gather the facts, and look for all that can be found."""
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,8 @@ from initguide.checkup.opening import opened
 from initguide.checkup.passes import as_in_training
 from initguide.checkup.remedies import Remedies
 from initguide.checkup.report import ORDER
+from initguide.checkup.stepping import Step, stepped
+from initguide.introspection import left_alone
 from initguide.propagation import Loss, Measurement, measure
 
 
@@ -23,6 +26,12 @@ class Case:
     targets: Any
     loss: Loss | None
     seed: int
+    step: Step | None = None
+
+    @property
+    def runs(self) -> nn.Module:
+        """What is called with the inputs: the model, or a training step of the user's own."""
+        return stepped(self.model, self.step, self.inputs)
 
     def having(self, **changed: Any) -> "Case":
         """Return the same with some of it replaced."""
@@ -57,15 +66,18 @@ _ANSWERS = 4
 
 def _measured(case: Case) -> Measurement:
     """Run the passes that all findings are drawn from."""
-    return measure(
-        case.model,
-        case.inputs,
-        case.targets,
-        case.loss,
-        seed=case.seed,
-        parameters=True,
-        sensitivities=_ANSWERS,
-    )
+    # A step may change attributes of the model, which `measure` then does not see.
+    with left_alone(case.model) if case.step else contextlib.nullcontext():
+        found = measure(
+            case.runs,
+            case.inputs,
+            case.targets,
+            case.loss,
+            seed=case.seed,
+            parameters=True,
+            sensitivities=_ANSWERS,
+        )
+    return replace(found, loss_name="that of training_step") if case.step else found
 
 
 def look(case: Case) -> Look:

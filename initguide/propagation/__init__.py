@@ -6,7 +6,7 @@ from initguide.propagation.curvature import sharpness
 from initguide.propagation.histograms import Histogram
 from initguide.propagation.losses import Loss, loss_of
 from initguide.propagation.measurement import Measurement
-from initguide.propagation.own_losses import own_loss
+from initguide.propagation.own_losses import answers_of, own_loss
 from initguide.propagation.parameters import ParameterRecord
 from initguide.propagation.passes import measure
 from initguide.propagation.records import VALUES, Record
@@ -25,6 +25,7 @@ __all__ = [
     "ParameterRecord",
     "Record",
     "Stranger",
+    "answers_of",
     "gradients_through_time",
     "loss_of",
     "measure",

@@ -68,6 +68,48 @@ def test_command_json_and_figure(module, capsys):
     assert Path("out.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("name", ["good", "bad", "network"])
+def test_command_sarif(module, capsys, name):
+    """`--sarif` says where the network is made, and the status stays what it is."""
+    assert cli.main(["check", f"{module}:{name}", *SHAPE, "--sarif"]) == (name == "bad")
+    results = json.loads(capsys.readouterr().out)["runs"][0]["results"]
+    assert any(result["level"] == "error" for result in results) is (name == "bad")
+    lines = {"good": 2, "bad": 3, "network": 1}
+    for result in results:
+        place = result["locations"][0]["physicalLocation"]
+        assert place["artifactLocation"]["uri"] == "nets_of_mine.py"
+        assert place["region"]["startLine"] == lines[name]
+
+
+@pytest.mark.parametrize("command", ["check", "audit"])
+@pytest.mark.usefixtures("module")
+def test_command_finds_neighbours_of_a_factory(capsys, command):
+    """A factory, and a forward pass, may import modules beside theirs when they are called."""
+    Path("sizes_of_mine.py").write_text("HIDDEN = 30\n", encoding="utf-8")
+    Path("scales_of_mine.py").write_text("ONE = 1.0\n", encoding="utf-8")
+    Path("late_nets_of_mine.py").write_text(
+        "import torch\n"
+        "class Late(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        from sizes_of_mine import HIDDEN\n"
+        "        self.fc = torch.nn.Linear(20, HIDDEN)\n"
+        "    def forward(self, x):\n"
+        "        import scales_of_mine\n"
+        "        return scales_of_mine.ONE * self.fc(x)\n",
+        encoding="utf-8",
+    )
+    before = list(sys.path)
+    words = ["--input", "16,20"] if command == "check" else []
+    try:
+        assert cli.main([command, "late_nets_of_mine:Late", *words]) == 0
+    finally:
+        for name in ("late_nets_of_mine", "sizes_of_mine", "scales_of_mine"):
+            sys.modules.pop(name, None)
+    assert capsys.readouterr().err == ""
+    assert sys.path == before
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

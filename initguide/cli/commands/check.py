@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from initguide.cli.naming import named, network, one_line
+from initguide.cli.naming import from_here, named, network, one_line, place_of
 from initguide.cli.options import Commands, check_picture, check_writable, save_figure
 
 
@@ -51,7 +51,13 @@ def add_to(commands: Commands) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of every draw (0)")
     parser.add_argument("--eval", action="store_true", help="check in evaluation mode")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print the report as JSON")
+    form.add_argument(
+        "--sarif",
+        action="store_true",
+        help="print the report as SARIF, which code hosts and editors show",
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="save a figure of the layers")
     parser.set_defaults(command=run)
 
@@ -71,14 +77,24 @@ def run(options: argparse.Namespace) -> int:
     model = _model(options)
     inputs, targets = _drawn(options, shape) if shape is not None else _loaded(options.data)
     loss = _loss(options.loss) if options.loss is not None else None
-    with one_line(options.model):
+    # The forward pass, too, may be the first to import a neighbour.
+    with one_line(options.model), from_here():
         report = check_init(model, inputs, targets, loss, seed=options.seed)
-    print(report.to_json() if options.json else report)
+    print(_written(report, options))
     if options.plot is not None:
         from initguide import plots  # noqa: PLC0415  slow to import
 
         save_figure(lambda ax: plots.plot_checkup(report, ax=ax), options.plot)
     return 0 if report.ok else 1
+
+
+def _written(report: Any, options: argparse.Namespace) -> str:
+    """Write the report in the form that is asked for."""
+    if options.sarif:
+        from initguide.integrations import sarif  # noqa: PLC0415  slow to import
+
+        return sarif(report, *place_of(options.model))
+    return report.to_json() if options.json else str(report)
 
 
 def _model(options: argparse.Namespace) -> Any:
@@ -110,6 +126,8 @@ def _loaded(path: Path) -> tuple[Any, Any]:
     """Load a batch: the inputs, and the targets if there are any."""
     import torch  # noqa: PLC0415  slow to import
 
+    from initguide.checkup import split_batch  # noqa: PLC0415
+
     try:
         # Tensors only: any other pickle could run code.
         content = torch.load(path, weights_only=True)
@@ -120,11 +138,7 @@ def _loaded(path: Path) -> tuple[Any, Any]:
             f"--data {path} holds something else than tensors saved by torch.save; write it with "
             'torch.save((inputs, targets), "batch.pt")'
         ) from error
-    if isinstance(content, dict) and "inputs" in content:
-        return content["inputs"], content.get("targets")
-    if isinstance(content, tuple | list) and len(content) == 2:
-        return content[0], content[1]
-    return content, None
+    return split_batch(content)
 
 
 def _loss(name: str) -> Callable[..., Any]:

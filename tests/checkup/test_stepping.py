@@ -1,0 +1,117 @@
+"""A training step of the user's own is checked as the model and the loss in it would be."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from checkup_networks import images, net, said
+from torch import nn
+
+import initguide
+from initguide.checkup import check_init
+
+BATCH = images(32)
+
+
+def step(model, batch):
+    """What many loops do."""
+    inputs, targets = batch
+    return F.cross_entropy(model(inputs), targets)
+
+
+def keyed(model, batch):
+    """The loss among other things, as Lightning allows."""
+    return {"loss": step(model, (batch["image"], batch["label"])), "seen": 32}
+
+
+def listed(model, batch):
+    """A data loader gives lists."""
+    assert type(batch) is list
+    return step(model, batch)
+
+
+WAYS = {
+    "tuple": (step, BATCH),
+    "list": (listed, list(BATCH)),
+    "dictionary": (keyed, {"image": BATCH[0], "label": BATCH[1]}),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("scheme", ["he_normal", "ones"])
+def test_a_step_is_judged_as_its_parts_are(scheme, way):
+    """The same findings, and the same loss, as of the model with the loss beside it."""
+    take, batch = WAYS[way]
+    plain = check_init(net(scheme), *BATCH, advice=False)
+    found = check_init(net(scheme), batch, training_step=take, advice=False)
+    assert [(f.code, f.layer) for f in found.findings] == [
+        (f.code, f.layer) for f in plain.findings
+    ]
+    assert found.measurement.loss == pytest.approx(plain.measurement.loss)
+    assert found.measurement.blank_loss == pytest.approx(plain.measurement.blank_loss)
+    assert "(that of training_step)" in str(found)
+
+
+def test_advice_is_tried_by_the_step():
+    """Advice is executed on the model itself, and trained by the step."""
+    model = net("zeros")
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    report = check_init(model, BATCH, training_step=step)
+    assert said(report, "error")
+    assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
+    tried = [attempt.outcome for finding in report.findings for attempt in finding.tried]
+    assert any("steps of training" in outcome for outcome in tried)
+    exec(report.advice, {"model": model, "torch": torch, "initguide": initguide})  # noqa: S102
+    assert check_init(model, BATCH, training_step=step).ok
+
+
+def test_parts_are_called_and_attributes_put_back():
+    """A step need not call the model as a whole, and what it counts is as it was."""
+
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.head, self.calls = nn.Linear(20, 30), nn.Linear(30, 5), 0
+
+        def step(self, batch):
+            self.calls += 1
+            return self.head(torch.relu(self.body(batch))).square().mean()
+
+    model = Own()
+    report = check_init(model, torch.randn(16, 20), training_step=Own.step)
+    assert [record.name for record in report.layers] == ["body", "head"]
+    assert model.calls == 0
+    assert not any(part._forward_hooks for part in model.modules())
+
+
+@pytest.mark.parametrize(
+    ("take", "message"),
+    [
+        (lambda m, b: step(m, b).item(), "it must return the loss, a tensor of one number"),
+        (lambda m, b: m(b[0]), r"returned a tensor of shape \(32, 10\)"),
+        (lambda m, b: step(m, b).detach(), "before .item"),
+        (lambda _m, _b: torch.ones((), requires_grad=True), "ran no layer of the model"),
+    ],
+)
+def test_steps_that_cannot_be_used(take, message):
+    """What a step returned, and what it should, is said."""
+    with pytest.raises(ValueError, match=message):
+        check_init(net(), BATCH, training_step=take)
+
+
+def test_arguments_that_do_not_go_together():
+    """Targets and losses belong into the step."""
+    with pytest.raises(ValueError, match="targets is given beside training_step"):
+        check_init(net(), *BATCH, training_step=step)
+    with pytest.raises(ValueError, match="loss is given beside training_step"):
+        check_init(net(), BATCH, loss=F.cross_entropy, training_step=step)
+    with pytest.raises(TypeError, match="training_step is 3; it must be a function"):
+        check_init(net(), BATCH, training_step=3)
+
+
+def test_a_step_that_runs_another_model():
+    """Advice that is tried on copies says so where the step does not run them."""
+    model = net("ones")
+    report = check_init(model, BATCH, training_step=lambda _, batch: step(model, batch))
+    tried = [attempt.outcome for finding in report.findings for attempt in finding.tried]
+    assert tried
+    assert all("must use its first argument" in outcome for outcome in tried)
