@@ -39,9 +39,8 @@ print(data.source)
 
 # %%
 # Of the training images, one fifth is set aside for *validation*: to compare schemes. The *test*
-# images stay untouched until one scheme has been chosen, on the last page.
-#
-# Here are twenty images from the training set, with their classes.
+# images stay untouched until one scheme has been chosen, on the last page. Here are twenty images
+# from the training set, with their classes.
 
 plots.plot_images(data.train, data.classes, count=20)
 
@@ -158,7 +157,6 @@ print(f"{'together':25} {sum(p.numel() for p in net.parameters()):8,}")
 train_loader, valid_loader, test_loader = data.loaders(batch_size=100)
 optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
 losses = []
-
 net.train()  # dropout on
 for _epoch in range(2):
     for images, labels in train_loader:
@@ -178,6 +176,7 @@ ax.set(
     title="The loss of every mini-batch",
     xlabel="mini-batch (of 100 images)",
     ylabel="training loss (cross-entropy)",
+    ylim=(0, None),
 )
 ax.legend()
 plots.describe(
@@ -219,13 +218,12 @@ noise = last.std() / last.mean()
 )
 
 # %%
-# So the "training loss" in our tables is the mean of the last hundred mini-batches.
-#
-# Two epochs of small mini-batches are a choice: the lesson asks how networks *start*. An epoch has
-# many steps then, and the start can be watched closely, at the price of this noise; larger
-# mini-batches make fewer and smoother steps. With more epochs every scheme gets more time to make
-# up for a poor start, so a difference after two epochs is no promise for the twentieth. :doc:`The
-# last page </auto_examples/lesson/plot_7_choose>` compares the start with the end.
+# So the "training loss" in our tables is the mean of the last hundred mini-batches. Two epochs of
+# small mini-batches are a choice: the lesson asks how networks *start*. An epoch has many steps
+# then, and the start can be watched closely, at the price of this noise; larger mini-batches make
+# fewer and smoother steps. With more epochs every scheme gets more time to make up for a poor
+# start, so a difference after two epochs is no promise for the twentieth. :doc:`The last page
+# </auto_examples/lesson/plot_7_choose>` compares the start with the end.
 #
 # How good is it?
 # ---------------
@@ -259,17 +257,16 @@ initguide.asks(
     [cost.below(-0.1), cost.within(-0.1, 0.1), cost.above(0.1)],
     initguide.says(
         cost.above(0.1),
-        "Left on, dropout makes this network look worse than it is, by {cost:.1f} points.",
-        "Left on, dropout does not make this network look worse, though it could have.",
-        "Whether dropout, left on, makes this network look worse, five times cannot tell.",
-        cost=cost.mean,
+        "Left on, dropout makes this network look worse than it is, by {cost:.2f} points, "
+        "averaged over five times; with dropout off it has {off:.2f} %.",
+        "Left on, dropout does not make this network look worse than the {off:.2f} % that it has "
+        "with dropout off, though it could have.",
+        "Whether dropout, left on, makes this network look worse than the {off:.2f} % that it has "
+        "with dropout off, five times cannot tell.",
+        cost=cost,
+        off=dropout_off,
     ),
 )
-
-# %%
-
-print(f"off: {dropout_off:.2f} %, on, the first time: {dropout_on[0]:.2f} %")
-print(f"difference, mean of five times: {cost:.2f} points")
 
 # %%
 # Nobody would use a network that lacks a fifth of its units. This guide measures with dropout off.
