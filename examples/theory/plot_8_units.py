@@ -23,13 +23,25 @@ saturated from the biases, the depth and the gain, then counts, and trains.
 # into it, nor for its bias, and none for the weights out of it, which multiply zeros. It is *dead*.
 #
 # The network is the lesson's, without dropout, under He's weights with variance 2/n, n the
-# :term:`fan-in` :cite:p:`he2015`. The inputs are pixels from 0 to 1:
+# :term:`fan-in` :cite:p:`he2015`. The inputs are pixels from 0 to 1.
+#
+# Biases and dead units
+# ---------------------
+# For one image x, a random unit's pre-activation is normal: its mean is the bias b, its variance
+# σ² = 2 E[x²]. The unit is *silent* for the image with probability Φ(−b/σ), Φ being the
+# distribution function of N(0, 1). It is a :term:`dead unit <dead ReLU>` if it is silent for
+# **all** images. How likely that is depends on how alike they are: were they all the same, silent
+# would be dead.
+#
+# Take as a model that any two images have the same cosine c, the average one. A unit's
+# pre-activations are then σ (√c u + √(1−c) vᵢ) + b, with normal numbers u, common to all images,
+# and vᵢ, one for each. :func:`~initguide.theory.dead_share` gives the probability that all of them
+# are at most 0:
 
 import math
 from functools import partial
 
 import numpy as np
-import torch
 from scipy import stats
 from torch import nn
 
@@ -40,22 +52,6 @@ from initguide import plots, propagation, theory, training
 small = initguide.fashion_mnist().subset(train=4000, valid=1000, test=1000)
 images = small.train.images[:1000].flatten(1)
 network = partial(initguide.Net, dropout=0.0)
-
-# %%
-# Biases and dead units
-# ---------------------
-# For one image x, a random unit's pre-activation is normal: its mean is the bias b, its variance
-# σ² = 2 E[x²]. The unit is *silent* for the image with probability Φ(−b/σ), Φ being the
-# distribution function of N(0, 1). It is a :term:`dead unit <dead ReLU>` if it is silent for
-# **all** images. How likely that is depends on how alike they are. Were they all the same, silent
-# would be dead; were they at right angles, a thousand of them would be a thousand independent
-# chances.
-#
-# Take as a model that any two images have the same cosine c, the average one. A unit's
-# pre-activations are then σ (√c u + √(1−c) vᵢ) + b, with normal numbers u, common to all images,
-# and vᵢ, one for each. :func:`~initguide.theory.dead_share` gives the probability that all of them
-# are at most 0:
-
 unit = nn.functional.normalize(images)
 cosine = (unit @ unit.T).mean().item()
 sigmas = (2 * images.square().mean(1)).sqrt()
@@ -81,9 +77,8 @@ plots.plot_prediction(
 )
 
 # %%
-# Dots: one per seed; dashed: predicted. The model for the dead share puts one cosine for all pairs
-# of images. To be silent for every image, the one that drives it most included, a unit needs a bias
-# further below 0 than to be silent for a typical one.
+# To be silent for every image, the one that drives it most included, a unit needs a bias further
+# below 0 than to be silent for a typical one.
 
 silent_off = np.abs(np.mean(silent, axis=0) - expected).max()
 dead_off = np.abs(np.mean(dead, axis=0) - by_model).max()
@@ -115,7 +110,8 @@ dead_at = dict(zip(ratios, np.mean(dead, axis=0), strict=True))
 # Only the ratio b/σ counts, for weights and biases half as large leave the signs of all sums as
 # they are. With b = 0 the scale of the weights has no say at all.
 #
-# What becomes of dead units? We start with biases of −σ in both hidden layers and train:
+# What becomes of dead units? We start with biases of −σ in both hidden layers, train for an epoch,
+# and count them before and after:
 
 
 def he_with(module, bias):
@@ -125,20 +121,43 @@ def he_with(module, bias):
 
 
 def dead_units(net):
-    with torch.no_grad():
-        z1 = net.fc1(small.train.images.flatten(1))
-        return [z.amax(0) <= 0 for z in (z1, net.fc2(z1.relu()))]
+    z1 = net.fc1(small.train.images.flatten(1))
+    return [z.amax(0) <= 0 for z in (z1, net.fc2(z1.relu()))]
 
 
-were, stayed = np.zeros(2, dtype=int), np.zeros(2, dtype=int)
+were, stayed = np.zeros(2, int), np.zeros(2, int)  # in both layers
 for seed in range(3):
     net = initguide.initialize(network(), partial(he_with, bias=-sigma), seed=seed)
     before = dead_units(net)
     training.train(net, small, epochs=1, seed=seed)
     for i, (old, new) in enumerate(zip(before, dead_units(net), strict=True)):
-        print(f"fc{i + 1}: {(old & new).sum()} of {old.sum()} dead units stay dead")
         were[i] += old.sum().item()
         stayed[i] += (old & new).sum().item()
+
+# %%
+
+initguide.asks(
+    "Do units that are dead at the start come back in training?",
+    [
+        "No, in neither layer: without a gradient nothing about them can change.",
+        "Yes, some in both layers: with Adam every weight moves.",
+        "None in the first hidden layer, but some in the second.",
+    ],
+    [
+        (stayed == were).all(),
+        stayed[0] < were[0],
+        stayed[0] == were[0] and stayed[1] < were[1],
+    ],
+    initguide.says(
+        stayed[0] == were[0] and stayed[1] < were[1],
+        "Of {first} dead units in the first layer all stay dead, and of {second} in the second "
+        "{back} come back: what they are *given* changes.",
+        "In the second layer, {back} of {second} come back; {first} were dead in the first.",
+        first=were[0],
+        second=were[1],
+        back=were[1] - stayed[1],
+    ),
+)
 
 # %%
 # In the first layer a dead unit gets no gradient, so that its weights stay, and its inputs are the
@@ -163,23 +182,20 @@ for seed in range(3):
 # %%
 # The price, for biases of one size in both hidden layers:
 
-
-schemes = {
-    f"bias {k:+d} σ": partial(he_with, bias=k * sigma) for k in (-2, -1, 0, 1)
-}
-result = initguide.compare_init_weights(
-    schemes, small, model=network, epochs=1, seeds=4
-)
+sizes = {f"bias {k:+d} σ": k * sigma for k in (-2, -1, 0, 1)}
+schemes = {name: partial(he_with, bias=bias) for name, bias in sizes.items()}
+result = initguide.compare_init_weights(schemes, small, model=network, epochs=1)
 result
 
 # %%
 
-stuck = initguide.estimate(result.values("bias -2 σ", "valid_loss") - math.log(10))
 cost = result.difference("bias -1 σ", "bias +0 σ")
 gift = result.difference("bias +1 σ", "bias +0 σ")
 (
     initguide.says(
-        stuck.within(-0.01, 0.01),
+        initguide.estimate(result.values("bias -2 σ", "valid_loss")).within(
+            math.log(10) - 0.01, math.log(10) + 0.01
+        ),
         "At ``−2σ`` the loss stays at ``ln 10``: nothing was learnt.",
         "At ``−2σ`` the loss does not stay at ``ln 10``.",
         "Whether anything was learnt at ``−2σ``, these seeds leave open.",
@@ -210,7 +226,6 @@ gift = result.difference("bias +1 σ", "bias +0 σ")
 # into the same formula. If ever all units of a layer are dead, the network is: it gives every image
 # the same answer. :cite:t:`lu2019` ask when that happens.
 
-
 depth, correlation, predicted = 20, cosine, []
 for _ in range(depth):
     predicted.append(theory.dead_share(0.0, correlation, 1000))
@@ -237,9 +252,8 @@ plots.plot_layers(
 # %%
 # The prediction knows the mean cosine of the images and the map, nothing else.
 
-by_layer = np.array(
-    [[m[f"act{i + 1}"].dead_fraction for i in range(depth)] for m in found]
-).mean(axis=0)
+dead = [[m[f"act{i + 1}"].dead_fraction for i in range(depth)] for m in found]
+by_layer = np.mean(dead, axis=0)
 depth_off = np.abs(by_layer - predicted).max()
 (
     initguide.says(
@@ -266,24 +280,23 @@ depth_off = np.abs(by_layer - predicted).max()
 # slope is below a twentieth of the steepest. That is no death, for a small slope lets a small
 # gradient through, but it is slow. The :term:`length map` gives the mean square q at which a
 # layer's pre-activations settle, and with it the share of them that lies out there. In the last of
-# twenty layers:
+# twenty layers, for three gains, of which 5/3 is the one that torch gives for tanh:
 
 x = (images[:500] - images.mean()) / images.std()
 flat = math.atanh(math.sqrt(1 - propagation.FLAT))
-saturated = {}
-for gain in (1.0, 5 / 3, 3.0):
+table = {"gain": [1.0, 5 / 3, 3.0], "measured": [], "predicted": []}
+for gain in table["gain"]:
     found = measurements(nn.Tanh, init.xavier_normal(gain), x, seeds=3)
     shares = [m[f"act{depth}"].saturated_fraction for m in found]
     q = theory.fixed_point("tanh", gain)
-    expected = 2 * stats.norm.sf(flat / math.sqrt(q)) if q else 0.0
-    saturated[gain] = (sum(shares) / 3, expected)
-    print(f"gain {gain:.3g}: {sum(shares) / 3:.1%}, predicted {expected:.1%}")
+    table["measured"].append(np.mean(shares))
+    table["predicted"].append(2 * stats.norm.sf(flat / math.sqrt(q)) if q else 0.0)
+initguide.Table(table, caption="Share of the tanh units that are saturated")
 
 # %%
-# The gain of 5/3 is the one that torch gives for tanh.
 
-tanh_off = max(abs(share - expected) for share, expected in saturated.values())
-none, few, many = (share for share, _ in saturated.values())
+none, few, many = table["measured"]
+tanh_off = np.abs(np.subtract(table["measured"], table["predicted"])).max()
 (
     initguide.says(
         none < 0.001,
@@ -315,13 +328,11 @@ none, few, many = (share for share, _ in saturated.values())
 #       .. code-block:: python
 #
 #          x = images - images.mean()
-#          unit, sigma_x = nn.functional.normalize(x), math.sqrt(2 * x.square().mean())
-#          alike = (unit @ unit.T).mean().item()
+#          sigma_x = math.sqrt(2 * x.square().mean())
 #          net = initguide.initialize(network(), "he_normal", seed=0)
 #          top = net.fc1(x).detach().amax(0) / sigma_x
 #          for k in (-3, -2, -1, 0):
-#              share = (top <= -k).float().mean().item()
-#              print(f"{k:+d} σ: {share:.3f}, predicted {theory.dead_share(k, alike, 1000):.3f}")
+#              print(f"{k:+d} σ: {(top <= -k).float().mean():.1%} are dead")
 #
 # What we learnt
 # --------------
