@@ -72,8 +72,8 @@ scale_off = max(abs(sums[name] / twice[name] - 1) for name in ways)
     initguide.says(
         scale_off < 0.1,
         "The scale of the inputs decides the mean square, as predicted: no row is off by more than "
-        "{off:.0%}.",
-        "The scale of the inputs should decide the mean square; here a row is off by {off:.0%}.",
+        "{off:.1%}.",
+        "The scale of the inputs should decide the mean square; here a row is off by {off:.1%}.",
         off=scale_off,
     )
     + initguide.says(
@@ -99,7 +99,7 @@ scale_off = max(abs(sums[name] / twice[name] - 1) for name in ways)
 # of its curvature, everything then takes a hundred times as long :cite:p:`lecun1998`.
 #
 # A network is no bowl, so this is an expectation and no more. We train with plain gradient descent,
-# at several rates:
+# for one epoch of 40 mini-batches, at several rates:
 
 rates, losses = [0.03, 0.1, 0.3, 1.0], {}
 training = {"model": network, "epochs": 1, "seeds": 4}
@@ -116,8 +116,8 @@ initguide.Table(
 )
 
 # %%
-# At a single rate, the inputs that happen to like it would be favoured. So each version meets the
-# raw pixels at its own best rate, seed by seed:
+# A single rate would favour the inputs that it happens to suit. So each version meets the raw
+# pixels at the best of its four rates, seed by seed:
 
 best, at = {}, {}
 for name, rows in losses.items():
@@ -158,8 +158,8 @@ gaps = {
 
 # %%
 # (Each best rate was chosen by the same four losses that the interval is made of, which flatters
-# all three versions.) Pixels from 0 to 255 are not among them: for the same steps they would need
-# rates smaller by about 255².
+# all three versions.) Pixels from 0 to 255 are not among them: a step changes what the first layer
+# makes of such an image 255² times as much, so that they would need other rates.
 #
 # The first loss
 # --------------
@@ -228,10 +228,10 @@ loss_off = np.abs(first.mean(axis=0) / predicted - 1).max()
 # A first loss far above ln 10 says that something is off with the scale: of the last layer, here,
 # or of all before it. It costs one batch to see, and :cite:t:`karpathy2019` makes it the first
 # check. A first loss well *below* ln 10 would be stranger still: nobody knows the labels before
-# seeing any, so that something tells them to the network.
+# seeing any, so that something must then be telling them.
 #
-# Is the lowest first loss the best start, then? We train with Adam for one epoch, and compare with
-# g = 1. A last layer of zeros, g = 0, starts at ln 10 exactly.
+# Is the lowest first loss the best start, then? We train with Adam for an epoch of 40 mini-batches
+# and compare with g = 1. A last layer of zeros, g = 0, starts at ln 10 exactly.
 
 schemes = {f"g = {g}": partial(last_layer, gain=g) for g in (0, 1, 3, 30)}
 result = initguide.compare_init_weights(schemes, small, **training)
@@ -327,12 +327,12 @@ initguide.bullets(
     ),
     initguide.says(
         gaps["centred"].below(),
-        "With plain gradient descent, one epoch and each version's best learning rate, centred "
-        "pixels beat raw ones.",
-        "With plain gradient descent, one epoch and each version's best learning rate, raw pixels "
-        "beat centred ones.",
-        "With plain gradient descent, one epoch and each version's best learning rate, four seeds "
-        "did not show whether centred pixels beat raw ones.",
+        "With plain gradient descent, one short epoch and the best of four learning rates for "
+        "each, centred pixels beat raw ones.",
+        "With plain gradient descent, one short epoch and the best of four learning rates for "
+        "each, raw pixels beat centred ones.",
+        "With plain gradient descent, one short epoch and the best of four learning rates for "
+        "each, four seeds did not show whether centred pixels beat raw ones.",
         key="inputs-centred",
     )
     + initguide.says(
@@ -358,8 +358,8 @@ initguide.bullets(
     initguide.says(
         thirty.better(),
         "A first loss far above ``ln 10`` was no harm here.",
-        "A first loss far above ``ln 10`` is a warning: such a network was behind after an "
-        "epoch.",
+        "A first loss far above ``ln 10`` is a warning: such a network was behind after "
+        "one short epoch.",
         "A first loss far above ``ln 10`` is a warning, though here its harm was not shown.",
         key="last-layer-times-thirty",
     )

@@ -63,7 +63,6 @@ for seed in range(8):
     z = net.fc1(images).detach() / sigma  # the biases are still 0
     silent.append([(z <= -k).float().mean().item() for k in ratios])
     dead.append([(z.amax(0) <= -k).float().mean().item() for k in ratios])
-
 expected = [stats.norm.cdf(-k * sigma / sigmas).mean() for k in ratios]
 by_model = theory.dead_share(ratios, cosine, 1000)
 plots.plot_prediction(
@@ -92,9 +91,15 @@ dead_at = dict(zip(ratios, np.mean(dead, axis=0), strict=True))
     )
     + initguide.says(
         dead_off < 0.15,
-        "The dead share follows its model, with gaps of up to {off:.0%} of the units.",
-        "The dead share follows its model only roughly: the gaps are up to {off:.0%} of the units.",
-        off=dead_off,
+        "The dead share takes the course of its model, which has one cosine for all pairs of "
+        "images, with gaps of up to {off:.0f} points: at ``−σ`` it predicts {theory:.0%}, and "
+        "{dead:.0%} are dead.",
+        "The dead share follows its model, which has one cosine for all pairs of images, only "
+        "roughly. The gaps are up to {off:.0f} points: at ``−σ`` it predicts {theory:.0%}, and "
+        "{dead:.0%} are dead.",
+        off=100 * dead_off,
+        theory=by_model[ratios.index(-1)],
+        dead=dead_at[-1],
     )
     + initguide.says(
         dead_at[-2] > 0.25 and dead_at[0] < 0.01,
@@ -110,8 +115,9 @@ dead_at = dict(zip(ratios, np.mean(dead, axis=0), strict=True))
 # Only the ratio b/σ counts, for weights and biases half as large leave the signs of all sums as
 # they are. With b = 0 the scale of the weights has no say at all.
 #
-# What becomes of dead units? We start with biases of −σ in both hidden layers, train for an epoch,
-# and count them before and after:
+# What becomes of dead units? We start with biases of −σ in both hidden layers, train for an epoch
+# of 40 mini-batches, and count before and after it who is silent for all 4,000 training images.
+# (That is harder than for the thousand of the figure, so fewer are.)
 
 
 def he_with(module, bias):
@@ -180,7 +186,7 @@ initguide.asks(
 )
 
 # %%
-# The price, for biases of one size in both hidden layers:
+# The price after such an epoch, for biases of one size in both hidden layers:
 
 sizes = {f"bias {k:+d} σ": k * sigma for k in (-2, -1, 0, 1)}
 schemes = {name: partial(he_with, bias=bias) for name, bias in sizes.items()}

@@ -10,7 +10,7 @@ measures thousands of them.
 
    - how the size of the signal fluctuates from seed to seed, and that depth/width decides it
    - why the average network is not the typical one
-   - why more images do not help, and more seeds do
+   - why more images help little, and more seeds do
 
 .. meta::
    :keywords: finite width, random seed, reproducibility, fluctuations, depth to width ratio,
@@ -138,11 +138,13 @@ for i, (width, m) in enumerate(drawn.items()):
     line = [theory.finite_width_moments([width] * n).second for n in shown]
     ax.plot(shown / width, line, "--", color="0.4", label="" if i else "predicted")
     points += zip(shown / width, mean, error, line, strict=True)
-    words.append(f"{label}: {mean[3]:.2f} in layer 10, predicted {line[3]:.2f}")
+    words.append(
+        f"{label}: {mean[3]:.1f} ± {error[3]:.1f}, predicted {line[3]:.1f}"
+    )
 ax.set(title="Mean of M² over networks, 95 % intervals", xlabel="depth / width")
 ax.set(ylabel="E[M²] (logarithmic)", yscale="log", ylim=(0.8, 150))
 ax.legend()
-plots.describe(ax, "Mean of M²; " + "; ".join(words) + ".")
+plots.describe(ax, "Mean of M² in layer 10; " + "; ".join(words) + ".")
 
 # %%
 
@@ -216,7 +218,7 @@ median_off = max(abs(median / typical - 1) for median, typical in pairs)
 )
 
 # %%
-# More images do not help
+# More images help little
 # -----------------------
 # One might hope that M of a whole batch fluctuates less. But all images pass through the *same*
 # weights. We look at ln M, which should have a standard deviation of √(5L/n), for one image and for
@@ -245,10 +247,10 @@ to_theory, to_one = one / expected, batch / one
 (
     initguide.says(
         min(to_one) > 0.7 and min(correlation) > 0.7,
-        "The batch scatters nearly as much as the one image, and together with it: the correlation "
-        "is at least {r:.2f}.",
-        "The batch scatters {share:.2f} times as much as the one image or more; the correlation is "
-        "at least {r:.2f}.",
+        "The batch scatters nearly as much as the one image, {share:.0%} as much or more, and "
+        "together with it: the correlation is at least {r:.2f}.",
+        "The batch scatters {share:.0%} as much as the one image or more; the correlation is at "
+        "least {r:.2f}.",
         r=min(correlation),
         share=min(to_one),
     )
@@ -324,7 +326,7 @@ initguide.bullets(
     ),
     initguide.says(
         min(to_one) > 0.7 and min(correlation) > 0.7,
-        "More images do not average the weights' luck away. Only more seeds do.",
+        "More images average little of the weights' luck away. More seeds do.",
         "More images averaged some of the weights' luck away, and more seeds do.",
         key="more-images-do-not-help",
     ),
