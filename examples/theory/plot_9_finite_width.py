@@ -138,9 +138,7 @@ for i, (width, m) in enumerate(drawn.items()):
     line = [theory.finite_width_moments([width] * n).second for n in shown]
     ax.plot(shown / width, line, "--", color="0.4", label="" if i else "predicted")
     points += zip(shown / width, mean, error, line, strict=True)
-    words.append(
-        f"{label}: {mean[3]:.1f} ± {error[3]:.1f}, predicted {line[3]:.1f}"
-    )
+    words.append(f"{label}: {mean[3]:.1f}, predicted {line[3]:.1f}")
 ax.set(title="Mean of M² over networks, 95 % intervals", xlabel="depth / width")
 ax.set(ylabel="E[M²] (logarithmic)", yscale="log", ylim=(0.8, 150))
 ax.legend()
