@@ -197,9 +197,9 @@ early_shape, early_size, _ = early
     )
     + initguide.says(
         early_size.better(),
-        "It learns faster at the start.",
-        "At the start it does not learn faster.",
-        "Whether it learns faster at the start, they cannot tell either.",
+        "Learning begins faster with it.",
+        "Learning does not begin faster with it.",
+        "Whether learning begins faster with it, these seeds cannot tell.",
     )
     + initguide.says(
         early_shape.better(),
@@ -327,7 +327,9 @@ initguide.bullets(
         key="uniform-or-normal",
     ),
     initguide.says(
-        early_size.better() and abs(early_size.mean) > 3 * abs(early_shape.mean),
+        initguide.all_of(
+            early_size.better(), abs(early_size.mean) > 3 * abs(early_shape.mean)
+        ),
         "Three times the variance shows at the start, {times:.0f} times as clearly as the shape: "
         "compare shapes at the same variance.",
         "Three times the variance did not show much more at the start than the shape did; still, "
