@@ -8,11 +8,11 @@ alone, so
 >>> net = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
 >>> net = net.apply(he_normal())
 
-initializes the two linear layers. Every scheme sets biases to 0, except `default`. A function of
-your own, ``def weights_init(module): ...``, is a scheme already.
+initializes the two linear layers. Every scheme sets biases to 0, except `default` and, unit by
+unit, `lsuv`. A function of your own, ``def weights_init(module): ...``, is a scheme already.
 
-`residual_scaled` and `zero_last` need the architecture. They fill a model as a whole, where the
-other schemes fill one layer at a time, and take the ends of its residual branches from its
+`residual_scaled`, `zero_last`, `gpt2` and `fixup` need the architecture. They fill a model as a
+whole, where the other schemes fill one layer at a time, and take its residual branches from its
 structure, or from you. `lsuv` fills a model as a whole, too, by what its layers do with a batch.
 
 Attention and recurrent layers pack several matrices into one parameter. Each of them (the
