@@ -32,36 +32,10 @@ and asks whether training notices.
 # by the argument of :doc:`page 2 </auto_examples/theory/plot_2_forward>`, if what comes back does
 # not depend on the weights that it meets. (It does a little: the weights also decided the
 # outputs.) Forward it was n · Var(w), with the fan-in n; backward it is m · Var(w), with the
-# fan-out m, and the activation counts with its slope. A million z, autograd against theory:
-
-import torch
-from torch import nn
-
-import initguide
-from initguide import initializers as init
-from initguide import plots, theory
-
-generator = torch.Generator().manual_seed(0)
-z = torch.randn(1_000_000, generator=generator, requires_grad=True)
-slopes = {}
-for phi in (nn.Tanh(), nn.ReLU()):
-    (slope,) = torch.autograd.grad(phi(z).sum(), z)
-    kept = theory.backward_gain(phi) ** -2
-    slopes[phi] = slope.square().mean() - kept
-    print(f"{phi} keeps {kept:.3f}, measured {kept + slopes[phi]:.3f}")
-
-# %%
-# Of the signal ReLU keeps one half, too; tanh keeps less of it, 0.394, than of the gradient.
-
-apart = max(abs(difference) for difference in slopes.values())
-initguide.says(
-    apart < 0.01,
-    "Autograd agrees with theory, within {apart:.3f}.",
-    "Autograd is off by {apart:.3f}, more than a million draws should be.",
-    apart=apart,
-)
-
-# %%
+# fan-out m, and the activation counts with its slope (:func:`~initguide.theory.backward_gain`).
+# Where sums have mean square 1, ReLU lets one half of either through; tanh lets 0.39 of a signal
+# through and 0.46 of a gradient.
+#
 # Fan-in, fan-out, and the compromise
 # -----------------------------------
 # With ReLU, signals ask for Var(w) = 2/n and gradients for 2/m. Where widths change, no variance
@@ -70,12 +44,21 @@ initguide.says(
 # a network that gets narrower, predicted from the widths alone. What we send back from the outputs
 # are draws from N(0, 1), as :func:`~initguide.propagation.measure` does without targets:
 
+from functools import partial
+
+import torch
+
+import initguide
+from initguide import initializers as init
+from initguide import plots
+
 widths = [784, 512, 256, 256, 128, 10]
 rules = {
     "fan-in": (init.he_normal(), lambda n, _m: 2 / n),
     "fan-out": (init.he_normal(mode="fan_out"), lambda _n, m: 2 / m),
     "mean of both": (init.xavier_normal(gain=2**0.5), lambda n, m: 4 / (n + m)),
 }
+BOTH = "output_second_moment", "output_grad_var"
 data = initguide.fashion_mnist()
 images = data.train.images[:500]
 
@@ -85,34 +68,27 @@ def predict(variance):
     n, m = torch.tensor(widths[:-1]), torch.tensor(widths[1:])
     forward, back = n * variance(n, m) / 2, m * variance(n, m) / 2
     sums = 2 * images.square().mean() * forward.cumprod(dim=0)
-    gradients = torch.ones(len(n))
-    gradients[:-1] = back[1:].flip(0).cumprod(dim=0).flip(0)
-    return {"output_second_moment": sums, "output_grad_var": gradients}
+    gradients = torch.cat([back[1:], torch.ones(1)]).flip(0).cumprod(0).flip(0)
+    return torch.stack([sums, gradients])
 
 
-def measured_in(scheme, images, values, seeds, widths=widths):
-    """Numbers of the linear layers: value -> (seeds, layers)."""
-    rows = {value: [] for value in values}
+def measured_in(scheme, images, seeds, values=BOTH, widths=widths):
+    """Numbers of the linear layers: (values, seeds, layers)."""
+    rows = []
     for seed in range(seeds):
         net = initguide.initialize(initguide.mlp(widths), scheme, seed=seed)
         found = initguide.measure(net, images, seed=seed)
         linear = [record for record in found if record.kind == "Linear"]
-        for value in values:
-            rows[value].append([getattr(record, value) for record in linear])
-    return {value: torch.tensor(sample) for value, sample in rows.items()}
+        rows.append([[getattr(r, value) for r in linear] for value in values])
+    return torch.tensor(rows).transpose(0, 1)
 
 
-ways = {"output_second_moment": "Pre-activations", "output_grad_var": "Gradients"}
 lines = {rule: predict(variance) for rule, (_, variance) in rules.items()}
-dots = {r: measured_in(scheme, images, ways, 8) for r, (scheme, _) in rules.items()}
-
+dots = {r: measured_in(scheme, images, 8) for r, (scheme, _) in rules.items()}
 fig, axes = plots.subplots(1, 2, height=4.2)
-for ax, (way, title) in zip(axes, ways.items(), strict=True):
-    found = {rule: dots[rule][way] for rule in rules}
-    expected = {rule: lines[rule][way] for rule in rules}
-    plots.plot_prediction(
-        found, expected, title=title, ylabel="mean square", legend=False, ax=ax
-    )
+for i, title in enumerate(["Mean square of pre-activations", "... of gradients"]):
+    found, expected = ({r: of[r][i] for r in rules} for of in (dots, lines))
+    plots.plot_prediction(found, expected, title=title, legend=False, ax=axes[i])
 handles = axes[0].get_legend_handles_labels()
 fig.legend(*handles, loc="outside lower center", ncols=3)
 
@@ -121,49 +97,32 @@ fig.legend(*handles, loc="outside lower center", ncols=3)
 # and changes the gradients by m/n in each layer; fan-out holds the gradients level and changes the
 # signals by n/m; the mean of both lies between.
 #
-# And why should either choice do? Because the ratios of neighbouring widths *cancel*. With fan-in
-# the gradients change from the last hidden layer's to the first by a product of fractions in which
-# every width but two appears above and below. What is left is the last width by that of the first
-# hidden layer, here 10/512, or 0.02. It does not grow with depth, as an error in the variance
-# would: 1/n instead of 2/n costs a factor of 2 in *every* layer.
+# Why should either choice do? Because the ratios of neighbouring widths *cancel*. With fan-in the
+# gradients change from the outputs to the first layer by a product of fractions, of which only the
+# number of outputs by the width of the first hidden layer is left: 10/512. An error in the variance
+# grows with depth instead: 1/n in place of 2/n costs a factor of 2 in *every* layer.
 
-means = {(rule, way): dots[rule][way].mean(dim=0) for rule in rules for way in ways}
-off = {
-    way: max(abs(means[rule, way] / lines[rule][way] - 1).max() for rule in rules)
-    for way in ways
-}
-back = initguide.estimate(dots["fan-in"]["output_grad_var"][:, 0])
-ends = [  # of each rule: signals of the last layer, gradients of the first
-    torch.stack(
-        [means[rule, "output_second_moment"][-1], means[rule, "output_grad_var"][0]]
-    )
-    for rule in ("fan-in", "mean of both", "fan-out")
-]
+means = {rule: dots[rule].mean(dim=1) for rule in rules}
+off = [max(abs(means[r] / lines[r] - 1)[i].max() for r in rules) for i in (0, 1)]
+fan_in, fan_out, between = (  # signals of the last layer, gradients of the first
+    torch.stack([mean[0, -1], mean[1, 0]]) for mean in means.values()
+)
 (
     initguide.says(
-        max(off.values()) < 1 / 3,
-        "The means of the eight seeds are within {signals:.0%} of the prediction for signals, and "
-        "within {gradients:.0%} for gradients, in all layers.",
+        max(off) < 1 / 3,
+        "The means of the eight seeds are within {signals:≤.0%} of the prediction for signals, and "
+        "within {gradients:≤.0%} for gradients, in all layers.",
         "The means of the eight seeds are off the prediction by up to {signals:.0%} for signals, "
         "and by up to {gradients:.0%} for gradients.",
-        signals=off["output_second_moment"],
-        gradients=off["output_grad_var"],
+        signals=off[0],
+        gradients=off[1],
     )
     + initguide.says(
-        back.within(0.01, 0.04),
-        "With fan-in the first layer's gradients came to {back:.3f}, near the predicted "
-        "{predicted:.3f}.",
-        "With fan-in the first layer's gradients came to {back:.3f}, far from the predicted "
-        "{predicted:.3f}.",
-        "With fan-in the first layer's gradients came to {back:.3f}; whether that is near the "
-        "predicted {predicted:.3f} is open.",
-        back=back,
-        predicted=lines["fan-in"]["output_grad_var"][0],
-    )
-    + initguide.says(
-        ((ends[0] < ends[1]) & (ends[1] < ends[2])).all(),
-        "The mean of both came to lie between the two, at the far end of both panels.",
-        "The mean of both did not come to lie between the two at the far end of both panels.",
+        ((fan_in < between) & (between < fan_out)).all(),
+        "The mean of both came to lie between the two, for signals in the last layer and for "
+        "gradients in the first.",
+        "The mean of both did not come to lie between the two for signals in the last layer and "
+        "for gradients in the first.",
         key="mean-of-fans-between",
     )
 )
@@ -176,7 +135,8 @@ ends = [  # of each rule: signals of the last layer, gradients of the first
 
 too_small, he = init.normal(0.01), init.he_normal()
 schemes = {"too small": too_small, "too large": init.normal(0.2), "He": he}
-net = initguide.mlp([784, 256, 256, 256, 256, 10])
+constant_width = [784, 256, 256, 256, 256, 10]
+net = initguide.mlp(constant_width)
 fig, axes = plots.subplots(3, 2, height=8.4)
 for (name, scheme), row in zip(schemes.items(), axes, strict=True):
     initguide.initialize(net, scheme, seed=0)
@@ -186,45 +146,43 @@ for (name, scheme), row in zip(schemes.items(), axes, strict=True):
         ax.set_xlabel("in standard deviations" if name == "too small" else "")
 
 # %%
-# Heights are logarithms of counts; the standard deviation stands beside each row. Each row is drawn
-# in units of its own, or it would be a needle. The peaks at 0 are what ReLU did not let through.
-# Theory expects that a layer of 256 units multiplies the mean square of signals, and of gradients
-# on their way back, by 256 · Var(w) / 2: that is 0.013, 5.1 and 1. By eight draws of each, between
-# the hidden layers:
+# Heights are logarithms of counts; the standard deviation stands beside each row. In the upper
+# panels each row is drawn in units of its own, or it would be a needle. The peaks at 0 are what
+# ReLU did not let through. Theory expects that a layer of 256 units multiplies the mean square of
+# signals, and of gradients on their way back, by 256 · Var(w) / 2: that is 0.013, 5.1 and 1. By
+# eight draws of each, between the hidden layers:
 
 factors = {}
 for name, scheme in schemes.items():
-    found = measured_in(scheme, images, ways, 8, [784, 256, 256, 256, 256, 10])
-    signals, back = found["output_second_moment"], found["output_grad_var"]
-    three = (
-        signals[:, 3] / signals[:, 0],
-        back[:, 0] / back[:, 3],
-    )  # layers further
-    factors[name] = [initguide.estimate(change ** (1 / 3)) for change in three]
-    print("{:9} times {:.3f}, back {:.3f}".format(name, *factors[name]))
-
-# %%
-
-shrink, swell = factors["too small"], factors["too large"]
+    signals, back = measured_in(scheme, images, 8, widths=constant_width)
+    changes = signals[:, 3] / signals[:, 0], back[:, 0] / back[:, 3]  # three layers
+    factors[name] = [initguide.estimate(change ** (1 / 3)) for change in changes]
+shrink, swell, level = factors.values()
 (
     initguide.says(
         all(factor.below(0.1) for factor in shrink),
         "*Too small*: signals fade from the first layer to the last, gradients from the last to "
-        "the first.",
+        "the first, by the factors {signals:.3f} and {gradients:.3f}.",
         "*Too small*: it is not sure that signals and gradients both fade to less than a tenth "
         "per layer.",
+        signals=shrink[0].mean,
+        gradients=shrink[1].mean,
     )
     + initguide.says(
         all(factor.above(2) for factor in swell),
-        "*Too large*: the mirror image, both explode.",
+        "*Too large*: the mirror image, both explode, by {signals:.1f} and {gradients:.1f}.",
         "*Too large*: it is not sure that both more than double per layer.",
+        signals=swell[0].mean,
+        gradients=swell[1].mean,
     )
     + initguide.says(
-        all(factor.within(0.5, 1.5) for factor in factors["He"]),
-        "*He*: from one hidden layer to the next both change by less than a half.",
-        "*He*: it is not sure that both change by less than a half from one hidden layer to the "
-        "next.",
+        all(factor.within(0.8, 1.25) for factor in level),
+        "*He*: both keep their size, with the factors {signals:.2f} and {gradients:.2f}.",
+        "*He*: it is not sure that both keep their size within a quarter: the factors are "
+        "{signals:.2f} and {gradients:.2f}.",
         key="he-keeps-signals-and-gradients",
+        signals=level[0].mean,
+        gradients=level[1].mean,
     )
 )
 
@@ -233,28 +191,28 @@ shrink, swell = factors["too small"], factors["too large"]
 # ------------------------
 # What moves a weight is neither signal nor gradient alone. The weight from x to z has the gradient
 # Σ x δ, summed over the B images of a batch. With signs that are independent between images its
-# mean square is B · E[x²] · E[δ²], so a layer's share comes from both directions:
+# mean square is B · E[x²] · E[δ²], so a layer's share comes from both directions, and by theory the
+# layers differ in it by ratios of widths:
 
 values = ("input_second_moment", "output_grad_var", "weight_grad_var")
-found = measured_in(he, images[:100], values, seeds=40)
-product = 100 * found["input_second_moment"] * found["output_grad_var"]
+inputs, back, weights = measured_in(he, images[:100], 40, values)
+product = (100 * inputs * back).mean(dim=0)
+measured = weights.mean(dim=0)
 initguide.Table(
     {
         "layer": [f"fc{i}" for i in range(1, 6)],
-        "B · E[x²] · E[δ²]": product.mean(dim=0).tolist(),
-        "measured": found["weight_grad_var"].mean(dim=0).tolist(),
+        "B · E[x²] · E[δ²]": product.tolist(),
+        "measured": measured.tolist(),
     },
     caption="Variance of the weights' gradients under He's scheme (mean of 40 seeds)",
 )
 
 # %%
-# By theory the layers differ in it by ratios of widths.
 
-fits = found["weight_grad_var"].mean(dim=0) / product.mean(dim=0)
-worst = abs(fits - 1).max()
+worst = abs(measured / product - 1).max()
 initguide.says(
     worst < 0.25,
-    "The product fits: what is measured is within {worst:.0%} of it, in every layer.",
+    "The product fits: what is measured is within {worst:≤.0%} of it, in every layer.",
     "The product does not fit well: what is measured is off by up to {worst:.0%}.",
     worst=worst,
 )
@@ -263,28 +221,49 @@ initguide.says(
 # Does training notice?
 # ---------------------
 # Between rules that differ by ratios of widths, and rules that differ by a factor in every layer,
-# there should be a difference in kind. Two epochs on 4,000 images:
+# there should be a difference in kind. Two epochs on 4,000 images, which are 80 mini-batches:
 
+small = data.subset(train=4000, valid=1000, test=100)
+network = partial(initguide.mlp, widths)
 result = initguide.compare_init_weights(
-    {
-        "Too small": too_small,
-        "He, fan-in": he,
-        "He, fan-out": init.he_normal(mode="fan_out"),
-    },
-    data.subset(train=4000, valid=1000, test=100),
-    model=lambda: initguide.mlp(widths),
+    {"Too small": too_small, "He, fan-in": he, "He, fan-out": rules["fan-out"][0]},
+    small,
+    model=network,
     optimizer="momentum",
     learning_rate=0.01,
     seeds=8,
 )
-print(result.difference("He, fan-in", "He, fan-out"))
+guess = initguide.estimate(result.values("Too small"))
+fans = result.difference("He, fan-in", "He, fan-out")
+
+# %%
+
+initguide.asks(
+    "The first layer's gradients start with {ratio:.0f} times the mean square with fan-out. After "
+    "two epochs, which of the two is ahead in validation accuracy?",
+    [
+        "Fan-out, by more than five points: the first layer learns with larger gradients.",
+        "Neither by more than five points: either choice will do.",
+        "Fan-in, by more than five points: signals count more than gradients.",
+    ],
+    [fans.below(-0.05), fans.within(-0.05, 0.05), fans.above(0.05)],
+    initguide.says(
+        fans.within(-0.05, 0.05),
+        "Fan-in minus fan-out is {fans:+.1f} points: each loses a ratio of widths once, and not a "
+        "factor in every layer.",
+        "Fan-in minus fan-out is {fans:+.1f} points.",
+        fans=fans,
+    ),
+    ratio=fan_out[1] / fan_in[1],
+)
+
+# %%
+
 result
 
 # %%
 # Training loss here is the mean over all mini-batches, the first ones included.
 
-guess = initguide.estimate(result.values("Too small"))
-fans = result.difference("He, fan-in", "He, fan-out")
 start = result.difference("He, fan-out", "He, fan-in", "train_loss")
 gap = result.difference("He, fan-in", "Too small")
 (
@@ -297,12 +276,11 @@ gap = result.difference("He, fan-in", "Too small")
     )
     + initguide.says(
         fans.better(),
-        "Between the two fans, which cost it a ratio of widths once, fan-in was ahead, by "
-        "{fans:.1f} points of validation accuracy.",
-        "Between the two fans, which cost it a ratio of widths once, fan-out was ahead: fan-in "
-        "minus fan-out is {fans:+.1f} points of validation accuracy.",
-        "Between the two fans, which cost it a ratio of widths once, these seeds cannot tell a "
-        "difference: {fans:+.1f} points of validation accuracy.",
+        "Of the two fans, fan-in was ahead, by {fans:.1f} points of validation accuracy.",
+        "Of the two fans, fan-out was ahead: fan-in minus fan-out is {fans:+.1f} points of "
+        "validation accuracy.",
+        "Which of the two fans is ahead, these seeds cannot tell: fan-in minus fan-out is "
+        "{fans:+.1f} points of validation accuracy.",
         fans=fans,
     )
     + initguide.says(
@@ -324,23 +302,17 @@ gap = result.difference("He, fan-in", "Too small")
 )
 
 # %%
-# (:doc:`More seeds </auto_examples/practice/plot_8_how_many_seeds>` decide smaller differences.)
-# This is momentum on five layers; Adam, which divides each gradient by its own size, may tell
-# another story.
-#
 # .. admonition:: Try it
 #
-#    How does Adam treat the weights that are too small? Train with it, and compare.
+#    This was momentum. Adam divides each gradient by its own size: how does it treat the weights
+#    that are too small? Train with it, and compare.
 #
 #    .. dropdown:: Solution
 #
 #       .. code-block:: python
 #
 #          with_adam = initguide.compare_init_weights(
-#              {"Too small": too_small, "He": he},
-#              data.subset(train=4000, valid=1000, test=100),
-#              model=lambda: initguide.mlp(widths),
-#              seeds=2,
+#              {"Too small": too_small, "He": he}, small, model=network, seeds=2
 #          )
 #          print(with_adam, with_adam.difference("He", "Too small"))
 #
@@ -349,15 +321,15 @@ gap = result.difference("He, fan-in", "Too small")
 
 initguide.bullets(
     initguide.says(
-        off["output_grad_var"] < 1 / 3,
+        off[1] < 1 / 3,
         "Backward, a layer multiplies the mean square by m · Var(w) · E[φ'(z)²], with the fan-out "
-        "m: this predicted the gradients of three rules within {off:.0%}.",
+        "m: this predicted the gradients of three rules within {off:≤.0%}.",
         "Backward, a layer should multiply the mean square by m · Var(w) · E[φ'(z)²], with the "
         "fan-out m; the gradients were off by up to {off:.0%}.",
-        off=off["output_grad_var"],
+        off=off[1],
     ),
     initguide.says(
-        max(off.values()) < 1 / 3,
+        max(off) < 1 / 3,
         "Fan-in holds signals level, fan-out gradients. Each lets the other change by a ratio of "
         "two widths, however many layers lie between; at constant width they are the same.",
         "Fan-in should hold signals level, and fan-out gradients; here they were off the "
@@ -385,14 +357,16 @@ initguide.bullets(
     )
     + initguide.says(
         fans.within(-0.05, 0.05),
-        "The two fans ended within five points of each other, after two epochs of momentum.",
-        "The two fans ended more than five points apart, after two epochs of momentum.",
+        "The two fans ended within five points of each other, after {batches} mini-batches of "
+        "momentum: fan-in minus fan-out was {fans:+.1f} points.",
+        "The two fans ended more than five points apart, after {batches} mini-batches of momentum.",
         "Whether the two fans end within five points of each other, these seeds cannot tell.",
         key="fans-train-alike",
+        batches=len(result.runs[0].train_losses),
+        fans=fans,
     ),
 )
 
 # %%
 # For ReLU one number, √2, serves signals and gradients. For other activations it takes two:
-# :doc:`gains </auto_examples/theory/plot_4_gains>`. The lesson's :doc:`last page
-# </auto_examples/lesson/plot_7_choose>` trains with Xavier's and He's rules.
+# :doc:`gains </auto_examples/theory/plot_4_gains>`.
