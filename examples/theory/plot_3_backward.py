@@ -86,7 +86,7 @@ def measured_in(scheme, images, seeds, values=BOTH, widths=widths):
 lines = {rule: predict(variance) for rule, (_, variance) in rules.items()}
 dots = {r: measured_in(scheme, images, 8) for r, (scheme, _) in rules.items()}
 fig, axes = plots.subplots(1, 2, height=4.2)
-for i, title in enumerate(["Pre-activations, mean square", "Gradients, mean square"]):
+for i, title in enumerate(["Mean square: sums", "Mean square: gradients"]):
     found, expected = ({r: of[r][i] for r in rules} for of in (dots, lines))
     plots.plot_prediction(found, expected, title=title, legend=False, ax=axes[i])
 handles = axes[0].get_legend_handles_labels()

@@ -178,7 +178,7 @@ kept = back["Sigmoid, backward gain"]
 
 initguide.asks(
     "Sigmoid's backward gain, {gain:.2f}, is made for gradients to keep their size. How much of a "
-    "gradient's mean square is left behind thirty layers?",
+    "gradient's mean square arrives at the first of thirty layers?",
     [
         "About all: at least a third of it, and at most three times as much.",
         "A part: more than a thousandth, as thirty layers add up small errors.",
