@@ -103,9 +103,9 @@ worst = np.exp(np.abs(np.log(ratio))).max()
 initguide.says(
     worst < 1.25,
     "The predictions, dashed, run through what was measured: no mean is off by more than a factor "
-    "of {worst:.2f}.",
+    "of {worst:≤.2f}.",
     "What was measured strays from the predictions, which are dashed, by a factor of up to "
-    "{worst:.2f}.",
+    "{worst:≤.2f}.",
     worst=worst,
 )
 
@@ -167,13 +167,11 @@ initguide.Table(
 )
 
 # %%
-# Scales are compared seed by seed, since all start from the same draws and see the same batches:
+# Scales are compared seed by seed, since all start from the same draws and see the same batches. So
+# are the better and the worse of several scales chosen:
 
 apart = initguide.estimate(100 * np.ptp(by_batch, axis=0))
-small_scales, others = (
-    slice(0, 2),
-    slice(2, None),
-)  # of s: 0.01 and 0.1, and from 1 on
+small_scales, others = slice(0, 2), slice(2, None)  # of 0.01 and 0.1; from 1 on
 lost = 100 * (by_batch - evaluated)
 lost_small = initguide.estimate(lost[small_scales].min(0))
 lost_others = initguide.estimate(lost[others].max(0))
@@ -192,7 +190,7 @@ guessing = initguide.estimate(100 * evaluated[small_scales].max(0))
     )
     + initguide.says(
         lost_small.above(20),
-        "In evaluation mode, each of the two smallest scales loses at least {lost:.0f} points, "
+        "In evaluation mode, even the better of the two smallest scales loses {lost:.0f} points, "
         "although nothing is wrong with the weights.",
         "In evaluation mode, not both of the smallest scales lose much: the lesser loss is "
         "{lost:.0f} points.",
@@ -202,9 +200,9 @@ guessing = initguide.estimate(100 * evaluated[small_scales].max(0))
     )
     + initguide.says(
         lost_others.below(10),
-        "The largest loss of the other scales is {lost:.1f} points.",
-        "The other scales lose much, too: {lost:.1f} points at most.",
-        "The largest loss of the other scales is {lost:.1f} points, which may be much or little.",
+        "The worst of the other scales loses {lost:.1f} points.",
+        "The worst of the other scales loses much, too: {lost:.1f} points.",
+        "The worst of the other scales loses {lost:.1f} points, which may be much or little.",
         lost=lost_others,
     )
     + initguide.says(
@@ -264,8 +262,9 @@ initguide.bullets(
     initguide.says(
         initguide.all_of(lost_small.above(20), lost_others.below(10)),
         "Networks that are the same in training can differ in evaluation: after {batches} batches, "
-        "those with small initial weights were right for {guessing:.0f} % of the images at best, "
-        "and those with He's weights or larger ones lost {lost:.1f} points at most.",
+        "the better of two with small initial weights was right for {guessing:.0f} % of the images "
+        "on average, and the worst of those with He's weights or larger ones lost {lost:.1f} "
+        "points.",
         "Networks that are the same in training could differ in evaluation; after {batches} "
         "batches, those with small initial weights did not stand out as predicted.",
         "Networks that are the same in training could differ in evaluation; whether small initial "

@@ -146,8 +146,8 @@ grown = grads["b = 3"].mean(0).max()
 (
     initguide.says(
         off < 3,
-        "Left: σ(b)ᵗ tells the product of the forget gates over the wait within a factor of "
-        "{off:.2f}, where its smallest value is {span:.1f} orders of magnitude below its largest.",
+        "Left: over the wait, σ(b)ᵗ tells the product of the forget gates of all starts within a "
+        "factor of {off:≤.2f}, while it falls by up to {span:.1f} orders of magnitude.",
         "Left: the product of the forget gates strays from σ(b)ᵗ over the wait, by a factor of up "
         "to {off:.1f}.",
         off=off,
@@ -286,8 +286,8 @@ both = [gaps["b = 3"].better(), gaps["chrono"].better()]
 initguide.bullets(
     initguide.says(
         off < 3,
-        "Forget gates with bias b let about σ(b)ᵗ of the cell through.",
-        "Forget gates with bias b did not let through what σ(b)ᵗ tells.",
+        "Over the wait, forget gates with bias b let about σ(b)ᵗ of the cell through.",
+        "Over the wait, forget gates with bias b did not let through what σ(b)ᵗ tells.",
         key="lstm-gate-share",
     )
     + initguide.says(
@@ -320,8 +320,7 @@ initguide.bullets(
     initguide.says(
         gaps["b = 3"].better(),
         "**Rule:** where an LSTM must remember, set one of the two forget biases so that σ(b)ᵗ is "
-        "not small for the t steps of the wait, leave the other at ``0``, and use orthogonal "
-        "recurrences.",
+        "not small for the t steps of the wait, and leave the other at ``0``.",
         "**Rule:** where an LSTM must remember, know what its forget bias lets through. Here, open "
         "gates did not help.",
         "**Rule:** where an LSTM must remember, try one of the two forget biases so that σ(b)ᵗ is "
