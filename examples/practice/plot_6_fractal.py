@@ -1,6 +1,6 @@
 """
-6. The boundary is a fractal
-============================
+6. Is the boundary a fractal?
+=============================
 
 Raise the learning rate, and at some point training diverges. Where exactly? One would expect a
 line, on whose one side networks learn. This page trains tens of thousands of tiny networks from
@@ -32,7 +32,6 @@ line, and then looks closer.
 # the other axis runs the learning rate. :func:`initguide.experiments.trainability_map` trains all
 # of them together:
 
-import os
 import time
 
 import numpy as np
@@ -47,9 +46,8 @@ from initguide.training import fit_many
 mse = nn.functional.mse_loss
 
 draw = torch.Generator().manual_seed(0)
-network = nn.Sequential(
-    nn.Linear(16, 16, bias=False), nn.Tanh(), nn.Linear(16, 1, bias=False)
-)
+layers = nn.Linear(16, 16, bias=False), nn.Tanh(), nn.Linear(16, 1, bias=False)
+network = nn.Sequential(*layers)
 for weights in network.parameters():
     nn.init.normal_(weights, std=1 / 4, generator=draw)
 x = torch.randn(16, 16, generator=draw)
@@ -58,29 +56,23 @@ y = torch.randn(16, 1, generator=draw)
 
 def train(scales, rates, model=network):
     """A map with a network for each scale and learning rate."""
-    axes = {"scales": scales, "learning_rates": rates}
-    return trainability_map(model, x, y, **axes, steps=200, loss=mse)
+    how = {"scales": scales, "learning_rates": rates, "steps": 200, "loss": mse}
+    return trainability_map(model, x, y, **how)
 
 
 started = time.perf_counter()
 scales, rates = np.geomspace(0.03, 30, 192), np.geomspace(0.15, 1.5, 192)
 whole = train(scales, rates)
 seconds = time.perf_counter() - started
-print(
-    f"{whole.converged.size:,} networks: {seconds:.0f} s on {os.cpu_count()} cores"
-)
+print(f"{whole.converged.size:,} networks: {seconds:.0f} s")
 
 # %%
 # What counts as converged? As in the paper: that the loss, averaged over the last twenty steps to
 # even out oscillations, is below the first one. Everything else has diverged.
-#
-# To look closer, we want a place where much happens. Pixels whose neighbours disagree with them are
-# the border, and of the 32 × 32 squares that the map can be divided into,
-# :meth:`~initguide.experiments.TrainabilityMap.richest` takes the one that holds most of it. On the
-# map it is red.
+# To look closer, :meth:`~initguide.experiments.TrainabilityMap.richest` takes the one of 32 × 32
+# squares that holds most of the border. On the map it is red.
 
 some_scales, some_rates = whole.richest(parts=32)
-
 _, ax = plots.subplots(width=5.8, height=4.6)
 plots.plot_trainability(whole, ax=ax)
 around = [0, 1, 1, 0, 0], [0, 0, 1, 1, 0]
@@ -149,8 +141,9 @@ before, after = changes(square).mean(), changes(near.converged).mean()
 initguide.says(
     after > 1.5 * before,
     "On the way up through the square, the verdict changes {before:.1f} times on the map and "
-    "{after:.1f} times from near, mean over the scales. It is the look of a fractal: from near, "
-    "more of the border comes to light.",
+    "{after:.1f} times from near, mean over the scales: from near, more of the border comes to "
+    "light. So it is with a fractal, and so it is with any bundle of threads that are too thin for "
+    "the map.",
     "On the way up through the square, the verdict changes {before:.1f} times on the map and "
     "{after:.1f} times from near, mean over the scales: the map had shown most of the border.",
     before=before,
@@ -160,8 +153,8 @@ initguide.says(
 # %%
 # What is different here from the paper? There the outputs are also divided by the width, and there
 # are as many examples as weights (or only one). The axes are the rates of the two layers, or a rate
-# and a number added to the weights of one layer, where ours multiplies. Training takes 500 or 1,000
-# steps with 64-bit numbers, and the zooms go on for more than ten powers of ten.
+# and a number added to the weights of one layer, where ours multiplies. It trains 500 or 1,000
+# steps with 64-bit numbers, and zooms by ten powers of ten.
 #
 # Where theory expects the border
 # -------------------------------
@@ -195,11 +188,12 @@ def limits(parameters):
     return (2 / torch.linalg.eigvalsh(hessians)[:, -1]).numpy()
 
 
-some = torch.tensor(scales[::12], dtype=torch.float32).view(-1, 1, 1)
+at = np.linspace(0, 191, 17, dtype=int)
+some = torch.tensor(scales[at], dtype=torch.float32).view(-1, 1, 1)
 start = {name: p.detach() * some for name, p in network.named_parameters()}
 lowest = np.array([rates[~row].min() for row in whole.converged])
 highest = np.array([rates[row].max() for row in whole.converged])
-close = 0.9 * lowest[::12]
+close = 0.9 * lowest[at]
 limit = {"at the start": limits(start)}
 for place, rate in {"slow": 0.05, "nearly diverging": close}.items():
     how = {"steps": 3000, "learning_rate": torch.tensor(rate), "loss": mse}
@@ -207,34 +201,32 @@ for place, rate in {"slow": 0.05, "nearly diverging": close}.items():
     limit[f"after {place} training"] = limits(ends.parameters)
 
 of_rate = limit["after nearly diverging training"] / close
-ends = f"{of_rate.min():.2f} to {of_rate.max():.2f} times their rate"
-print(f"tanh networks near the border end where 2/λ is {ends}")
+first, last = (limit["at the start"] / lowest[at])[[0, -1]]
 
 _, ax = plots.subplots()
-measured = "lowest that diverges\nto highest that converges"
-ax.fill_between(scales, lowest, highest, color=plots.PALETTE[0], label=measured)
+label = "lowest that diverges\nto highest that converges"
+ax.fill_between(scales, lowest, highest, color=plots.PALETTE[0], label=label)
 for i, (place, values) in enumerate(limit.items()):
     look = {"ls": ("--", ":", "-.")[i], "color": plots.PALETTE[i + 1]}
-    ax.plot(scales[::12], values, **look, label=f"2/λ {place}")
+    ax.plot(scales[at], values, **look, label=f"2/λ {place}")
 ax.set(xlabel="initial scale (logarithmic)", ylabel="learning rate (logarithmic)")
 ax.set(xscale="log", yscale="log", title="The border, and the limit for a parabola")
 ax.legend()
-first, last = (limit["at the start"] / lowest[::12])[[0, -1]]
 plots.describe(
     ax,
     "Measured border and 2/λ over the initial scale. 2/λ at the start, relative to the lowest rate "
-    f"that diverges: {first:.2g} for the smallest scale, {last:.2g} for the largest. Networks near "
-    f"the border end where it is {ends}.",
+    f"that diverges: {first:.2g} for the smallest scale, {last:.2g} for the largest. Where tanh "
+    f"networks near the border end: {of_rate.min():.2f} to {of_rate.max():.2f} times their rate.",
 )
 
 # %%
 
 off = 100 * max(abs(1 - end) for end in border)
-above_slow = (lowest[::12] / limit["after slow training"]).min()
+above_slow = (lowest[at] / limit["after slow training"]).min()
 (
     initguide.says(
         off < 2,
-        "For the linear network theory is right, to within {off:.1f} %.",
+        "For the linear network theory is right, to within {off:≤.1f} %.",
         "For the linear network the border is off by {off:.1f} %.",
         off=off,
     )
