@@ -3,7 +3,7 @@
 ==================
 
 People say many things about how to initialize a network. Which of them are true? This page says
-where this guide tests fifteen of them. The last three it tests itself: it writes down what each
+where this guide tests fourteen of them. The last three it tests itself: it writes down what each
 predicts before anything is measured, and lets a fixed rule decide.
 
 .. admonition:: What you will learn
@@ -18,10 +18,9 @@ predicts before anything is measured, and lets a fixed rule decide.
 """
 
 # %%
-# Twelve claims, tested elsewhere
+# Eleven claims, tested elsewhere
 # -------------------------------
-# Where no source is named, the claim is one that people repeat and for which we know none to cite.
-# What was found is a theorem, a definition, or what the page behind it measured.
+# What was found is a definition, or what the page behind it measured.
 #
 # .. list-table::
 #    :header-rows: 1
@@ -37,20 +36,16 @@ predicts before anything is measured, and lets a fixed rule decide.
 #      - It calls his function with ``a=√5``, which makes the variance a sixth of his.
 #      - :doc:`Automatic </auto_examples/lesson/plot_6_automatic>`
 #    * - tanh wants a gain of 5/3 :cite:p:`pytorchforum20854`
-#      - With it the signal settles and gradients grow with depth; with 1 the signal fades.
-#        :said:`How they train, see there. <tanh-one-beats-five-thirds>`
+#      - :said:`see there <tanh-one-beats-five-thirds>`
 #      - :doc:`Gains <plot_4_gains>`
-#    * - tanh with Xavier's weights :cite:p:`glorot2010` settles
-#      - At constant width the mean square falls without end, after many layers as 1/(2 · layer).
-#      - :doc:`Depth <plot_5_depth>`
 #    * - dropout breaks the symmetry of constant weights :cite:p:`goodfellow2016`
 #      - :said:`see there <dropout-breaks-symmetry different-is-not-enough>`
 #      - :doc:`Symmetry <plot_1_symmetry>`
 #    * - bigger weights learn faster
-#      - At which learning rate? Compare each size at its own best one.
+#      - At which learning rate? :said:`See there. <scale-opposite-rates>`
 #      - :doc:`Scale </auto_examples/practice/plot_4_scale_and_learning_rate>`
 #    * - with Adam, the start does not matter
-#      - Its steps have about the size of the rate, whatever the weights: compare the two.
+#      - A step is of about the size of the rate. :said:`See there. <scale-step-beside-weights>`
 #      - :doc:`Scale </auto_examples/practice/plot_4_scale_and_learning_rate>`
 #    * - orthogonal beats Gaussian in deep networks :cite:p:`saxe2014,pennington2017`
 #      - :said:`see there <orthogonal-tanh-deep orthogonal-relu-deep>`
@@ -75,22 +70,16 @@ predicts before anything is measured, and lets a fixed rule decide.
 # recommends and the alternative, with the same :term:`seed`. "Better" means by more than one point;
 # "fine" means worse by less than one.
 #
-# Why one? A margin is a choice, to be made before measuring. All seeds are judged by the same 4,000
-# validation images. Say that two networks disagree on a tenth of them, one right and the other
-# wrong. Then the choice of images alone gives the difference of their accuracies a standard error
-# of √(0.1/4000), half a point, and more seeds do not make that smaller. A gain of twice as much is
-# the least that these images can vouch for.
+# Why one? If two networks disagree on a tenth of the 4,000 validation images, their choice gives
+# the difference a standard error of √(0.1/4000), half a point, which more seeds do not lessen.
 #
-# :func:`~initguide.experiments.judge` forms the 95 % interval of the mean over seeds. If it lies
-# within the range, the claim holds in that setting. If it lies outside, the claim does not hold, or
-# there is an effect of the right sign, but "smaller than claimed". If it reaches across an end,
-# these runs cannot tell. One run is 100 steps of Adam, so the verdicts are about the beginning of
-# training. Which scheme is ahead may depend on the learning rate, so each is judged at the better
-# of two rates, unless the setting names one.
+# :func:`~initguide.experiments.judge` forms the 95 % interval of the mean over seeds. Within the
+# range, the claim holds in that setting. Outside, it does not, or there is an effect of the right
+# sign, but "smaller than claimed". Across an end, these runs cannot tell. One run is 100 steps of
+# Adam, at the better of two learning rates, unless the setting names one.
 
 import math
 
-import numpy as np
 from torch import nn
 
 import initguide
@@ -103,35 +92,16 @@ data = full.subset(min(10_000, len(full.train)), min(4_000, len(full.valid)), 10
 he, xavier, lecun = init.he_normal(), init.xavier_normal(), init.lecun_normal()
 
 
-def changed(scheme, factor=1.0, bias=0.0):
-    """The scheme, with weights times a factor and all biases at one value."""
-
-    def weights_init(module):
-        scheme(module)
-        if isinstance(module, nn.Linear):
-            module.weight.data.mul_(factor)
-            nn.init.constant_(module.bias, bias)
-
-    return weights_init
-
-
 def gained(schemes, hidden, activation=nn.ReLU, *, rates, seeds):
     """Points by which the first of two is better, each at its best rate, seed by seed."""
-    tried = [
-        initguide.compare_init_weights(
-            schemes,
-            data,
-            model=lambda: initguide.mlp([784, *hidden, 10], activation),
-            epochs=1,
-            learning_rate=rate,
-            seeds=seeds,
-        )
-        for rate in rates
-    ]
-    first, second = (
-        max((result.values(name) for result in tried), key=np.mean)
-        for name in schemes
+    found = initguide.sweep(
+        {"scheme": schemes, "learning_rate": rates},
+        data,
+        model=lambda: initguide.mlp([784, *hidden, 10], activation),
+        epochs=1,
+        seeds=seeds,
     )
+    first, second = (of[of.mean(axis=1).argmax()] for of in found.array())
     return 100 * (first - second)
 
 
@@ -140,23 +110,50 @@ shallow, deep, slow = [256, 128], [100] * 30, (3e-4, 1e-3)
 # %%
 # Xavier is fine for ReLU
 # -----------------------
-# Practice says so: it is the default of Keras's ``Dense`` layer, whatever the activation
-# (``kernel_initializer="glorot_uniform"``). :cite:t:`he2015` report that 30 layers with ReLU do not
-# learn from it. We take the lesson's network, and one of 30 layers:
+# It is Keras's default for dense layers, whatever the activation. :cite:t:`he2015` report that 30
+# layers with ReLU do not learn from it. We take the lesson's network, and one of 30 layers:
 
 pair = {"Xavier": xavier, "He": he}
-fine = experiments.judge(
-    {"depth is 2": FINE, "depth is 30": FINE},
-    {
-        "depth is 2": gained(pair, shallow, rates=(1e-3, 3e-3), seeds=12),
-        "depth is 30": gained(pair, deep, rates=slow, seeds=5),
-    },
+measured = {
+    "depth is 2": gained(pair, shallow, rates=(1e-3, 3e-3), seeds=12),
+    "depth is 30": gained(pair, deep, rates=slow, seeds=5),
+}
+fine = experiments.judge(dict.fromkeys(measured, FINE), measured)
+two, thirty = map(initguide.estimate, measured.values())
+
+# %%
+
+initguide.asks(
+    "How does Xavier do for ReLU, beside He?",
+    [
+        "Fine in both networks: the two differ by a factor near one.",
+        "Worse by more than a point in both: it leaves out what ReLU drops.",
+        "Fine in the shallow network, worse by more than a point in the deep one.",
+    ],
+    [
+        initguide.all_of(two.above(-1), thirty.above(-1)),
+        initguide.all_of(two.below(-1), thirty.below(-1)),
+        initguide.all_of(two.above(-1), thirty.below(-1)),
+    ],
+    initguide.says(
+        initguide.all_of(two.above(-1), thirty.below(-1)),
+        "The difference is {two:+.1f} points in the one, and {thirty:+.1f} in the other: what a "
+        "layer takes away is multiplied over the layers.",
+        "The difference is {two:+.1f} points in the one, and {thirty:+.1f} in the other.",
+        "The difference is {two:+.1f} points in the one, and {thirty:+.1f} in the other, which "
+        "leaves it open.",
+        two=two,
+        thirty=thirty,
+    ),
 )
+
+# %%
+
 fine
 
 # %%
 # In layers of constant width, Xavier's weights have half of He's variance. Thirty layers make a
-# factor of 2³⁰ of that, two make 4.
+# factor of nearly 2³⁰ of that, and the two of the lesson's network, which narrows, about 2.
 
 at_2, at_30 = (finding.holds for finding in fine.findings)
 (
@@ -183,20 +180,17 @@ at_2, at_30 = (finding.holds for finding in fine.findings)
 # ------------------------
 # It is what ``torch.nn.init.calculate_gain`` returns :cite:p:`pytorch50664`.
 # :cite:t:`klambauer2017` built SELU so that variance 1/n, a gain of 1, keeps a mean square of 1.
+# What 3/4 does to signal and gradient is measured on :doc:`the page on gains <plot_4_gains>`.
 
-pair = {"gain 3/4": changed(lecun, 3 / 4), "gain 1": lecun}
-selu = experiments.judge(
-    {"depth is 5": BETTER, "depth is 30": BETTER},
-    {
-        "depth is 5": gained(pair, [100] * 5, nn.SELU, rates=slow, seeds=8),
-        "depth is 30": gained(pair, deep, nn.SELU, rates=slow, seeds=8),
-    },
-)
+pair = {"gain 3/4": init.he_normal(nonlinearity="selu"), "gain 1": lecun}
+measured = {
+    "depth is 5": gained(pair, [100] * 5, nn.SELU, rates=slow, seeds=8),
+    "depth is 30": gained(pair, deep, nn.SELU, rates=slow, seeds=8),
+}
+selu = experiments.judge(dict.fromkeys(measured, BETTER), measured)
 selu
 
 # %%
-# What 3/4 does to the signal and to the gradient is measured on :doc:`the page on gains
-# <plot_4_gains>`.
 
 holds = [finding.holds for finding in selu.findings]
 (
@@ -219,41 +213,72 @@ holds = [finding.holds for finding in selu.findings]
 # Biases should start at a small positive value for ReLU
 # ------------------------------------------------------
 # :cite:t:`goodfellow2016` (section 8.4) mention 0.1 instead of 0, so that units are active at the
-# start. Compared with a :term:`bias` of 0, on the same weights:
+# start (:doc:`plot_8_units`). Compared with a :term:`bias` of 0, on the same weights:
 
-pair, small = {"biases 0.1": changed(he, bias=0.1), "biases 0": he}, "rate is 0.001"
-biases = experiments.judge(
-    {small: BETTER, "rate is 0.003": BETTER},
-    {
-        small: gained(pair, shallow, rates=[1e-3], seeds=20),
-        "rate is 0.003": gained(pair, shallow, rates=[3e-3], seeds=20),
-    },
+
+def positive(module):
+    """He's weights, and biases of 0.1 instead of 0."""
+    he(module)
+    if isinstance(module, nn.Linear):
+        nn.init.constant_(module.bias, 0.1)
+
+
+pair = {"biases 0.1": positive, "biases 0": he}
+measured = {
+    "rate is 0.001": gained(pair, shallow, rates=[1e-3], seeds=20),
+    "rate is 0.003": gained(pair, shallow, rates=[3e-3], seeds=20),
+}
+biases = experiments.judge(dict.fromkeys(measured, BETTER), measured)
+effects = [initguide.estimate(points) for points in measured.values()]
+
+# %%
+
+initguide.asks(
+    "What do biases of ``0.1`` bring at the smaller rate?",
+    [
+        "More than a point: units that are active at the start all learn.",
+        "Something, but less than a point.",
+        "A loss: they push the sums away from where ReLU bends.",
+    ],
+    [
+        effects[0].above(1),
+        initguide.all_of(effects[0].above(0), effects[0].below(1)),
+        effects[0].below(0),
+    ],
+    initguide.says(
+        effects[0].above(0),
+        "They bring {gain:+.2f} points over these seeds.",
+        "They cost, or bring nothing: {gain:+.2f} points over these seeds.",
+        "Over these seeds they bring {gain:+.2f} points, which may be nothing.",
+        gain=effects[0],
+    ),
 )
+
+# %%
+
 biases
 
 # %%
 
-effects = [experiments.Estimate(f.mean, f.interval) for f in biases.findings]
 (
     initguide.says(
         effects[0].above(0),
-        "At the smaller rate positive biases do help: {gain:+.2f} points.",
-        "At the smaller rate positive biases harm: {gain:+.2f} points.",
+        "At the smaller rate positive biases are ahead on these images: {gain:+.2f} points.",
+        "At the smaller rate positive biases are behind on these images: {gain:+.2f} points.",
         "At the smaller rate no difference is shown: {gain:+.2f} points.",
         gain=effects[0],
     )
     + initguide.says(
         effects[1].above(0),
-        "At the larger rate they help by {gain:+.2f} points.",
-        "At the larger rate they harm: {gain:+.2f} points.",
+        "At the larger rate they are ahead, too: {gain:+.2f} points.",
+        "At the larger rate they are behind: {gain:+.2f} points.",
         "At the larger rate no difference is shown: {gain:+.2f} points.",
         gain=effects[1],
     )
 )
 
 # %%
-# An effect can be real, and smaller than claimed: the claim was that they help by more than a
-# point. :doc:`plot_8_units` looks at the units themselves. All three claims in one figure:
+# All three claims; the axis is linear within a point of 0, and logarithmic beyond:
 
 ax = plots.plot_claims(
     {"Xavier is fine": fine, "SELU: 3/4": selu, "biases of 0.1": biases},
@@ -262,36 +287,24 @@ ax = plots.plot_claims(
 )
 
 # %%
-# The grey bar is the range that the claim predicts, the mark with its line the measured mean with
-# its interval. Each verdict is about small networks on small images. What carries over is the way
-# to ask: write down what the claim predicts, including by how much, measure over several seeds, and
-# name the setting.
+# The grey bar is what the claim predicts, the mark with its line the mean and its interval.
+# Whatever you hear: write down what it predicts, measure over several seeds, and name the setting.
 #
 # .. admonition:: Try it
 #
-#    Does *truncating* a normal distribution help? Compare with a scheme of the same variance.
+#    Is the claim about biases right in a network of ten layers?
 #
 #    .. dropdown:: Solution
 #
 #       .. code-block:: python
 #
-#          def truncated(module):  # at ±2 standard deviations, 0.8796 of it is left
-#              if isinstance(module, nn.Linear):
-#                  std = math.sqrt(2 / module.in_features) / 0.8796
-#                  nn.init.trunc_normal_(module.weight, 0, std, -2 * std, 2 * std)
-#                  nn.init.zeros_(module.bias)
-#
-#
-#          pair = {"truncated": truncated, "He": he}
-#          measured = gained(pair, shallow, rates=[1e-3], seeds=5)
-#          print(experiments.judge({"depth is 2": BETTER}, {"depth is 2": measured}))
+#          points = gained(pair, [100] * 10, rates=[1e-3], seeds=5)
+#          print(experiments.judge({"depth is 10": BETTER}, {"depth is 10": points}))
 #
 # What we learnt
 # --------------
 
 findings = fine.findings + selu.findings + biases.findings
-gains = [experiments.Estimate(f.mean, f.interval) for f in fine.findings]
-depth_decides = gains[0].within(-3, 3), gains[1].below(-10)
 decided = sum(finding.holds is not None for finding in findings)
 initguide.bullets(
     initguide.says(
@@ -304,15 +317,15 @@ initguide.bullets(
         n=len(findings),
     ),
     initguide.says(
-        initguide.all_of(*depth_decides),
+        initguide.all_of(two.within(-3, 3), thirty.below(-10)),
         "What makes little difference in a shallow network can decide in a deep one: Xavier or He "
         "for ReLU, {shallow:+.1f} points and {deep:+.1f}.",
         "Xavier or He for ReLU: {shallow:+.1f} points in a shallow network and {deep:+.1f} in a "
         "deep one.",
         "Xavier or He for ReLU: {shallow:+.1f} points in a shallow network and {deep:+.1f} in a "
         "deep one; how much depth decides, these runs cannot tell.",
-        shallow=gains[0].mean,
-        deep=gains[1].mean,
+        shallow=two.mean,
+        deep=thirty.mean,
     ),
     initguide.says(
         effects[0].below(1),
@@ -327,6 +340,6 @@ initguide.bullets(
 )
 
 # %%
-# This is the last page of the section. Next: what becomes of the rules in other layers, beginning
-# with :doc:`convolutions </auto_examples/architectures/plot_1_convolutions>`. For a network of your
-# own, :doc:`start with a check </auto_examples/practice/plot_1_check_your_network>`.
+# Next: what becomes of the rules in other layers, beginning with :doc:`convolutions
+# </auto_examples/architectures/plot_1_convolutions>`. For a network of your own, :doc:`start with a
+# check </auto_examples/practice/plot_1_check_your_network>`.
