@@ -70,8 +70,8 @@ predicts before anything is measured, and lets a fixed rule decide.
 # recommends and the alternative, with the same :term:`seed`. "Better" means by more than one point;
 # "fine" means worse by less than one.
 #
-# Why one? If two networks disagree on a tenth of the 4,000 validation images, the choice of these
-# gives the difference a standard error of √(0.1/4000), half a point, which more seeds do not lessen.
+# Why one? If two networks disagree on a tenth of the 4,000 validation images, the choice of
+# these gives the difference a standard error of √(0.1/4000), half a point, whatever the seeds.
 #
 # :func:`~initguide.experiments.judge` forms the 95 % interval of the mean over seeds. Within the
 # range, the claim holds in that setting. Outside, it does not, or there is an effect of the right
