@@ -2,10 +2,14 @@
 
 import warnings
 from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from torch import nn
 
 from initguide.checkup import Checkup
 
-__all__ = ["InitError", "act"]
+__all__ = ["InitError", "act", "library", "waits_for_others"]
 
 
 class InitError(RuntimeError):
@@ -18,7 +22,7 @@ class InitError(RuntimeError):
     """
 
     def __init__(self, report: Checkup) -> None:
-        super().__init__(f"the initialization is at fault; training was not begun\n{report}")
+        super().__init__(f"the initialization is at fault, so training was not begun\n{report}")
         self.report = report
 
 
@@ -30,12 +34,33 @@ def act(check: Callable[[], Checkup], *, stop: bool) -> Checkup | None:
     try:
         report = check()
     except Exception as error:  # noqa: BLE001  whatever somebody's model raises
+        first, *_ = str(error).split("\n", maxsplit=1)
         warnings.warn(
-            f"the initialization was not checked: {type(error).__name__}: {error}", stacklevel=3
+            f"the initialization was not checked: {type(error).__name__}: {first}", stacklevel=3
         )
         return None
     if not report.ok:
         if stop:
             raise InitError(report)
-        warnings.warn(f"check the initialization:\n{report}", stacklevel=3)
+        warnings.warn(f"the initialization is at fault\n{report}", stacklevel=3)
     return report
+
+
+def library(name: str, install: str) -> Any:
+    """Import an optional library; say how to get it if it is not there."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ImportError(f"this needs {name}: pip install {install}", name=name) from error
+
+
+def waits_for_others(model: nn.Module) -> bool:
+    """Whether a pass in one process alone would wait for the others for ever.
+
+    So it is where statistics or weights are shared among them: the check then belongs before.
+    """
+    shared = {"SyncBatchNorm", "FullyShardedDataParallel"}
+    parts = any(type(module).__name__ in shared for module in model.modules())
+    # DTensor has placements, DeepSpeed numbers the parameters that it partitions.
+    weights = any(hasattr(p, "placements") or hasattr(p, "ds_id") for p in model.parameters())
+    return parts or weights
