@@ -22,7 +22,9 @@ block, and what scaling, zeros, Fixup and normalization do about it, before and 
 # -------
 # Our :func:`~initguide.models.residual_net` has a linear layer, 24 blocks x + branch(x) and another
 # linear layer, fully connected so that it trains in no time. As in :cite:t:`he2016`, a ReLU stands
-# before each layer. The layer named ``sum`` does nothing; it is there to be measured:
+# before each layer. Follow x in the drawing: above, it reaches the sum as it is; below, through the
+# branch. The sum is the x of the next block, so signals, and gradients on their way back, have a
+# way past all layers.
 
 import functools
 
@@ -35,12 +37,6 @@ from initguide import models, plots, theory
 
 DEPTH = 24
 resnet = functools.partial(models.residual_net, depth=DEPTH)
-print(resnet().blocks[0])
-
-# %%
-# Follow x in the drawing: above, it reaches the sum as it is; below, through the branch. The sum is
-# the x of the next block, so signals, and gradients on their way back, have a way past all layers.
-
 plots.draw_residual_block()
 
 # %%
@@ -104,18 +100,16 @@ for ax, names in zip(axes, (list(starts)[:3], list(starts)[3:]), strict=True):
         ylabel="mean square / the stem's",
         ax=ax,
     )
-back = {}  # measured growth of gradients, relative to the prediction
-for name, (_, _, line) in starts.items():
-    grown, expected = np.mean(gradient[name]), line[-1] / line[0]
-    back[name] = grown / expected
-    print(f"{name}: gradient times {grown:.3g}, predicted {expected:.3g}")
 
 # %%
 # Mind the scales: the left panel's is logarithmic. The prediction for the default leaves out its
 # biases, and :doc:`narrow layers </auto_examples/theory/plot_9_finite_width>` stray from it.
 
 ends = {name: np.mean(signal[name], axis=0)[-1] for name in starts}
-off = {name: ends[name] / starts[name][2][-1] for name in starts}
+off, back = {}, {}  # what signals and gradients grow by, relative to the prediction
+for name, (_, _, line) in starts.items():
+    off[name] = ends[name] / line[-1]
+    back[name] = np.mean(gradient[name]) * line[0] / line[-1]
 worst = max(max(ratio, 1 / ratio) for ratio in off.values())
 others = [max(x, 1 / x) for name, x in back.items() if "BatchNorm" not in name]
 (
@@ -123,32 +117,32 @@ others = [max(x, 1 / x) for name, x in back.items() if "BatchNorm" not in name]
         ends["he_normal"] > 1e5
         and max(ends["he_normal, LayerNorm"], ends["he_normal, BatchNorm"]) < 100,
         "All blocks together multiply the mean square by {he:,.0f} with He's weights alone, and "
-        "with layer or batch normalization by {layer:.0f} or {batch:.0f}: from doubling to "
+        "by {layer:.1f} with layer and by {batch:.1f} with batch normalization: from doubling to "
         "counting.",
         "All blocks together multiply the mean square by {he:,.0f} with He's weights alone, and "
-        "with layer or batch normalization by {layer:.0f} or {batch:.0f}, which is not the step "
-        "from doubling to counting that was predicted.",
+        "by {layer:.0f} with layer and by {batch:.0f} with batch normalization, which is not the "
+        "step from doubling to counting that was predicted.",
         he=ends["he_normal"],
         layer=ends["he_normal, LayerNorm"],
         batch=ends["he_normal, BatchNorm"],
     )
     + initguide.says(
         worst < 3,
-        "The means of all six starts end within a factor of {worst:.1f} of their predictions.",
+        "The means of all six starts end within a factor of {worst:≤.1f} of their predictions.",
         "One of the means ends a factor of {worst:.1f} from its prediction.",
         worst=worst,
     )
     + initguide.says(
         max(others) < 3,
-        "So do gradients without batch normalization, within a factor of {others:.1f}.",
+        "So do gradients without batch normalization, within a factor of {others:≤.1f}.",
         "Gradients, even without batch normalization, are off by a factor of up to {others:.1f}.",
         others=max(others),
     )
     + initguide.says(
         back["he_normal, BatchNorm"] > 3,
-        "With **batch normalization** gradients grow {batch:.0f} times as much as predicted: it "
-        "takes away what the images of a batch have in common, which after a ReLU is much, and "
-        "scales up what is left, and the gradients with it.",
+        "With **batch normalization** gradients grow {batch:.0f} times as much as predicted. The "
+        "likely reason: it takes away what the images of a batch have in common, which after a "
+        "ReLU is much, and scales up what is left, and the gradients with it.",
         "With **batch normalization** gradients grow {batch:.1f} times as much as predicted.",
         batch=back["he_normal, BatchNorm"],
     )
@@ -158,12 +152,20 @@ others = [max(x, 1 / x) for name, x in back.items() if "BatchNorm" not in name]
 # With branches of **zeros**, all layers but the last of each branch wait: as long as the last one
 # is zero, no gradient passes through it. After one step it is not, and the others learn, too:
 
-
 net = initguide.initialize(resnet(), zero, seed=0)
 found = initguide.measure(net, images, small.train.labels[:60])
-layers = [found[f"blocks.0.branch.{layer}"] for layer in ("first", "last")]
-print("gradients' variance:", [f"{r.name} {r.weight_grad_var:.2g}" for r in layers])
-waits = layers[0].weight_grad_var == 0 < layers[1].weight_grad_var
+first, last = (
+    found[f"blocks.0.branch.{layer}"].weight_grad_var for layer in ("first", "last")
+)
+waits = first == 0 < last
+initguide.says(
+    waits,
+    "In the first step, the variance of the gradient is {first:g} in the first layer of a branch, "
+    "and {last:.1g} in the last.",
+    "Already in the first step, the first layer of a branch has a gradient.",
+    first=first,
+    last=last,
+)
 
 # %%
 # Fixup
@@ -185,21 +187,19 @@ compared["Fixup"] = (init.fixup(), {"block": models.FixupBlock})
 rates = (0.01, 0.03, 0.1, 0.3)
 
 
-def losses(name, rate, seeds=3):
-    """Validation loss of each seed; NaN where the run diverged."""
+def losses(name, *rates, seeds=3):
+    """Validation losses, (rates, seeds); NaN where the run diverged."""
     scheme, settings = compared[name]
-    how = {"epochs": 1, "optimizer": "momentum", "learning_rate": rate}
-    model = functools.partial(resnet, **settings)
-    result = initguide.compare_init_weights(
-        {name: scheme}, small, model=model, seeds=seeds, **how
-    )
-    return result.values(name, "valid_loss")
+    how = {"model": functools.partial(resnet, **settings), "scheme": scheme}
+    how |= {"epochs": 1, "optimizer": "momentum", "seeds": seeds}
+    grid = {"learning_rate": rates}
+    return initguide.sweep(grid, small, **how).array("valid_loss")
 
 
-found = {(name, rate): losses(name, rate) for name in compared for rate in rates}
+found = {name: losses(name, *rates) for name in compared}
 table = {"start": list(compared)}
-for rate in rates:
-    table[str(rate)] = [found[name, rate].mean() for name in compared]
+for i, rate in enumerate(rates):
+    table[str(rate)] = [runs[i].mean() for runs in found.values()]
 initguide.Table(
     table,
     caption="Validation loss after one epoch, by learning rate",
@@ -208,41 +208,29 @@ initguide.Table(
 )
 
 # %%
-# Some differences, from new seeds, with 95 % intervals (below zero, the first of the two is ahead),
-# and He's start at a far smaller rate:
+# A start counts as learning if its loss is below 2. Differences are from new seeds. He's start was
+# also trained at a rate of 0.0001:
 
-gaps = {}
-for a, b, rate, seeds in (
-    ("Fixup", "zero_last", 0.01, range(3, 7)),
-    ("Fixup", "zero_last", 0.1, range(3, 7)),
-    ("Fixup", "default", 0.3, range(3, 7)),
-    ("zero_last, BatchNorm", "he_normal, BatchNorm", 0.03, range(3, 8)),
-):
-    gaps[a, rate] = initguide.estimate(
-        losses(a, rate, seeds) - losses(b, rate, seeds)
-    )
-    print(f"{rate}: {a} − {b} = {gaps[a, rate]:+.2f}")
-found["he_normal", 1e-4] = losses("he_normal", 1e-4)
-print("0.0001: he_normal", found["he_normal", 1e-4].round(2))
 
-# %%
-# (``nan`` is a run that diverged.) Here is what that comes to. A start counts as learning if its
-# loss is below 2:
+def gap(a, b, rate, seeds):
+    """Loss from one start minus that from another: below zero, the first is ahead."""
+    first, second = (losses(name, rate, seeds=seeds)[0] for name in (a, b))
+    return initguide.estimate(first - second)
 
-plain = np.concatenate(
-    [run for (name, _), run in found.items() if name == "he_normal"]
-)
+
+early = gap("Fixup", "zero_last", 0.01, range(3, 7))
+late = gap("Fixup", "default", 0.3, range(3, 7))
+zeros = gap("zero_last, BatchNorm", "he_normal, BatchNorm", 0.03, range(3, 8))
+plain = np.concatenate([losses("he_normal", 1e-4), found["he_normal"]])
 nothing = not (plain < 2).any()  # a loss of NaN is not below anything
-normalized = ("he_normal, LayerNorm", "he_normal, BatchNorm")
-small_branches = ("default", "residual_scaled", "zero_last")
-worst_of = {  # the worst of several starts, seed by seed, at the smallest rate of the table
-    names: initguide.estimate(
-        np.max([found[name, rates[0]] for name in names], axis=0)
-    )
+normalized = "he_normal, LayerNorm", "he_normal, BatchNorm"
+small_branches = "default", "residual_scaled", "zero_last"
+worst_normalized, worst_small = (  # seed by seed, at the smallest rate of the table
+    initguide.estimate(np.max([found[name][0] for name in names], axis=0))
     for names in (normalized, small_branches)
-}
-at_largest = {name: initguide.estimate(found[name, rates[-1]]) for name in compared}
-lost = [np.isnan(found[name, rates[-1]]).any() for name in small_branches[1:]]
+)
+fixup, default = (initguide.estimate(found[n][-1]) for n in ("Fixup", "default"))
+lost = [np.isnan(found[name]).any(1) for name in small_branches[1:]]
 (
     initguide.says(
         nothing,
@@ -250,7 +238,7 @@ lost = [np.isnan(found[name, rates[-1]]).any() for name in small_branches[1:]]
         "He's start without normalization learns, in at least one run at one of these rates.",
     )
     + initguide.says(
-        worst_of[normalized].below(2),
+        worst_normalized.below(2),
         "With a **normalization** it learns at a rate of {rate:g}: adding instead of doubling is "
         "enough.",
         "With a **normalization**, not both kinds let it learn at a rate of {rate:g}.",
@@ -259,34 +247,44 @@ lost = [np.isnan(found[name, rates[-1]]).any() for name in small_branches[1:]]
         rate=rates[0],
     )
     + initguide.says(
-        worst_of[small_branches].below(2),
-        "Without one, **small branches** are enough there: scaled, zero, or PyTorch's default, "
-        "which is too small for a deep network without shortcuts "
+        not (found["he_normal, LayerNorm"][2:] < 2).any(),
+        "At rates of {rate:g} and more, layer normalization is not enough any more.",
+        "At some rates of {rate:g} and more, layer normalization is enough, too.",
+        rate=rates[2],
+    )
+    + initguide.says(
+        worst_small.below(2),
+        "Without one, **small branches** are enough at a rate of {rate:g}: scaled, zero, or "
+        "PyTorch's default, which is too small for a deep network without shortcuts "
         "(:doc:`page 9 </auto_examples/architectures/plot_9_deep_convolutions>`).",
-        "Without one, not all **small branches** learn there.",
-        "Without one, three seeds cannot tell whether all **small branches** learn there.",
+        "Without one, not all **small branches** learn at a rate of {rate:g}.",
+        "Without one, three seeds cannot tell whether all **small branches** learn at a rate of "
+        "{rate:g}.",
+        rate=rates[0],
     )
     + initguide.says(
-        all(lost),
-        "At the largest rate, runs diverge from scaled and from zero branches.",
+        all(at[-1] for at in lost),
+        "At the largest rate, runs diverge from scaled and from zero branches, from scaled ones "
+        "from a rate of {rate:g} on.",
         "At the largest rate, scaled or zero branches keep from diverging.",
+        rate=rates[lost[0].argmax()],
     )
     + initguide.says(
-        at_largest["Fixup"].below(2),
+        fixup.below(2),
         "**Fixup** still learns at that rate, to a loss of {fixup:.2f}.",
         "**Fixup** does not learn at that rate either.",
         "Whether **Fixup** learns at that rate, three seeds cannot tell.",
-        fixup=at_largest["Fixup"],
+        fixup=fixup,
     )
     + initguide.says(
-        gaps["Fixup", 0.3].below(),
+        late.below(),
         "PyTorch's default ends higher there: Fixup's loss minus its loss is {gap:+.2f}.",
         "PyTorch's default ends lower there: Fixup's loss minus its loss is {gap:+.2f}.",
         "How PyTorch's default compares with Fixup there is open.",
-        gap=gaps["Fixup", 0.3],
+        gap=late,
     )
     + initguide.says(
-        gaps["Fixup", 0.01].above(),
+        early.above(),
         "At the smallest rate Fixup is behind zeros.",
         "At the smallest rate Fixup is ahead of zeros.",
         "At the smallest rate these seeds cannot tell Fixup from zeros.",
@@ -311,18 +309,15 @@ lost = [np.isnan(found[name, rates[-1]]).any() for name in small_branches[1:]]
 #
 #          compared["both zero"] = (both_zero, {})
 #          for name in ("zero_last", "both zero", "Fixup"):
-#              print(name, [losses(name, rate).mean() for rate in rates[2:]])
+#              print(name, losses(name, *rates[2:]).mean(1))
 #
 # What we learnt
 # --------------
 
-means = {
-    run: losses.mean() for run, losses in found.items() if np.isfinite(losses).all()
-}
-lowest, at = min(means, key=means.get)
-full = [loss for (name, _), loss in means.items() if name in normalized]
-without = {run: loss for run, loss in means.items() if "Norm" not in run[0]}
-bare, bare_at = min(without, key=without.get)
+best = {name: runs.mean(1)[~np.isnan(runs).any(1)] for name, runs in found.items()}
+best = {name: means.min(initial=np.inf) for name, means in best.items()}
+lowest = min(best, key=best.get)
+bare = min((name for name in best if "Norm" not in name), key=best.get)
 initguide.bullets(
     initguide.says(
         1 / 3 < off["he_normal"] < 3 and 1 / 3 < back["he_normal"] < 3,
@@ -336,7 +331,7 @@ initguide.bullets(
         ends["residual_scaled"] < 3
         and np.isclose(ends["zero_last"], 1)
         and waits
-        and worst_of[small_branches].below(2),
+        and worst_small.below(2),
         "Branches scaled by :math:`1/\\sqrt{{L}}` multiplied signals by {scaled:.2f} in all. "
         "Branches that start at zero kept them as they were, and trained all the same, because "
         "their last layers get a gradient from the first step on.",
@@ -359,7 +354,7 @@ initguide.bullets(
         key="residual-he-nothing",
     )
     + initguide.says(
-        initguide.all_of(*(worst.below(2) for worst in worst_of.values())),
+        initguide.all_of(worst_small.below(2), worst_normalized.below(2)),
         "Small branches or normalization were each enough at a rate of {rate:g}.",
         "At a rate of {rate:g}, small branches or normalization were not each enough.",
         "Whether small branches and normalization were each enough at a rate of {rate:g}, three "
@@ -368,40 +363,39 @@ initguide.bullets(
         key="residual-small-branches",
     )
     + initguide.says(
-        at_largest["Fixup"].below(2),
-        "Fixup, without normalization, still learnt at the largest rate tried.",
+        fixup.below(2),
+        "Fixup, without normalization, still learnt at the largest rate tried, to a loss of "
+        "{fixup:.2f}, and PyTorch's default to {default:.2f}.",
         "Fixup, too, learnt nothing at the largest rate tried.",
         "Whether Fixup still learnt at the largest rate tried is open.",
+        fixup=fixup,
+        default=default,
         key="residual-fixup",
     ),
     initguide.says(
         lowest not in ("he_normal", *normalized),
         "The rule to take home: **let branches start small.** The lowest loss in the table is that "
-        "of {lowest} at a rate of {at:g}, {loss:.2f}. Zeros with batch normalization get to "
-        "{zeros:.2f}, and full branches of He's weights, normalized, to {full:.2f} at best.",
+        "of {lowest}, {loss:.2f}. Zeros with batch normalization get to {zeros:.2f}, and full "
+        "branches of He's weights, normalized, to {full:.2f} at best.",
         "The rule to take home: **without normalization, let branches start small.** The lowest "
-        "loss is then that of {bare} at a rate of {bare_at:g}, {bare_loss:.2f}. With it, full "
-        "branches of He's weights had the lowest loss in the table, {full:.2f}.",
+        "loss is then that of {bare}, {bare_loss:.2f}. With it, full branches of He's weights had "
+        "the lowest loss in the table, {full:.2f}.",
         lowest=lowest,
-        at=at,
-        loss=means[lowest, at],
-        zeros=min(
-            means.get(("zero_last, BatchNorm", rate), np.inf) for rate in rates
-        ),
-        full=min(full, default=np.nan),
+        loss=best[lowest],
+        zeros=best["zero_last, BatchNorm"],
+        full=min(best[name] for name in normalized),
         bare=bare,
-        bare_at=bare_at,
-        bare_loss=without[bare, bare_at],
+        bare_loss=best[bare],
     )
     + initguide.says(
-        gaps["zero_last, BatchNorm", 0.03].below(),
+        zeros.below(),
         "With batch normalization, start the last layer of each branch at zero: at one rate, that "
         "changes the loss by {gap:+.2f}.",
         "With batch normalization, starting the last layer of each branch at zero did not lower "
         "the loss at the rate where it was tried: {gap:+.2f}.",
         "With batch normalization, these seeds cannot tell whether starting the last layer of each "
         "branch at zero helps: {gap:+.2f}.",
-        gap=gaps["zero_last, BatchNorm", 0.03],
+        gap=zeros,
         key="residual-zero-batchnorm",
     ),
 )
