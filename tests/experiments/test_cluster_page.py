@@ -135,8 +135,8 @@ def test_a_job_script(monkeypatch):
     for words in (
         "-p normal",
         "--lifetime 55m",
-        "--nworkers 8",
         "--nthreads 1",
     ):
         assert words in script
     assert "srun" not in script
+    assert "--nworkers" not in script  # `adapt` loses sight of jobs with several workers
