@@ -65,6 +65,14 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "-n", "auto", "--dist", "worksteal", *session.posargs, env=ONE_THREAD)
 
 
+@nox.session
+def integrations(session: nox.Session) -> None:
+    """Run the tests against Lightning and transformers, which CI does without."""
+    install(session, "test", "docs", "integrations")  # the page is tested beside the others
+    found = ["tests/integrations", "tests/docs/test_integrations_page.py"]
+    session.run("pytest", *found, *session.posargs, env=ONE_THREAD)
+
+
 @nox.session(python="3.11")
 def lowest(session: nox.Session) -> None:
     """Run the tests with the oldest versions of everything that pyproject.toml allows."""
