@@ -15,7 +15,7 @@ similarity of two images, and for gradients.
 
 .. meta::
    :keywords: vanishing gradients, exploding gradients, edge of chaos, mean field, phase diagram,
-      depth scale, deep networks, critical initialization, dropout
+      depth scale, deep networks, critical initialization
 """
 
 # %%
@@ -27,7 +27,6 @@ similarity of two images, and for gradients.
 
 import numpy as np
 import torch
-from torch.nn.functional import cosine_similarity
 
 import initguide
 from initguide import fashion_mnist, plots, theory
@@ -37,7 +36,7 @@ images = (images - images.mean(1, keepdim=True)) / images.std(1, keepdim=True)
 DEPTH, WIDTH, SEEDS, SIGMA_B = 50, 300, range(4), 0.3
 
 
-def forward(x, phi, sigma_w, sigma_b, seed, *, dropout=0.0):
+def forward(x, phi, sigma_w, sigma_b, seed):
     """(networks, inputs, units) pre-activations of each layer."""
     draws = torch.Generator().manual_seed(seed)
     w, b = (torch.as_tensor(s).to(x).reshape(-1, 1, 1) for s in (sigma_w, sigma_b))
@@ -47,8 +46,7 @@ def forward(x, phi, sigma_w, sigma_b, seed, *, dropout=0.0):
         weights = torch.randn(WIDTH, n, generator=draws, dtype=x.dtype) / n**0.5
         biases = torch.randn(WIDTH, generator=draws, dtype=x.dtype)
         layers.append((w * (x @ weights.T) + b * biases).requires_grad_())
-        kept = torch.rand(layers[-1].shape[1:], generator=draws) >= dropout
-        x = phi(layers[-1]) * kept / (1 - dropout)
+        x = phi(layers[-1])
     return layers
 
 
@@ -62,9 +60,9 @@ def gradients(layers):
     return squares / squares[-1]
 
 
-def correlation(layers, other=1):
-    """(layers, networks) correlation of the first input and another one."""
-    alike = [cosine_similarity(z[:, 0], z[:, other], dim=-1) for z in layers]
+def correlation(layers):
+    """(layers, networks) correlation of the first two inputs."""
+    alike = [torch.cosine_similarity(z[:, 0], z[:, 1], dim=-1) for z in layers]
     return torch.stack(alike).detach().numpy()
 
 
@@ -78,8 +76,8 @@ def correlation(layers, other=1):
 # .. math:: q' = \sigma_w^2 \, E[\varphi(\sqrt q z)^2] + \sigma_b^2, \qquad
 #    c' = \left(\sigma_w^2 \, E[\varphi(u) \varphi(v)] + \sigma_b^2\right) / q' .
 #
-# Lengths move to a fixed point of the first map, and do so within a few layers. The second has the
-# news. Here it is at that length, for tanh, σ_b = 0.3 and three values of σ_w:
+# With tanh and biases, lengths move to a fixed point of the first map within a few layers. The
+# second has the news. Here it is at that length, for σ_b = 0.3 and three values of σ_w:
 
 edge = theory.critical_sigma_w("tanh", SIGMA_B)
 sigmas = {"order": 0.8, "edge": edge, "chaos": 2.5}
@@ -91,15 +89,13 @@ for label, sigma in sigmas.items():
 ax.axline((0, 0), slope=1, color="0.5", linewidth=1)
 ax.set(xlabel="correlation in a layer", ylabel="in the next layer")
 ax.legend()
-plots.describe(
-    ax, "Three curves end in the corner at 1; one crosses the diagonal below."
-)
+plots.describe(ax, "Three curves end at 1; that of chaos crosses the diagonal.")
 
 # %%
 # All lines end in the corner: two equal images stay equal. What counts is the slope there, called χ
 # (:term:`chi`). In *order*, χ < 1: all pairs of images become more alike with each layer. In
 # *chaos*, χ > 1: with tanh even nearly equal images come apart, until they reach the crossing.
-# Between them, at χ = 1, lies the :term:`edge of chaos`. (ReLU has no such crossing; see below.)
+# Between them, at χ = 1, lies the :term:`edge of chaos`.
 #
 # Fifty layers
 # ------------
@@ -115,27 +111,23 @@ powers = theory.chi("tanh", w, b) ** np.arange(DEPTH)[::-1, None]
 lines = [alike[:, 0].mean(axis=0)]
 while len(lines) < DEPTH:
     lines.append(theory.correlation_map(lines[-1], "tanh", w, b))
+order, edge_c, chaos = alike.mean(axis=0).T  # each over the layers
 
 fig, axes = plots.subplots(1, 2, height=4.2)
-panels = {
-    "Correlation": (alike, lines),
-    "Gradients / the last layer's": (grads, powers),
-}
-for ax, (title, (found, expected)) in zip(axes, panels.items(), strict=True):
-    measured = dict(zip(sigmas, np.moveaxis(found, -1, 0), strict=True))
-    predicted = dict(zip(sigmas, np.transpose(expected), strict=True))
-    plots.plot_prediction(measured, predicted, title=title, legend=False, ax=ax)
-axes[1].set_ylabel("mean square, logarithmic scale")
-fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+titles = "Correlation", "Gradients / the last layer's, mean square"
+for i, (found, expected) in enumerate([(alike, lines), (grads, powers)]):
+    dots = dict(zip(sigmas, np.moveaxis(found, -1, 0), strict=True))
+    dashes = dict(zip(sigmas, np.transpose(expected), strict=True))
+    plots.plot_prediction(dots, dashes, title=titles[i], legend=False, ax=axes[i])
+handles = axes[0].get_legend_handles_labels()
+fig.legend(*handles, loc="outside lower center", ncols=3)
 
 # %%
 # Lines and bands show mean and range of four draws of the weights, dashes the prediction.
 
-order, edge_c, chaos = alike.mean(axis=0).T  # each over the layers
 limit = lines[-1][2]
 fades, stays, swells = grads[:, 0].mean(axis=0)
-pairs = alike[:, -1].T  # of each network, over the draws
-slopes = np.log(grads[:, 0]) / (DEPTH - 1)
+apart = initguide.estimate(alike[:, -1, 2])
 (
     initguide.says(
         order[9] > 0.99 and fades < 1e-6,
@@ -147,8 +139,7 @@ slopes = np.log(grads[:, 0]) / (DEPTH - 1)
         fades=fades,
     )
     + initguide.says(
-        initguide.estimate(pairs[2]).within(limit - 0.25, limit + 0.25)
-        and swells > 1e6,
+        apart.within(limit - 0.25, limit + 0.25) and swells > 1e6,
         "In chaos, the images come apart: their correlation, predicted to end at {limit:.2f}, "
         "ends at {chaos:.2f}, and the gradient is {swells:.0e} times as large in the first layer "
         "as in the last.",
@@ -158,13 +149,14 @@ slopes = np.log(grads[:, 0]) / (DEPTH - 1)
         "predicted {limit:.2f}, these draws leave open. The gradient is {swells:.0e} times "
         "the last layer's in the first.",
         limit=limit,
-        chaos=initguide.estimate(pairs[2]),
+        chaos=apart,
         swells=swells,
     )
     + initguide.says(
         0.1 < stays < 10 and edge_c[9] < order[9],
-        "At the edge the gradient keeps its size within a factor of ten ({stays:.2f}), and two "
-        "images become alike only slowly: {ten:.2f} after ten layers, {end:.2f} after fifty.",
+        "At the edge the gradient keeps its size within a factor of ten: in the first layer it is "
+        "{stays:.2f} of the last layer's. And two images become alike only slowly: {ten:.2f} after "
+        "ten layers, {end:.2f} after fifty.",
         "At the edge, {stays:.2g} of the gradient is left in the first layer, and the correlation "
         "of two images is {ten:.2f} after ten layers, and {end:.2f} after fifty.",
         stays=stays,
@@ -175,34 +167,35 @@ slopes = np.log(grads[:, 0]) / (DEPTH - 1)
 
 # %%
 # If a layer multiplies something by χ, it takes ξ = 1/abs(ln χ) layers to change it by a factor of
-# e: the :term:`depth scale`, :func:`~initguide.theory.depth_scale`. For gradients these are the
-# slopes of the right panel. Correlations have a scale of their own: they approach the value where
-# they settle by the slope of the second map *there*. In order that is the corner, and both scales
-# are the same; in chaos it is the crossing, and they are not:
+# e: the :term:`depth scale`, :func:`~initguide.theory.depth_scale`. Correlations have one of their
+# own: they approach the value where they settle by the slope of the second map *there*. In order
+# that is the corner, and both scales are the same; in chaos it is the crossing, and they are not:
 
-scales = {
-    kind: theory.depth_scale("tanh", w[::2], SIGMA_B, kind=kind)
-    for kind in ("gradient", "correlation")
-}
-for kind, (in_order, in_chaos) in scales.items():
-    print(f"ξ of {kind}s: {in_order:.1f} layers in order, {in_chaos:.1f} in chaos")
-
-# %%
-# Against the slopes that were measured, and against the fifty layers:
-
-measured = [initguide.estimate(1 / np.abs(slopes[:, i])) for i in (0, 2)]
+xi = theory.depth_scale("tanh", w[::2], SIGMA_B)
+of_correlations = theory.depth_scale("tanh", w[::2], SIGMA_B, kind="correlation")
+falls = abs(np.log(grads[:, 0])) / (DEPTH - 1)  # (draws, σ_w), per layer
+measured = [initguide.estimate(1 / falls[:, i]) for i in (0, 2)]
+off = max(abs(one.mean / of - 1) for one, of in zip(measured, xi, strict=True))
 (
     initguide.says(
-        all(
-            one.within(0.8 * xi, 1.25 * xi)
-            for one, xi in zip(measured, scales["gradient"], strict=True)
-        ),
-        "Gradients were measured to change by a factor of e in {order:.2f} layers in order, and in "
-        "{chaos:.2f} in chaos, as predicted.",
-        "Gradients were measured to change by a factor of e in {order:.2f} layers in order, and in "
-        "{chaos:.2f} in chaos, which is not surely within a quarter of the prediction.",
+        off < 0.1,
+        "By theory gradients change by a factor of e in {order_xi:.2f} layers in order, and in "
+        "{chaos_xi:.2f} in chaos. Measured were {order:.2f} and {chaos:.2f}, within {off:≤.0%}.",
+        "By theory gradients change by a factor of e in {order_xi:.2f} layers in order, and in "
+        "{chaos_xi:.2f} in chaos. Measured were {order:.2f} and {chaos:.2f}.",
+        order_xi=xi[0],
+        chaos_xi=xi[1],
         order=measured[0],
         chaos=measured[1],
+        off=off,
+    )
+    + initguide.says(
+        of_correlations[1] > 1.2 * xi[1],
+        "Correlations have the same scale in order, {order:.2f}, and a longer one in chaos, "
+        "{chaos:.2f}.",
+        "For correlations it is {order:.2f} layers in order, and {chaos:.2f} in chaos.",
+        order=of_correlations[0],
+        chaos=of_correlations[1],
     )
 )
 
@@ -212,11 +205,9 @@ measured = [initguide.estimate(1 / np.abs(slopes[:, i])) for i in (0, 2)]
 #
 # The phase diagram
 # -----------------
-# Now the whole plane of σ_w and σ_b, for tanh and for ReLU. The colour is measured: the logarithm
-# of the factor by which a layer changes the mean square of the gradient, from layer 50 back to 20.
-# Circles mark where the measured factor
-# is 1, one for each draw; the dashed line is where theory puts χ = 1
-# (:func:`~initguide.theory.critical_sigma_w`).
+# Now the whole plane of σ_w and σ_b, for tanh and for ReLU. The colour is the measured factor by
+# which a layer changes the gradient's mean square, from layer 50 back to 20. Circles mark where it
+# is 1, one for each draw; the dashed line is where theory puts χ = 1.
 
 spreads_b, few = np.linspace(0, 1, 9), images[:4].float()
 lies_off = {}  # by how much the mean measured edge is off the line, for each σ_b
@@ -234,14 +225,11 @@ for ax, (name, spreads_w) in zip(axes, panels.items(), strict=True):
     line = theory.critical_sigma_w(name, spreads_b)
     lies_off[name] = np.abs(np.mean(edges, axis=0) - line)
     ax.plot(line, spreads_b, "--", color=plots.PALETTE[4])
-    ax.set(title=f"{name}: factor per layer", xlabel="σ_w")
+    ax.set(title=f"{name}: factor per layer", xlabel="σ_w", ylabel="σ_b")
     ax.grid(visible=False)
-axes[0].set_ylabel("σ_b")
 fig.colorbar(mesh, ax=axes, label="natural logarithm of the factor")
 plots.describe(
-    fig,
-    "Maps of the factor: vanishing left, exploding right, measured circles along the edge, at "
-    f"σ_b = 1 predicted to be {theory.critical_sigma_w('tanh', 1.0):.2f} for tanh, √2 for ReLU.",
+    fig, "Vanishing left, exploding right; circles on the line, at √2 for ReLU."
 )
 
 # %%
@@ -254,8 +242,8 @@ with_biases = lies_off["tanh"][1:].max()
 (
     initguide.says(
         max(with_biases, lies_off["relu"].max()) < 0.1,
-        "The measured edge is where theory predicts it, within {tanh:.2f} for tanh with biases and "
-        "within {relu:.2f} for ReLU, in units of σ_w.",
+        "The measured edge is where theory predicts it, within {tanh:≤.2f} for tanh with biases "
+        "and within {relu:≤.2f} for ReLU, in units of σ_w.",
         "The measured edge is off the predicted one by up to {tanh:.2f} for tanh with biases and "
         "by up to {relu:.2f} for ReLU, in units of σ_w.",
         tanh=with_biases,
@@ -270,27 +258,53 @@ with_biases = lies_off["tanh"][1:].max()
 )
 
 # %%
-# For ReLU, χ decides about gradients *alone*. Its map of correlations is the same whatever σ_w, if
-# there are no biases: ReLU is homogeneous, so σ_w changes only sizes. It touches the diagonal in
-# the corner, and two images become alike slowly in order, at the edge and in chaos:
+# And images under ReLU? We send two through fifty layers without biases, with three values of σ_w:
 
 three = [1.2, 2**0.5, 2.0]
 layers = [forward(images, torch.relu, three, [0] * 3, seed) for seed in SEEDS]
 ends = np.array([correlation(run)[-1] for run in layers])  # (draws, σ_w)
 factor = np.array([gradients(run)[0] for run in layers]).mean(axis=0)
-for sigma, end, change in zip(three, ends.mean(axis=0), factor, strict=True):
-    print(f"σ_w = {sigma:.2f}: correlation {end:.3f}, gradient times {change:.0e}")
+relu = initguide.estimate(ends[:, 2])
+start = np.mean([correlation(run)[0] for run in layers])
 
 # %%
 
-relu = initguide.estimate(ends[:, 2])
-start = np.mean([correlation(run)[0] for run in layers])
+initguide.asks(
+    "With the largest σ_w, far above the edge, gradients explode. What becomes of two images whose "
+    "correlation is {start:.2f} in the first layer?",
+    [
+        "They come apart, as in the chaos of tanh.",
+        "They keep their correlation: ReLU and σ_w only stretch, all images alike.",
+        "They become more alike, as in order and at the edge.",
+    ],
+    [
+        relu.below(start - 0.05),
+        relu.within(start - 0.05, start + 0.05),
+        relu.above(start + 0.05),
+    ],
+    initguide.says(
+        relu.above(start),
+        "As ReLU is homogeneous, σ_w changes only sizes: the map of correlations is the same "
+        "whatever it is. They end at {relu:.2f}.",
+        "Their correlation ends at {relu:.2f}.",
+        relu=relu,
+    ),
+    start=start,
+)
+
+# %%
+# So for ReLU, χ decides about gradients *alone*. With the three σ_w:
+
 (
     initguide.says(
         np.ptp(ends, axis=1).max() < 0.01 and factor[0] < 0.01 and factor[2] > 100,
-        "The three differ in their gradients, as predicted, and not in how alike two images "
-        "become.",
+        "The gradient becomes {less:.0e}, {same:.1f} and {more:.0e} times as large; the "
+        "correlation ends at the same value, within {apart:≤.2f}.",
         "The three do not differ as predicted: in their gradients, and in nothing else.",
+        less=factor[0],
+        same=factor[1],
+        more=factor[2],
+        apart=np.ptp(ends, axis=1).max(),
     )
     + initguide.says(
         relu.above(start),
@@ -308,30 +322,16 @@ start = np.mean([correlation(run)[0] for run in layers])
 # %%
 # .. admonition:: Try it
 #
-#    :term:`Dropout <dropout>` leaves out other units each time, so one image shown twice does not
-#    stay equal to itself :cite:p:`schoenholz2017`. How deep does the edge get with dropout 0.1?
+#    Between which values of σ_w does a gradient get through fifty layers of tanh, changed by a
+#    factor of e at most? Keep σ_b = 0.3.
 #
 #    .. dropdown:: Solution
 #
 #       .. code-block:: python
 #
-#          # E[φ²] grows by 1/(1 - p), and with it the length; the masks are independent, so
-#          # E[φ(u) φ(v)] does not grow: the corner is no fixed point any more.
-#          q = theory.fixed_point("tanh", edge / 0.9**0.5, SIGMA_B)
-#          kept = theory.length_map(q, "tanh", edge, SIGMA_B) / q
-#          lines = [1.0]
-#          while len(lines) < DEPTH:
-#              c = theory.correlation_map(lines[-1], "tanh", edge, SIGMA_B, q=q)
-#              lines.append(kept * c)
-#          twice = images[[0, 0, 1]]
-#          layers = forward(twice, torch.tanh, edge, SIGMA_B, seed=0, dropout=0.1)
-#          plots.plot_prediction(
-#              {
-#                  "one image, shown twice": correlation(layers, 1)[:, 0],
-#                  "two images": correlation(layers, 2)[:, 0],
-#              },
-#              lines,
-#          )  # from how many layers on can the two not be told apart?
+#          sigmas = np.linspace(1, 1.4, 401)
+#          far = theory.depth_scale("tanh", sigmas, SIGMA_B) >= DEPTH
+#          print(sigmas[far].min(), edge, sigmas[far].max())  # a narrow strip
 #
 # What we learnt
 # --------------
@@ -340,7 +340,7 @@ initguide.bullets(
     initguide.says(
         np.abs(alike.mean(axis=0) - lines).max() < 0.25,
         "Two maps, of length and of correlation, predict what a layer does, and repeated, what "
-        "fifty do: the mean correlations of four draws were within {off:.2f} of it.",
+        "fifty do: the mean correlations of four draws were within {off:≤.2f} of it.",
         "Two maps, of length and of correlation, predict what a layer does; repeated fifty times, "
         "they were off the mean correlations of four draws by up to {off:.2f}.",
         off=np.abs(alike.mean(axis=0) - lines).max(),
@@ -359,8 +359,8 @@ initguide.bullets(
     ),
     initguide.says(
         order[-1] > 0.99 and chaos[-1] < chaos[0] - 0.1,
-        "With tanh the same χ tells about images: they become alike below ``1``, and come apart "
-        "above.",
+        "With tanh the same χ tells about images: below ``1`` all become alike, and above, similar "
+        "ones come apart.",
         "With tanh the same χ should tell about images; it did not do so here.",
         key="tanh-images-follow-chi",
     )
@@ -372,21 +372,21 @@ initguide.bullets(
         key="relu-images-become-alike",
     ),
     initguide.says(
-        max(scales["gradient"]) < 5,
+        max(xi) < 5,
         "The scale for depth is ξ, in which χ makes a factor of e: a few layers in the order and "
         "the chaos of this page.",
         "The scale for depth is ξ, in which χ makes a factor of e: up to {xi:.0f} layers in the "
         "order and the chaos of this page.",
-        xi=max(scales["gradient"]),
+        xi=max(xi),
     )
     + initguide.says(
-        scales["correlation"][1] > 1.2 * scales["gradient"][1],
+        of_correlations[1] > 1.2 * xi[1],
         "In chaos, correlations have a longer one: {correlation:.1f} layers, and gradients "
         "{gradient:.1f}.",
         "In chaos, correlations have no longer one: {correlation:.1f} layers, and gradients "
         "{gradient:.1f}.",
-        correlation=scales["correlation"][1],
-        gradient=scales["gradient"][1],
+        correlation=of_correlations[1],
+        gradient=xi[1],
     ),
 )
 

@@ -23,7 +23,7 @@ def inputs(count=3):
     return mixed / mixed.square().mean(1, keepdim=True).sqrt()
 
 
-def forward(x, phi, sigma_w, sigma_b, seed, *, depth=50, dropout=0.0):
+def forward(x, phi, sigma_w, sigma_b, seed, *, depth=50):
     """(networks, inputs, units) pre-activations of each layer."""
     draws = torch.Generator().manual_seed(seed)
     w, b = (torch.as_tensor(s).to(x).reshape(-1, 1, 1) for s in (sigma_w, sigma_b))
@@ -32,8 +32,7 @@ def forward(x, phi, sigma_w, sigma_b, seed, *, depth=50, dropout=0.0):
         weights = torch.randn(WIDTH, WIDTH, generator=draws, dtype=x.dtype) / WIDTH**0.5
         biases = torch.randn(WIDTH, generator=draws, dtype=x.dtype)
         layers.append((w * (x @ weights.T) + b * biases).requires_grad_())
-        kept = torch.rand(layers[-1].shape[1:], generator=draws) >= dropout
-        x = phi(layers[-1]) * kept / (1 - dropout)
+        x = phi(layers[-1])
     return layers
 
 
@@ -160,21 +159,3 @@ def test_depth_scales_are_measured_as_predicted(sigma_w):
     assert 1 / abs(np.mean(rates)) == pytest.approx(expected, rel=0.15)
     if sigma_w < EDGE:
         assert 1 / np.mean(drops) == pytest.approx(expected, rel=0.15)
-
-
-def test_dropout_gives_the_edge_a_finite_depth():
-    """One image shown twice ends like two, where the map with masks says."""
-    rate = 0.1
-    q = theory.fixed_point("tanh", EDGE / math.sqrt(1 - rate), SIGMA_B)
-    kept = theory.length_map(q, "tanh", EDGE, SIGMA_B) / q
-    assert kept < 0.97  # equal images do not stay equal
-    c = 1.0
-    for _ in range(25):
-        c = kept * theory.correlation_map(c, "tanh", EDGE, SIGMA_B, q=q)
-    x = inputs()
-    runs = [forward(x[[0, 0, 1]], torch.tanh, EDGE, SIGMA_B, s, dropout=rate) for s in range(4)]
-    same, two = (np.mean([correlation(r, 0, k)[20:] for r in runs]) for k in (1, 2))
-    assert same == pytest.approx(c, abs=0.1)
-    assert two == pytest.approx(c, abs=0.1)
-    without = correlation(forward(x[[0, 0, 1]], torch.tanh, EDGE, SIGMA_B, seed=0))
-    np.testing.assert_allclose(without, 1)
