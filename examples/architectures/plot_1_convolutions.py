@@ -20,30 +20,26 @@ right and the usual wrong counts do to whole networks, and measures it.
 # %%
 # Counting inputs
 # ---------------
-# One number in the output of a convolution is a sum over the kernel's positions and over the
-# channels that it reads. So its :term:`fan-in` is kernel area × input channels / groups, and with
-# that number everything that holds for :doc:`linear layers </auto_examples/theory/plot_2_forward>`
-# holds here: E[z²] = fan-in · Var(w) · E[x²].
+# One output of a convolution sums over the kernel's positions and the channels that it reads. So
+# its :term:`fan-in` is kernel area × input channels / groups, and with it, as in :doc:`linear
+# layers </auto_examples/theory/plot_2_forward>`, E[z²] = fan-in · Var(w) · E[x²].
 #
-# A *transposed* convolution works the other way round: each input is spread over a kernel's area of
-# outputs. With stride 2 there are four times as many outputs as inputs, so each output sums a
-# quarter of kernel area × input channels / groups. :func:`initguide.initializers.fans` counts so.
-# Five layers will show whether it is right:
+# A *transposed* convolution spreads each input over a kernel's area of outputs. With stride 2 there
+# are four times as many outputs as inputs, so each output sums a quarter of that number.
+# :func:`initguide.initializers.fans` counts so. Is it right in five layers?
 
 import numpy as np
 import torch
-from scipy.ndimage import uniform_filter
 from torch import nn
 
 import initguide
 from initguide import initializers as init
 from initguide import models, plots, theory
 
-around = {"padding": 1, "padding_mode": "circular"}  # no borders, for now
-layers = {
-    "3 × 3": nn.Conv2d(32, 32, 3, **around),
-    "3 × 3, 4 groups": nn.Conv2d(32, 32, 3, groups=4, **around),
-    "3 × 3, depthwise": nn.Conv2d(32, 32, 3, groups=32, **around),
+layers = {  # without padding, for now
+    "3 × 3": nn.Conv2d(32, 32, 3),
+    "3 × 3, 4 groups": nn.Conv2d(32, 32, 3, groups=4),
+    "3 × 3, depthwise": nn.Conv2d(32, 32, 3, groups=32),
     "transposed 2 × 2, stride 2": nn.ConvTranspose2d(64, 32, 2, 2),
     "transposed 3 × 3, stride 2": nn.ConvTranspose2d(64, 32, 3, 2, 1, 1),
 }
@@ -61,10 +57,9 @@ def squares(layer, scheme):
 
 
 # %%
-# We fill them with variance 2 / fan-in, which should double the mean square of any input. Then we
-# do what many scripts do, and call :func:`torch.nn.init.kaiming_normal_` for every layer, with the
-# modes ``fan_in`` and ``fan_out``. It reads both fans off the shape of the weights, so we can
-# predict what it makes of each layer, too:
+# Variance 2 / fan-in should double the mean square of any input. Many scripts call
+# :func:`torch.nn.init.kaiming_normal_` for every layer instead, with the mode ``fan_in`` or
+# ``fan_out``. It reads both off the shape of the weights, so what it does can be predicted, too:
 
 
 def kaiming(mode):
@@ -80,8 +75,9 @@ found = {"layer": list(layers)}
 found["fan-in"] = [init.fans(layer).fan_in for layer in layers.values()]
 found["he_normal"] = [squares(x, "he_normal").mean() for x in layers.values()]
 weights = [layer.weight for layer in layers.values()]
-for axis, mode in ((1, "fan_in"), (0, "fan_out")):
-    taken = [w.shape[axis] * w[0, 0].numel() for w in weights]
+modes = {"fan_in": 1, "fan_out": 0}  # the side of the weights that each takes
+for mode, side in modes.items():
+    taken = [w.shape[side] * w[0, 0].numel() for w in weights]
     found[f"{mode}, predicted"] = np.divide(found["fan-in"], taken)
     found[mode] = [squares(x, kaiming(mode)).mean() for x in layers.values()]
 initguide.Table(
@@ -92,18 +88,17 @@ initguide.Table(
 
 # %%
 
-counted = np.abs(np.subtract(found["he_normal"], 1)).max()
-modes = ("fan_in", "fan_out")
-read = [np.divide(found[mode], found[f"{mode}, predicted"]) for mode in modes]
-read = np.abs(np.subtract(read, 1)).max()
+counted = np.abs(np.array(found["he_normal"]) - 1).max()
+off = [np.divide(found[m], found[f"{m}, predicted"]) - 1 for m in modes]
+read = np.abs(off).max()
 initguide.says(
     counted < 0.1,
-    "With the package's fan-in, every layer is within {by:.1%} of ``1``: the count is right.",
+    "With the package's fan-in, every layer is within {by:≤.1%} of ``1``: the count is right.",
     "With the package's fan-in, a layer is off ``1`` by {by:.0%}, which is much for these draws.",
     by=counted,
 ) + initguide.says(
     read < 0.1,
-    "The columns of PyTorch's function are within {by:.1%} of what its reading of the shape "
+    "The columns of PyTorch's function are within {by:≤.1%} of what its reading of the shape "
     "predicts, right or wrong.",
     "A column of PyTorch's function is off by {by:.0%} from what its reading of the shape "
     "predicts.",
@@ -112,77 +107,69 @@ initguide.says(
 
 # %%
 # That reading agrees with the count for ordinary convolutions. With ``mode="fan_out"`` it takes the
-# outputs of all groups, though an input reaches only those of its own. In a depthwise layer, that
-# divides the mean square by the number of channels. For transposed convolutions it takes inputs for
-# outputs and knows no stride. How far off that is depends on the channels; by luck, it can be
-# nothing. (The purpose of ``fan_out`` is to keep gradients, so it need not agree with fan-in.
-# Counted rightly, its column would say 1 for the grouped layers and ½ for these transposed ones.)
+# outputs of all groups, though an input reaches only those of its own. For transposed convolutions
+# it takes inputs for outputs and knows no stride. (``fan_out`` is meant for gradients, and counted
+# rightly it would give 1 for the grouped layers and ½ for these transposed ones.)
 #
-# With a stride, fan-in is an average. Where the kernel is a multiple of the stride, all outputs sum
-# as many inputs. With a 3 × 3 kernel and stride 2, an output sums one input per channel, or two, or
-# four, where the average is 2.25. Such layers draw checkerboards :cite:p:`odena2016`. Here are the
-# four kinds of positions, relative to that average:
+# With a stride, fan-in is an average. With a 3 × 3 kernel and stride 2, an output sums one input
+# per channel, or two, or four, where the average is 2.25. Such layers draw checkerboards
+# :cite:p:`odena2016`. Do the four kinds of positions have squares in proportion to their counts?
 
 square = squares(layers["transposed 3 × 3, stride 2"], "he_normal")
-shares = sorted(square[i::2, j::2].mean().item() for i in (0, 1) for j in (0, 1))
-print("measured:  " + ", ".join(f"{share:.2f}" for share in shares))
-expected = [n / 2.25 for n in (1, 2, 2, 4)]
-print("predicted: " + ", ".join(f"{share:.2f}" for share in expected))
-
-# %%
-
+shares = [square[i::2, j::2].mean() for i in (0, 1) for j in (0, 1)]
+uneven = np.abs(np.sort(shares) * 2.25 / (1, 2, 2, 4) - 1).max()
 initguide.says(
-    np.allclose(shares, expected, rtol=0.1),
-    "The counts tell the squares: the checkerboard is there before training.",
-    "The squares are not those that the counts tell; so many draws should come closer.",
+    uneven < 0.1,
+    "They do, within {off:≤.1%}: the checkerboard is there before training, and its brightest "
+    "positions have {times:.1f} times the mean square of the darkest.",
+    "One of them is off by {off:.0%}, which is much for so many draws.",
+    off=uneven,
+    times=max(shares) / min(shares),
 )
 
 # %%
 # Whole networks
 # --------------
-# What becomes of a wrong count in a network? :func:`initguide.models.hourglass` has everything:
-# eight depthwise-separable blocks of 64 channels (a depthwise 3 × 3 convolution, then a 1 × 1 one),
-# then four transposed 2 × 2 convolutions, each with half as many channels and images twice as wide;
-# ReLU throughout. :func:`~initguide.theory.predict_variances` predicts from the weights.
+# What becomes of a wrong count in a network? :func:`initguide.models.hourglass` has eight blocks of
+# 64 channels (a depthwise 3 × 3 convolution, then a 1 × 1 one), then four transposed 2 × 2
+# convolutions, each with half as many channels and images twice as wide, and ReLU throughout.
+# :func:`~initguide.theory.predict_variances` predicts from the weights.
 
 images = initguide.fashion_mnist().train.images[:1600]
 images = (images - images.mean()) / images.std()
 small = nn.functional.avg_pool2d(images[:12], 4)  # 7 × 7 pixels
 schemes = {"he_normal": init.he_normal()}
-schemes |= {f"kaiming {mode}": kaiming(mode) for mode in ("fan_in", "fan_out")}
+schemes |= {f"kaiming {mode}": kaiming(mode) for mode in modes}
 measured, predicted, levels = {}, {}, {}
 for name, scheme in schemes.items():
     nets = [init.initialize(models.hourglass(), scheme, seed=i) for i in range(8)]
     measured[name] = [initguide.measure(net, small[:4]) for net in nets]
     predicted[name] = theory.predict_variances(nets[0], small[:4])
     runs = [[r.output_second_moment for r in one] for one in measured[name]]
-    levels[name] = np.mean(runs, axis=0)[
-        [0, 32, 40]
-    ]  # around the blocks, and at the end
-    first, last, _ = levels[name]
-    print(f"{name}: times {(last / first) ** (1 / 8):.3g} per block")
-plots.plot_layers(
-    measured,
-    predicted=predicted,
-    log=True,
-    title="A network with all kinds of fans",
-)
+    levels[name] = np.transpose(runs)[[0, 32, 40]]  # around blocks, and at the end
+title = "A network with all kinds of fans"
+plots.plot_layers(measured, predicted=predicted, log=True, title=title)
 
 # %%
-# Lines are means of eight draws and bands their range; hollow marks are predicted. All three
-# networks share their draws, so that what the counts do can be told apart from luck:
+# Lines are means of eight draws and bands their range; hollow marks are predicted. The three
+# networks share their draws, which tells what the counts do from luck:
 
-whole = levels["he_normal"][-1] / levels["he_normal"][0]
+first, _, last = levels["he_normal"]
+whole = last.mean() / first.mean()
 taken = {}  # by a block and by a transposed layer, beside the right count
 for mode in modes:
-    ratio = levels["he_normal"] / levels[f"kaiming {mode}"]
+    ratio = levels["he_normal"].mean(1) / levels[f"kaiming {mode}"].mean(1)
     taken[mode] = (ratio[1:] / ratio[:-1]) ** (1 / 8, 1 / 4)
 initguide.says(
     0.1 < whole < 10,
-    "With the right fan-in the level keeps its order of magnitude through the network: at the end "
-    "it is {whole:.2g} times that of the first layer.",
-    "Even with the right fan-in the level ends at {whole:.2g} times that of the first layer.",
+    "With the right fan-in the level keeps its order of magnitude through the network, on average "
+    "over draws: at the end it is {whole:.2g} times that of the first layer, and in single draws "
+    "{low:.2g} to {high:.2g} times.",
+    "Even with the right fan-in the level ends at {whole:.2g} times that of the first layer, on "
+    "average over draws.",
     whole=whole,
+    low=(last / first).min(),
+    high=(last / first).max(),
 ) + initguide.says(
     np.allclose([*taken["fan_out"], *taken["fan_in"]], [64, 4, 1, 2], rtol=0.1),
     "Beside it, ``fan_out`` divides by {block:.0f}, the number of channels, in every block, and by "
@@ -202,13 +189,12 @@ initguide.says(
 # Zero padding adds terms that are 0. In the corner of an image a 3 × 3 kernel finds four real
 # inputs instead of nine, so fewer terms add up than fan-in says. The expected mean square at a
 # position is the average of those under the kernel, zeros included: a **box filter**, applied once
-# per layer, predicts the whole map. After many layers, its slowest pattern is left. On n × n
-# positions that is a cosine hill, and each layer multiplies it by
+# per layer, predicts the whole map. After many layers a cosine hill is left, which each layer
+# multiplies by the filter's largest eigenvalue, on n × n positions
 #
 # .. math:: \left(\frac{1}{3} \left(1 + 2 \cos \frac{\pi}{n + 1}\right)\right)^2 .
 #
-# (It is the largest eigenvalue of the box filter along a row, squared.) We measure thirty ReLU
-# layers of 64 channels with He's weights, on images of two sizes:
+# We measure thirty ReLU layers of 64 channels with He's weights, on images of two sizes:
 
 measured, predicted, net = {}, {}, models.plain_cnn(nn.ReLU, 64, depth=30)
 for size in (14, 7):
@@ -220,17 +206,14 @@ for size in (14, 7):
             for i, convolution in enumerate(net[:-2:2]):
                 z = convolution(x)
                 maps[seed, i], x = z.square().mean((0, 1)), z.relu()
-    q = [maps[:, 0].mean(0).numpy()]
+    q = [maps[:, 0].mean(0, keepdim=True)]
     while len(q) < 30:
-        q.append(uniform_filter(q[-1], 3, mode="constant"))  # zeros around it
+        q.append(nn.functional.avg_pool2d(q[-1], 3, 1, padding=1))  # the box filter
     measured[f"{size} × {size}"] = maps.mean((2, 3)) / maps[:, :1].mean((2, 3))
-    predicted[f"{size} × {size}"] = [one.mean() / q[0].mean() for one in q]
+    predicted[f"{size} × {size}"] = [(one.mean() / q[0].mean()).item() for one in q]
 plots.plot_prediction(
     measured, predicted, title="Zero padding", ylabel="mean square / layer 1's"
 )
-for n in (7, 14, 28):
-    rate = ((1 + 2 * np.cos(np.pi / (n + 1))) / 3) ** 2
-    print(f"{n} × {n}: a layer keeps {rate:.3f}, fifty layers keep {rate**50:.2g}")
 
 # %%
 # Single draws stray. What the filter predicts is their mean:
@@ -238,8 +221,9 @@ for n in (7, 14, 28):
 left = {size: kept[:, -1].numpy() for size, kept in measured.items()}
 off = {size: initguide.estimate(left[size] / predicted[size][-1]) for size in left}
 share = initguide.estimate(left["7 × 7"] / left["14 × 14"])  # of the same draws
+fits = all(e.above(1) is None for e in off.values())
 initguide.says(
-    all(e.above(1) is None for e in off.values()),
+    fits,
     "After thirty layers that mean is {large:.2f} times the prediction on the larger images and "
     "{small:.2f} times on the small ones. Both intervals hold ``1``, so these draws do not "
     "contradict the filter.",
@@ -251,39 +235,47 @@ initguide.says(
 ) + initguide.says(
     share.below(0.5),
     "Draw by draw, zero padding leaves {share:.2f} times as much of the small images as of the "
-    "larger ones. Of the means it is {means:.2f} times, where the filter predicts {expected:.2f}.",
+    "larger ones. The filter speaks of means, and a ratio of means is not a mean of ratios: for "
+    "that, it predicts {expected:.2f}, and measured are {means:.2f}.",
     "Draw by draw, zero padding leaves {share:.2f} times as much of the small images as of the "
-    "larger ones, where the filter predicts a far greater loss: {expected:.2f}.",
+    "larger ones, where of the means the filter predicts a far smaller part: {expected:.2f}.",
     "Whether zero padding leaves less than half as much of the small images, these draws cannot "
-    "tell: {share:.2f} times, where the filter predicts {expected:.2f}.",
+    "tell: {share:.2f} times, where of the means the filter predicts {expected:.2f}.",
     share=share,
     means=left["7 × 7"].mean() / left["14 × 14"].mean(),
     expected=predicted["7 × 7"][-1] / predicted["14 × 14"][-1],
 )
 
 # %%
-# No fan-in can make up for such a loss, since it depends on the position: where all is equal, one
-# layer takes five ninths from the corners and nothing from the middle.
+# No fan-in makes up for that: of a level map, a layer takes 5/9 in the corners, 0 in the middle.
 #
 # .. admonition:: Try it
 #
-#    With ``padding_mode="reflect"`` the border sees mirrored inputs instead of zeros. Does the
-#    level stay, over thirty layers on 7 × 7 pixels?
+#    Write He's scheme for convolutions and linear layers yourself, with the count of this page, and
+#    let it be checked: a wrong answer is told what was misunderstood.
+#
+#    .. code-block:: python
+#
+#       from initguide import exercises
+#
+#       def my_scheme(m):
+#           ...  # yours
+#
+#       exercises.check("convolution", my_scheme)
 #
 #    .. dropdown:: Solution
 #
 #       .. code-block:: python
 #
-#          net, kept = nn.Sequential(), []
-#          for i in range(30):
-#              n = 64 if i else 1
-#              net.extend([nn.Conv2d(n, 64, 3, padding=1, padding_mode="reflect"), nn.ReLU()])
-#          for seed in range(12):
-#              initguide.initialize(net, "he_normal", seed=seed)
-#              found = initguide.measure(net, small)
-#              kept.append(found[-2].output_second_moment / found[0].output_second_moment)
-#          zeros = measured["7 × 7"][:, -1].mean()
-#          print(f"{np.mean(kept):.2f} ({min(kept):.2f} to {max(kept):.2f}), zeros: {zeros:.2f}")
+#          from initguide import exercises
+#
+#          def my_scheme(m):
+#              if isinstance(m, nn.Conv2d | nn.Linear):
+#                  n = m.weight[0].numel()  # all that one output sums
+#                  nn.init.normal_(m.weight, std=(2 / n) ** 0.5)
+#                  nn.init.zeros_(m.bias)
+#
+#          exercises.check("convolution", my_scheme)
 #
 # What we learnt
 # --------------
@@ -311,18 +303,21 @@ initguide.bullets(
     ),
     initguide.says(
         share.below(0.5),
-        "Zero padding lowers the mean square, and far more on small maps, as a box filter "
-        "predicts.",
-        "Zero padding lowers the mean square. That it takes far more from small maps, as a box "
-        "filter predicts, did not show here.",
-        "Zero padding lowers the mean square. Whether it takes far more from small maps, as a box "
-        "filter predicts, these draws cannot tell.",
+        "Zero padding lowers the mean square, and far more on small maps.",
+        "Zero padding lowers the mean square. That it takes far more from small maps did not show "
+        "here.",
+        "Zero padding lowers the mean square. Whether it takes far more from small maps, these "
+        "draws cannot tell.",
         key="convolutions-zero-padding",
+    )
+    + initguide.says(
+        fits,
+        "A box filter predicts how much is left on average, and these draws do not contradict it.",
+        "A box filter should predict how much is left on average; these draws do not fit it.",
     ),
 )
 
 # %%
 # The rule to take home: **count what one output sums**, also in depthwise and transposed layers.
-#
-# Small maps and many layers: :doc:`/auto_examples/architectures/plot_9_deep_convolutions`. With
-# shortcuts, depth is easier: :doc:`/auto_examples/architectures/plot_2_residual`.
+# Next, shortcuts make depth easier: :doc:`plot_2_residual`. Fifty layers without them, on small
+# maps: :doc:`plot_9_deep_convolutions`.
