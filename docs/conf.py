@@ -53,6 +53,8 @@ extensions = [
     "mathml",
     "outdated",
     "pages",
+    "paths",
+    "questions",
     "reference",
     "sections",
     "terminal",

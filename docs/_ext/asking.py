@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from bound import as_data, calls, text_of, warn_of_pages
+from bound import WRITTEN, as_data, calls, text_of, warn_of_pages
 from cells import value_shown
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -33,11 +33,49 @@ def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any])
     return f"\n.. asked::\n\n   {json.dumps(data, ensure_ascii=False)}\n"
 
 
-def _html(text: str) -> nodes.raw:
+def questions(page: str) -> list[dict[str, Any]]:
+    """What a page asks, in order, from its reStructuredText; nothing if it has not run."""
+    return [data for line in WRITTEN.findall(page) if "because" in (data := json.loads(line))]
+
+
+def html(text: str) -> nodes.raw:
+    """What only a browser sees."""
     return nodes.raw("", text, format="html")
 
 
-class Asked(SphinxDirective):
+class Asks(SphinxDirective):
+    """What draws a question."""
+
+    def form(self, data: dict[str, Any], legend: str) -> nodes.container:
+        """A question, and its answers as buttons; a browser keeps which one was chosen."""
+        group = f"asked-{self.env.new_serialno('asked')}"
+        asked = nodes.container(classes=["asked"])
+        asked += html(f"<fieldset><legend>{legend}</legend>")
+        asked += self.parse(data["question"])
+        for at, answer in enumerate(data["answers"]):
+            button = f'<input type="radio" name="{group}">'
+            asked += html(f"<label>{button} <b>{letter(at)}</b> ")
+            # A label may hold words, and no paragraph.
+            for paragraph in self.parse(answer):
+                asked += nodes.inline("", "", *paragraph.children)
+            asked += html("</label>")
+        return asked
+
+    def check(self, data: dict[str, Any], summary: str) -> list[nodes.Node]:
+        """Which answer is right, and why, folded; the end of the form."""
+        return [
+            html(f"<details><summary>{summary}</summary>"),
+            nodes.paragraph("", "", nodes.strong(text=data["verdict"])),
+            *self.parse(text_of(data["because"])),
+            html("</details></fieldset>"),
+        ]
+
+    def parse(self, text: str) -> list[nodes.Node]:
+        """Read a text as reStructuredText."""
+        return nested_parse_to_nodes(self.state, text, source=self.get_location())
+
+
+class Asked(Asks):
     """A question: its content is the data that :func:`scrape` wrote."""
 
     has_content = True
@@ -45,25 +83,10 @@ class Asked(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Make the form; `bound.fold` then puts the code below it, as for a sentence."""
         data = json.loads("\n".join(self.content))
-        group = f"asked-{self.env.new_serialno('asked')}"
-        asked = nodes.container(classes=["said", "asked"])
-        asked += _html("<fieldset><legend>Predict, then check</legend>")
-        asked += self._parse(data["question"])
-        for at, answer in enumerate(data["answers"]):
-            button = f'<input type="radio" name="{group}">'
-            asked += _html(f"<label>{button} <b>{letter(at)}</b> ")
-            # A label may hold words, and no paragraph.
-            for paragraph in self._parse(answer):
-                asked += nodes.inline("", "", *paragraph.children)
-            asked += _html("</label>")
-        asked += _html("<details><summary>Check your prediction</summary>")
-        asked += nodes.paragraph("", "", nodes.strong(text=data["verdict"]))
-        asked += self._parse(text_of(data["because"]))
-        asked += _html("</details></fieldset>")
+        asked = self.form(data, "Predict, then check")
+        asked["classes"].append("said")
+        asked += self.check(data, "Check your prediction")
         return [asked]
-
-    def _parse(self, text: str) -> list[nodes.Node]:
-        return nested_parse_to_nodes(self.state, text, source=self.get_location())
 
 
 def problems(page: str) -> Iterator[str]:

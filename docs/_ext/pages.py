@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from docutils import nodes
+from paths import MINUTES
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -69,6 +70,7 @@ def _facts(app: Sphinx, document: nodes.document, page: str) -> nodes.paragraph:
     words = f"{minutes} {'minute' if minutes == 1 else 'minutes'} to read"
     if seconds := seconds_to_run(document):
         words += f" · ran in {_duration(seconds)} for this site"
+        app.env.metadata[page][MINUTES] = str(minutes)
     line += nodes.Text(words)
     name = page.rpartition("/")[2]
     for title, suffix in (("script", "py"), ("notebook", "ipynb")):

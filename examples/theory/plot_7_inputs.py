@@ -243,7 +243,8 @@ learnt = initguide.estimate(math.log(10) - result.values("g = 0", "valid_loss"))
 # %%
 
 initguide.asks(
-    "How does the network with a last layer of zeros do in its first epoch, beside ``g = 1``?",
+    "How does a network whose last layer starts at zero do in its first epoch, beside the same "
+    "with a last layer of the usual size, ``g = 1``?",
     [
         "It is ahead: nobody can begin with a smaller loss, so there is less left to go.",
         "It learns nothing. What comes back through zeros is zero, so no layer gets a gradient.",
