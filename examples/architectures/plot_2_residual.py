@@ -23,8 +23,7 @@ block, and what scaling, zeros, Fixup and normalization do about it, before and 
 # Our :func:`~initguide.models.residual_net` has a linear layer, 24 blocks x + branch(x) and another
 # linear layer, fully connected so that it trains in no time. As in :cite:t:`he2016`, a ReLU stands
 # before each layer. Follow x in the drawing: above, it reaches the sum as it is; below, through the
-# branch. The sum is the x of the next block, so signals, and gradients on their way back, have a
-# way past all layers.
+# branch. The sum is the next block's x, so signals and gradients have a way past all layers.
 
 import functools
 

@@ -73,9 +73,10 @@ def sizes(norm, s, seed):
 wide = np.logspace(-6, 2, 17)
 draws = [[[sizes(n, s, seed) for s in wide] for seed in range(3)] for n in NORMS]
 signal, gradient = np.moveaxis(draws, -1, 0)  # each (norms, seeds, scales)
+falling = gradient[2][:, wide == 1].mean() / wide**2
 plots.plot_prediction(
     dict(zip(NORMS, gradient, strict=True)),
-    gradient[2][:, wide == 1].mean() / wide**2,
+    dict.fromkeys(NORMS, falling) | {"none": np.nan * wide},
     at=wide,
     title="Gradient of the first layer's weights",
     xlabel="scale s of the hidden weights (logarithmic)",
@@ -134,8 +135,7 @@ tiny = level[:3, 0].max()  # of batch, layer and group normalization
 # it η ∝ 1/s². One epoch from every scale at every rate, five seeds:
 
 scales, rates = np.logspace(-2, 2, 9), np.logspace(-4, 1, 6)
-how = {"model": models.NormalizedMLP, "optimizer": "sgd"}
-how |= {"epochs": 1, "batch_size": 100}
+how = {"model": models.NormalizedMLP, "optimizer": "sgd", "epochs": 1}
 grid = {"norm": NORMS, "scale": scales, "learning_rate": rates}
 result = initguide.sweep(grid, small, scheme="he_normal", seeds=5, **how)
 # Of shape (norms, scales, rates, seeds); then at the best rate for s = 1, and on a dashed line.
@@ -154,7 +154,7 @@ for ax, norm, values in zip(axes.flat, NORMS, accuracy, strict=False):
     ax.set(title=norm, xlabel="scale s", ylabel="learning rate")
     plots.draw_band(values[:, best].T, at=scales, ax=axes[1, 2], label=norm)
 axes[1, 2].set(xscale="log", xlabel="scale s", ylabel="%", title="at one rate")
-fig.legend(loc="outside lower center", ncols=5)
+fig.legend(handles=list(axes[1, 2].lines), loc="outside lower center", ncols=5)
 fig.colorbar(axes[0, 0].collections[0], ax=axes, label="validation accuracy (%)")
 plots.describe(
     axes[1, 2], "The same at one rate: a curve over s for each normalization."
@@ -238,8 +238,7 @@ falls = initguide.estimate((tuned[1:, 4] - tuned[1:, -1]).min(0))
 # What they do not forgive
 # ------------------------
 # Four other starts, each at the best of eight rates. U[0, 1) is :doc:`from the lesson
-# </auto_examples/lesson/plot_3_uniform>`, U[−½, ½) the same without its mean. Four seeds, with 95 %
-# intervals:
+# </auto_examples/lesson/plot_3_uniform>`, U[−½, ½) the same without its mean. Four seeds:
 
 starts = {
     "He": he,
@@ -258,7 +257,7 @@ for norm, (reference, *others) in zip(NORMS, right, strict=True):
     table[norm] = [f"{reference.mean():.0f} %", *gaps]
 initguide.Table(
     table,
-    caption="Accuracy from He's start, and by how many points other starts change it",
+    caption="Accuracy from He's start, and points by which others change it (95 % intervals)",
 )
 
 # %%

@@ -352,6 +352,5 @@ initguide.bullets(
 # %%
 # The rule to take home: **if you tune at one width and train at another, use muP, tune the
 # proportions of the layers' rates, too, and run a coordinate check first.**
-#
 # When no formula is at hand, :doc:`the data can decide
 # </auto_examples/practice/plot_3_let_the_data_decide>`.
