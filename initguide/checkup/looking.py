@@ -77,7 +77,11 @@ def _measured(case: Case) -> Measurement:
             parameters=True,
             sensitivities=_ANSWERS,
         )
-    return replace(found, loss_name="that of training_step") if case.step else found
+    if not case.step:
+        return found
+    # What a step makes itself, as inputs that want a gradient for a penalty, is nobody's layer.
+    held = tuple(stranger for stranger in found.strangers if stranger.attribute)
+    return replace(found, loss_name="that of training_step", strangers=held)
 
 
 def look(case: Case) -> Look:

@@ -22,6 +22,9 @@ class _Stepped(nn.Module):
         for table in ("_parameters", "_buffers", "_modules"):
             vars(self)[table] = vars(model)[table]
         self.training = model.training
+        # Layers in a plain list are looked for among the attributes.
+        own = {name: value for name, value in vars(model).items() if not name.startswith("_")}
+        vars(self).update({name: own[name] for name in own if not hasattr(nn.Module, name)})
         # In a tuple, since the model is not to be a part of itself.
         self._given = (model, step, kind)
 
@@ -38,6 +41,11 @@ class _Stepped(nn.Module):
         hooks.append(
             model.register_forward_hook(lambda _, __, output: answers.append(answers_of(output)))
         )
+        hooks += [
+            p.register_post_accumulate_grad_hook(_refusing(p.grad))
+            for p in model.parameters()
+            if p.requires_grad
+        ]
         try:
             result = step(model, batch)
         finally:
@@ -50,6 +58,19 @@ class _Stepped(nn.Module):
             )
         loss = _loss_of(result)
         return (loss, answers[-1]) if answers and answers[-1] is not None else loss
+
+
+def _refusing(before: Tensor | None) -> Callable[[Tensor], None]:
+    """Refuse a step that goes back by itself, at its first gradient: before it moves a weight."""
+
+    def refuse(parameter: Tensor) -> None:
+        parameter.grad = before
+        raise ValueError(
+            "training_step called backward(); it must return the loss, and neither go back nor "
+            "take a step: the check-up does"
+        )
+
+    return refuse
 
 
 def _loss_of(result: Any) -> Tensor:

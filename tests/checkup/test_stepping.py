@@ -115,3 +115,55 @@ def test_a_step_that_runs_another_model():
     tried = [attempt.outcome for finding in report.findings for attempt in finding.tried]
     assert tried
     assert all("must use its first argument" in outcome for outcome in tried)
+
+
+def test_a_step_that_goes_back_by_itself():
+    """It is stopped before it moves a weight, or leaves a gradient."""
+    model = net()
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def whole(model, batch):
+        loss = step(model, batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    with pytest.raises(ValueError, match=r"training_step called backward\(\); it must return the"):
+        check_init(model, BATCH, training_step=whole)
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, before[name])
+        assert parameter.grad is None
+
+
+def test_a_step_with_gradients_of_its_own():
+    """A penalty on gradients is part of the loss: nothing is accumulated."""
+
+    def penalized(model, batch):
+        inputs = batch[0].clone().requires_grad_()
+        loss = F.cross_entropy(model(inputs), batch[1])
+        (slope,) = torch.autograd.grad(loss, inputs, create_graph=True)
+        return loss + slope.square().sum()
+
+    assert check_init(net(), BATCH, training_step=penalized).ok
+
+
+def test_layers_in_a_plain_list_are_noticed():
+    """Those of the model itself, whose attributes the step sees."""
+
+    class Plain(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.layers, self.head = [nn.Linear(20, 30)], nn.Linear(30, 5)
+
+        def forward(self, x):
+            return self.head(torch.relu(self.layers[0](x)))
+
+    def squares(model, batch):
+        return model(batch).square().mean()
+
+    report = check_init(Plain(), torch.randn(16, 20), training_step=squares, advice=False)
+    (found,) = [f for f in report.findings if f.code == "unregistered"]
+    assert "layers" in found.evidence
