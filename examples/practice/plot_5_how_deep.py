@@ -65,42 +65,35 @@ def train(name, grid, seeds=3, **changes):
 # %%
 # The map
 # -------
-# Each small square is one network, trained for one epoch of 63 steps by gradient descent with
-# momentum.
+# Each small square is one network after an epoch of 63 steps of gradient descent with momentum.
 
 maps = {}  # accuracy (σ_w, depths); one that diverged guesses
 fig, axes = plots.subplots(1, 2, height=4.4, sharey=True)
 for ax, (name, sigmas) in zip(axes, SIGMAS.items(), strict=True):
     result = train(name, {"scale": sigmas, "depth": DEPTHS}, seeds=1)
     maps[name] = np.nan_to_num(result.array()[..., 0], nan=0.1)
-    bar = name == "relu"  # one for both
-    plots.plot_map(result, value_range=(10, 80), colorbar=bar, ax=ax)
+    plots.plot_map(result, value_range=(10, 80), colorbar=name == "relu", ax=ax)
     fine = np.linspace(sigmas[0], sigmas[-1], 400)
     border = np.minimum(6 * theory.depth_scale(name, fine), 1e3)
-    ax.plot(fine, border, "--", color=plots.PALETTE[1], lw=2.5, label="6 ξ")
+    ax.plot(fine, border, "--", color=plots.PALETTE[1], lw=2.5)
     ax.set(title=name, xlabel="σ_w", ylabel="")
 axes[0].set_ylabel("hidden layers (logarithmic)")
-axes[1].legend(loc="lower left")
 
 # %%
-# The dashed line was computed before the first step. An × is a network that diverged: the outputs
-# of ReLU are not bounded.
+# The dashed line, 6 ξ, was computed before the first step. An × is a network that diverged.
 
-learns, share = 0.3, {}  # three times what guessing gives
-for side, (least, most) in {"below": (0, 0.5), "above": (2, np.inf)}.items():
-    found = []
-    for name, sigmas in SIGMAS.items():
-        relative = DEPTHS / (6 * theory.depth_scale(name, sigmas)[:, None])
-        found += list(maps[name][(relative > least) & (relative < most)] > learns)
-    share[side] = 100 * np.mean(found)
-poles = {
-    name: maps[name][np.abs(SIGMAS[name] - edge).argmin()]
-    for name, edge in {"tanh": 1, "relu": 2**0.5}.items()
-}
-fall = {k: 100 * (row[:3].mean() - row[-3:].mean()) for k, row in poles.items()}
+learns = 0.3  # three times what guessing gives
+scale = {k: theory.depth_scale(k, sigmas)[:, None] for k, sigmas in SIGMAS.items()}
+less = np.concatenate([maps[k][DEPTHS / xi < 3] for k, xi in scale.items()])
+more = np.concatenate([maps[k][DEPTHS / xi > 12] for k, xi in scale.items()])
+below, above = 100 * np.mean(less > learns), 100 * np.mean(more > learns)
+fall = {}
+for name, edge in {"tanh": 1, "relu": 2**0.5}.items():
+    pole = maps[name][np.abs(SIGMAS[name] - edge).argmin()]
+    fall[name] = 100 * (pole[:3].mean() - pole[-3:].mean())
 (
     initguide.says(
-        share["below"] > 90 and share["above"] < 10,
+        below > 90 and above < 10,
         "Of the networks less than half as deep as the line, {below:.0f} % learn (more than "
         "{learns:.0f} % correct); of those more than twice as deep, {above:.0f} %. So the line has "
         "the right shape.",
@@ -108,8 +101,8 @@ fall = {k: 100 * (row[:3].mean() - row[-3:].mean()) for k, row in poles.items()}
         "{learns:.0f} % correct); of those more than twice as deep, {above:.0f} %. So the line is "
         "no border.",
         learns=100 * learns,
-        below=share["below"],
-        above=share["above"],
+        below=below,
+        above=above,
     )
     + initguide.says(
         min(fall.values()) > 10,
@@ -133,22 +126,19 @@ fall = {k: 100 * (row[:3].mean() - row[-3:].mean()) for k, row in poles.items()}
 
 COLUMNS = {"tanh": [0.6, 0.8, 1.7, 2.5], "relu": [0.9, 1.1, 1.7, 2.0]}
 SOME_DEPTHS = np.array(DEPTHS[::2])
-
 fig, axes = plots.subplots(1, 2, height=4.4, sharey=True)
 colors = iter([*plots.PALETTE, "0.45"])
-curves = {}  # (seeds, depths)
+curves, scales = {}, {}  # of a network and σ_w: accuracies (seeds, depths), and ξ
 for name, columns in COLUMNS.items():
     result = train(name, {"scale": columns, "depth": SOME_DEPTHS.tolist()})
     found = np.nan_to_num(result.array(), nan=0.1)
     for sigma, mark, rows in zip(columns, "ooss", found, strict=True):
         curves[name, sigma] = rows.T
+        scales[name, sigma] = theory.depth_scale(name, sigma)
         look = {"color": next(colors), "marker": mark, "ms": 4}
-        look["ls"] = "-" if name == "tanh" else "--"
-        for ax, unit in zip(
-            axes, (1, theory.depth_scale(name, sigma)), strict=True
-        ):
-            x, label = SOME_DEPTHS / unit, f"{name}, {sigma}"
-            plots.draw_band(100 * rows.T, at=x, label=label, ax=ax, **look)
+        look |= {"ls": "-" if name == "tanh" else "--", "label": f"{name}, {sigma}"}
+        for ax, unit in zip(axes, (1, scales[name, sigma]), strict=True):
+            plots.draw_band(100 * rows.T, at=SOME_DEPTHS / unit, ax=ax, **look)
 plots.ticks_at(axes[0].xaxis, (2, 5, 10, 20, 50))
 plots.ticks_at(axes[1].xaxis, (0.5, 1, 2, 6, 20, 50))
 axes[0].set(xlabel="hidden layers (logarithmic)", ylabel="validation accuracy (%)")
@@ -166,15 +156,13 @@ def limit(row):
 
 
 layers = {k: np.array([limit(row) for row in rows]) for k, rows in curves.items()}
-scales = {(name, sigma): theory.depth_scale(name, sigma) for name, sigma in layers}
 in_xi = {k: (depths / scales[k]).mean() for k, depths in layers.items()}
 few, many = np.sort([depths.mean() for depths in layers.values()])[[0, -1]]
 low, high = min(in_xi.values()), max(in_xi.values())
 plots.describe(
     fig,
-    "Accuracy against depth for eight pairs of activation and σ_w, mean and range of three seeds. "
-    f"Against the number of layers, the curves fall below 30 percent anywhere between {few:.0f} "
-    f"and {many:.0f} layers. Against depth / ξ, they do between {low:.1f} and {high:.1f}.",
+    "Accuracy against depth for eight pairs of activation and σ_w. The curves fall below 30 "
+    f"percent between {few:.0f} and {many:.0f} layers, or {low:.1f} and {high:.1f} ξ.",
 )
 
 # %%
@@ -202,17 +190,6 @@ initguide.says(
 # The multiple means nothing by itself: with another threshold or more training it would be another
 # one. What was predicted is that it is nearly the *same* one everywhere.
 #
-# And the scale of the correlations? In the chaos of tanh, where it is finite, the same depths are
-
-settling = {
-    sigma: layers["tanh", sigma].mean()
-    / theory.depth_scale("tanh", sigma, kind="correlation")
-    for sigma in (1.7, 2.5)
-}
-for sigma, multiple in settling.items():
-    print(f"σ_w = {sigma}: {multiple:.1f} times it")
-
-# %%
 # More training, another optimizer
 # --------------------------------
 # At 6 ξ, the mean square of a gradient in order has faded by e⁶, about four hundred, but it is not
@@ -220,47 +197,33 @@ for sigma, multiple in settling.items():
 # gradients. And one in chaos? We take one column of each, and ask where its curve passes through
 # 30 %; for two epochs, too, and for one epoch with Adam:
 
-CHANGES = {"as above": {}, "two epochs": {"epochs": 2}}
+CHANGES = {"two epochs": {"epochs": 2}}
 CHANGES["Adam"] = {"optimizer": "adam", "learning_rate": 2e-3}
-
-
-table = {"network": [], "σ_w": [], "ξ": [], **{name: [] for name in CHANGES}}
-moved = {}  # by which factor a change moves the border
-for name, sigma in (("tanh", 0.8), ("tanh", 2.5), ("relu", 1.1), ("relu", 2.0)):
-    table["network"].append(f"{name}, {'order' if sigma < 2 else 'chaos'}")
-    table["σ_w"].append(sigma)
-    table["ξ"].append(float(scales[name, sigma]))
+order, chaos = [("tanh", 0.8), ("relu", 1.1)], [("tanh", 2.5), ("relu", 2.0)]
+columns, rows, moved = ["network, σ_w", "ξ", "as above", *CHANGES], [], {}
+for key in order + chaos:
+    name, sigma = key
+    found = [layers[key]]
     for label, change in CHANGES.items():
-        rows = curves[name, sigma]
-        if change:
-            grid = {"scale": [sigma], "depth": SOME_DEPTHS.tolist()}
-            rows = train(name, grid, **change).array()[0].T
-        depths = np.array([limit(row) for row in np.nan_to_num(rows, nan=0.1)])
-        multiples = initguide.estimate(depths / scales[name, sigma])
-        table[label].append(f"{multiples:.1f}")
-        ratio = initguide.estimate(depths / layers[name, sigma])
-        moved[table["network"][-1], label] = ratio
+        grid = {"scale": [sigma], "depth": SOME_DEPTHS.tolist()}
+        after = np.nan_to_num(train(name, grid, **change).array()[0].T, nan=0.1)
+        found.append(np.array([limit(row) for row in after]))
+        moved[key, label] = initguide.estimate(found[-1] / layers[key])
+    multiples = [f"{initguide.estimate(n / scales[key]):.1f}" for n in found]
+    rows.append([f"{name}, {sigma}", float(scales[key]), *multiples])
 initguide.Table(
-    table,
+    dict(zip(columns, zip(*rows, strict=True), strict=True)),
     caption="Depth at which the accuracy falls below 30 %, in units of ξ",
     note="Mean and 95 % interval over 3 seeds. As above: one epoch, momentum.",
-    formats={"σ_w": "g", "ξ": ".2f"},
 )
 
 # %%
-# Does the border move? Factors are ratios seed by seed, with their intervals over three seeds.
+# Does the border move? Ratios seed by seed, in order (the first two rows) and in chaos:
 
-
-order = {k: [moved[f"{n}, order", k] for n in ("tanh", "relu")] for k in CHANGES}
-chaos = {k: [moved[f"{n}, chaos", k] for n in ("tanh", "relu")] for k in CHANGES}
-time_helps = initguide.all_of(
-    *(factor.above(1.1) for factor in order["two epochs"])
-)
-adam_helps = initguide.all_of(*(factor.above(1.1) for factor in order["Adam"]))
-time_idle = initguide.all_of(
-    *(factor.within(0.8, 1.25) for factor in chaos["two epochs"])
-)
-adam_idle = chaos["Adam"][0].below(1.25)
+time, adam = ([moved[key, change] for key in order + chaos] for change in CHANGES)
+time_helps = initguide.all_of(*(factor.above(1.1) for factor in time[:2]))
+adam_helps = initguide.all_of(*(factor.above(1.1) for factor in adam[:2]))
+time_idle = initguide.all_of(*(factor.within(0.8, 1.25) for factor in time[2:]))
 (
     initguide.says(
         time_helps,
@@ -270,8 +233,8 @@ adam_idle = chaos["Adam"][0].below(1.25)
         "for ReLU by {relu:.2f}.",
         "Whether a second epoch moves the border out in order, these seeds cannot tell for both: "
         "for tanh by {tanh:.2f}, for ReLU by {relu:.2f}.",
-        tanh=order["two epochs"][0],
-        relu=order["two epochs"][1],
+        tanh=time[0],
+        relu=time[1],
     )
     + initguide.says(
         adam_helps,
@@ -279,8 +242,8 @@ adam_idle = chaos["Adam"][0].below(1.25)
         "size, so a small one is as good as a large one, as long as it points somewhere.",
         "Adam does not move it out in both: by {tanh:.2f} and {relu:.2f}.",
         "Whether Adam does is open for one of them: {tanh:.2f} and {relu:.2f}.",
-        tanh=order["Adam"][0],
-        relu=order["Adam"][1],
+        tanh=adam[0],
+        relu=adam[1],
     )
     + initguide.says(
         time_idle,
@@ -288,23 +251,23 @@ adam_idle = chaos["Adam"][0].below(1.25)
         "In chaos, a second epoch changes something, too: {tanh:.2f} and {relu:.2f}.",
         "In chaos, these seeds cannot tell whether a second epoch changes anything for both: "
         "{tanh:.2f} and {relu:.2f}.",
-        tanh=chaos["two epochs"][0],
-        relu=chaos["two epochs"][1],
+        tanh=time[2],
+        relu=time[3],
     )
     + initguide.says(
-        chaos["Adam"][1].above(1.1),
+        adam[3].above(1.1),
         "Adam helps ReLU there ({factor:.2f}), whose networks were thrown out by huge steps.",
         "Adam does not help ReLU there ({factor:.2f}).",
         "Whether Adam helps ReLU there is open ({factor:.2f}).",
-        factor=chaos["Adam"][1],
+        factor=adam[3],
     )
     + initguide.says(
-        adam_idle,
+        adam[2].below(1.25),
         "It does not help tanh much ({factor:.2f}): steps of the right size are not what chaotic "
         "tanh networks lack.",
         "It helps tanh, too ({factor:.2f}).",
         "Whether it helps tanh is open ({factor:.2f}).",
-        factor=chaos["Adam"][0],
+        factor=adam[2],
     )
 )
 
@@ -325,23 +288,19 @@ adam_idle = chaos["Adam"][0].below(1.25)
 #          for sigma_b in (0, 0.3):
 #              print(sigma_b, 6 * theory.depth_scale("tanh", 0.8, sigma_b))
 #
-#
 #          def with_biases(module):
 #              if isinstance(module, nn.Linear):
 #                  nn.init.normal_(module.weight, 0, 0.8 / module.in_features**0.5)
 #                  nn.init.normal_(module.bias, 0, 0.3)
 #
-#
 #          print(train("tanh", {"depth": [6, 10, 15], "scheme": {"biases": with_biases}}))
-#          # A smaller ξ asks for less depth: compare with the column of 0.8 in the second figure.
 #
 # What we learnt
 # --------------
 
-varied = max(scales.values()) / min(scales.values())
 initguide.bullets(
     initguide.says(
-        high / low < varied / 2,
+        high / low < max(scales.values()) / min(scales.values()) / 2,
         "The depth to which a network could be trained was between {low:.1f} and {high:.1f} times "
         "the predicted :term:`depth scale` :math:`\\xi` of gradients, for tanh and for ReLU, in "
         "order and in chaos, while :math:`\\xi` itself varied by a factor of {varied:.1f}.",
@@ -350,12 +309,12 @@ initguide.bullets(
         "factor of {varied:.1f} only.",
         low=low,
         high=high,
-        varied=varied,
+        varied=max(scales.values()) / min(scales.values()),
     ),
     initguide.says(
         3 < low < high < 15,
-        "A few depth scales could be trained and no more.",
-        "How many depth scales could be trained hung on the network.",
+        "With one epoch of momentum, a few depth scales could be trained and no more.",
+        "With one epoch of momentum, how many depth scales could be trained hung on the network.",
         key="depth-few-xi",
     ),
     initguide.says(
@@ -368,7 +327,7 @@ initguide.bullets(
         key="depth-time-helps-in-order",
     )
     + initguide.says(
-        initguide.all_of(adam_helps, adam_idle),
+        initguide.all_of(adam_helps, adam[2].below(1.25)),
         "Adam pushed it outwards in order, and for chaotic tanh it did not do much.",
         "What Adam did was not divided between order and chaotic tanh.",
         "Whether Adam does more in order than for chaotic tanh is open.",
@@ -388,8 +347,5 @@ initguide.bullets(
 # (:func:`initguide.theory.depth_scale`). **If the network is deeper than a few ξ, change the
 # weights first.**
 #
-# The same kind of map over scale and learning rate is on :doc:`the page before
-# </auto_examples/practice/plot_4_scale_and_learning_rate>`; from near, its border :doc:`is no line
-# </auto_examples/practice/plot_6_fractal>`. What ξ is, and how to measure it, is in
-# :doc:`/auto_examples/theory/plot_5_depth`; what branches around the layers do to depth, in
-# :doc:`/auto_examples/architectures/plot_2_residual`.
+# What branches around the layers do to depth: :doc:`/auto_examples/architectures/plot_2_residual`.
+# From near, the border of what trains :doc:`is no line </auto_examples/practice/plot_6_fractal>`.
