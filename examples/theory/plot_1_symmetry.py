@@ -24,9 +24,8 @@ adds.
 # ------------------------
 # Take two hidden units whose incoming weights, outgoing weights and biases are equal. They compute
 # the same number, so the loss depends on both in the same way, so their gradients are equal, so
-# they make the same step. After it they are equal again. This holds for every optimizer that treats
-# all weights alike, and for every loss, unless chance treats the two differently, as
-# :term:`dropout` does. It is the whole argument.
+# they make the same step. After it they are equal again. This holds for every loss and optimizer
+# that treat all weights alike, unless chance treats the two differently, as :term:`dropout` does.
 #
 # It says more than it seems to. Copy every hidden unit of a narrow network m times. To keep the
 # output, the weights out of the copies must be smaller. If the :term:`activation` is ReLU, dividing

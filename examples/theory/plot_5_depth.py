@@ -125,9 +125,8 @@ fig.legend(*handles, loc="outside lower center", ncols=3)
 # %%
 # Lines and bands show mean and range of four draws of the weights, dashes the prediction.
 
-limit = lines[-1][2]
 fades, stays, swells = grads[:, 0].mean(axis=0)
-apart = initguide.estimate(alike[:, -1, 2])
+limit, apart = lines[-1][2], initguide.estimate(alike[:, -1, 2])
 (
     initguide.says(
         order[9] > 0.99 and fades < 1e-6,
