@@ -114,7 +114,7 @@ while len(lines) < DEPTH:
 order, edge_c, chaos = alike.mean(axis=0).T  # each over the layers
 
 fig, axes = plots.subplots(1, 2, height=4.2)
-titles = "Correlation", "Gradients / the last layer's, mean square"
+titles = "Correlation", "Gradients² / the last layer's"
 for i, (found, expected) in enumerate([(alike, lines), (grads, powers)]):
     dots = dict(zip(sigmas, np.moveaxis(found, -1, 0), strict=True))
     dashes = dict(zip(sigmas, np.transpose(expected), strict=True))
