@@ -270,9 +270,9 @@ as_twin = centred.within(-3, 3)
     + initguide.says(
         as_twin,
         "On average over those whose weights are centred, the twin does as well to within three "
-        "points ({gap:+.1f}): it is the scale that counts.",
+        "points ({gap:+.1f}).",
         "On average over those whose weights are centred, the twin does not as well to within "
-        "three points ({gap:+.1f}): the scale is not all that counts.",
+        "three points ({gap:+.1f}).",
         "Whether, on average over those whose weights are centred, the twin does as well to within "
         "three points, these seeds cannot tell ({gap:+.1f}).",
         gap=centred,
@@ -345,7 +345,7 @@ initguide.bullets(
     initguide.says(
         as_twin,
         "On average, the named schemes that are centred on zero learnt as He's weights of the same "
-        "scale did: {gap:+.1f} points. For single schemes, six seeds left up to {open:.0f} points "
+        "scale did: {gap:+.1f} points. For single schemes, six seeds left up to {open:≤.0f} points "
         "open.",
         "On average, the named schemes that are centred on zero did not learn as He's weights of "
         "the same scale did: {gap:+.1f} points.",
