@@ -100,10 +100,7 @@ theory["default"] = (3**-0.5, (3 * 16 * 9) ** -0.5, box)
 # (PyTorch's default has uniform weights and biases of variance 1 / (3 · fan-in).) We send images of
 # 7 × 7 pixels through six draws of each network:
 
-data = initguide.fashion_mnist()
-data = data.subset(
-    train=min(1600, len(data.train)), valid=min(800, len(data.valid)), test=100
-)
+data = initguide.fashion_mnist().subset(train=1600, valid=800, test=100)
 pixels = data.train.images
 small = data.transformed(
     lambda x: nn.functional.avg_pool2d((x - pixels.mean()) / pixels.std(), 4),
@@ -120,7 +117,6 @@ for name, scheme in starts.items():
     gradients[name] = g = g / g[:, -1:]
     first = nets[-1][0](images).detach().square().mean((0, 1)).numpy()
     predicted[name] = predict(first, *theory[name])
-    print(f"{name}: {g[:, 0].mean():.1g}, predicted {predicted[name][1][0]:.1g}")
 fig, axes = plots.subplots(1, 2, height=4.4)
 titles = ("Pre-activations", "Gradients / the last layer's")
 for i, measured in enumerate((signals, gradients)):
@@ -132,12 +128,11 @@ fig.legend(
 )
 
 # %%
-# The numbers above the figure are the gradient in the first layer, relative to the last one. On the
-# left, watch where a line goes, and how wide its band becomes. Theory speaks of wide layers, and
-# these have 16 channels.
+# On the left, watch where a line goes, and how wide its band becomes: so much do draws of the same
+# scheme differ. On the right, a gradient starts in the last layer, and what counts is what reaches
+# the first. Theory speaks of wide layers, and these have 16 channels.
 
 ends = {name: np.array(rows)[:, -1] for name, rows in signals.items()}
-firsts = {name: rows[:, 0] for name, rows in gradients.items()}
 
 
 def off(name):
@@ -147,7 +142,7 @@ def off(name):
     return [np.exp(np.abs(log).max()) for log in logs]
 
 
-lost = -np.log10(firsts["default"].max())
+lost = -np.log10(gradients["default"][:, 0].max())
 close = max(off("delta_orthogonal"))
 spread = {name: values.max() / values.min() for name, values in ends.items()}
 below = ends["delta_gaussian"].mean() / predicted["delta_gaussian"][0][-1]
@@ -155,8 +150,9 @@ border = ends["lecun_normal"].mean() / ends["delta_orthogonal"].mean()
 (
     initguide.says(
         lost > 15 and ends["default"].min() > 1e-6,
-        "With the **default**, biases keep a signal up; nothing keeps the gradient up. What "
-        "reaches the first layer is smaller by {lost:.0f} orders of magnitude or more.",
+        "With the **default**, biases keep the signal from vanishing; nothing does so for the "
+        "gradient. What reaches the first layer is smaller by {lost:≥.0f} orders of magnitude or "
+        "more.",
         "With the **default**, the gradient in the first layer is smaller by {lost:.0f} orders of "
         "magnitude, and the smallest signal in the last layer has a mean square of {end:.2g}.",
         lost=lost,
@@ -172,8 +168,8 @@ border = ends["lecun_normal"].mean() / ends["delta_orthogonal"].mean()
     )
     + initguide.says(
         max(off("lecun_normal")) < 3,
-        "They do so as predicted, within a factor of {off:.1f}.",
-        "Their means are off from the prediction by a factor of up to {off:.1f}.",
+        "Their means keep to the prediction within a factor of {off:≤.1f}.",
+        "Their means are off from the prediction by a factor of up to {off:≤.1f}.",
         off=max(off("lecun_normal")),
     )
     + initguide.says(
@@ -190,9 +186,9 @@ border = ends["lecun_normal"].mean() / ends["delta_orthogonal"].mean()
     )
     + initguide.says(
         close < 2,
-        "Orthogonal matrices keep close to it, within a factor of {close:.2f}: they turn the "
+        "Orthogonal matrices keep close to it, within a factor of {close:≤.2f}: they turn the "
         "channels' vector, and only tanh changes its length.",
-        "Orthogonal matrices are off by a factor of up to {close:.1f}, too.",
+        "Orthogonal matrices are off by a factor of up to {close:≤.1f}, too.",
         close=close,
     )
 )
@@ -237,13 +233,10 @@ initguide.says(
 )
 
 # %%
-# This is the way there, batch by batch:
-
-plots.plot_losses(result, smooth=4)
-
-# %%
-# Does the lowest line owe its place to luck? Seed by seed, and below zero where the first of the
-# two is ahead:
+# Does the best start owe its place to luck? We take three differences of validation loss, seed by
+# seed, which are below zero where the first of the two is ahead. The second asks what orthogonality
+# brings, and the third what leaving out the rest of the kernel brings by itself, without it.
+# Intervals are of 95 %:
 
 pairs = (
     ("delta_orthogonal", "lecun_normal"),
@@ -251,31 +244,30 @@ pairs = (
     ("delta_gaussian", "lecun_normal"),
 )
 gaps = [result.difference(*pair, "valid_loss") for pair in pairs]
-print(*gaps, sep="\n")
-
-# %%
-# The second difference asks what orthogonality brings, the third what leaving out the rest of the
-# kernel brings by itself:
-
 (
     initguide.says(
         gaps[0].better(),
-        "Delta-orthogonal weights are ahead of Gaussian ones.",
-        "Delta-orthogonal weights are behind Gaussian ones.",
-        "Whether delta-orthogonal weights are ahead of Gaussian ones, these seeds cannot tell.",
+        "Delta-orthogonal weights are ahead of Gaussian ones: {by:+.2f}.",
+        "Delta-orthogonal weights are behind Gaussian ones: {by:+.2f}.",
+        "Whether delta-orthogonal weights are ahead of Gaussian ones, these seeds cannot tell: "
+        "{by:+.2f}.",
+        by=gaps[0],
     )
     + initguide.says(
         gaps[1].better(),
         "They are ahead of Gaussian matrices at the kernel's centre as well, which is owed to "
-        "orthogonality.",
-        "They are behind Gaussian matrices at the kernel's centre.",
-        "Whether orthogonality has a part in it, these seeds cannot tell.",
+        "orthogonality: {by:+.2f}.",
+        "They are behind Gaussian matrices at the kernel's centre: {by:+.2f}.",
+        "Whether orthogonality has a part in it, these seeds cannot tell: {by:+.2f}.",
+        by=gaps[1],
     )
     + initguide.says(
         gaps[2].better(),
-        "Between the two Gaussian starts, the one at the centre alone is ahead.",
-        "Between the two Gaussian starts, the whole kernel is ahead.",
-        "Whether leaving out the rest of the kernel helps by itself, they cannot tell.",
+        "Between the two Gaussian starts, the one at the centre alone is ahead: {by:+.2f}.",
+        "Between the two Gaussian starts, the whole kernel is ahead: {by:+.2f}.",
+        "Whether leaving out the rest of the kernel helps by itself, these seeds cannot tell: "
+        "{by:+.2f}.",
+        by=gaps[2],
     )
 )
 
@@ -301,7 +293,6 @@ print(*gaps, sep="\n")
 # What we learnt
 # --------------
 
-first_two = [gap.better() for gap in gaps[:2]]
 initguide.bullets(
     initguide.says(
         close < 2 and spread["delta_gaussian"] > 10,
@@ -323,7 +314,7 @@ initguide.bullets(
         key="deep-convolutions-default-nothing",
     )
     + initguide.says(
-        initguide.all_of(*first_two),
+        initguide.all_of(gaps[0].better(), gaps[1].better()),
         "From delta-orthogonal weights it learnt best of the four.",
         "From delta-orthogonal weights it did not learn best of the four.",
         "Whether it learnt best from delta-orthogonal weights is open.",
@@ -331,8 +322,8 @@ initguide.bullets(
     ),
     initguide.says(
         lost > 15 and ends["default"].min() > 1e-6,
-        "In the default, biases keep the signal up while the gradient vanishes: the size of "
-        "signals alone does not tell whether a network can learn.",
+        "In the default, biases keep the signal from vanishing, and the gradient vanishes: the "
+        "size of signals alone does not tell whether a network can learn.",
         "In the default, the signal and the gradient came out otherwise than predicted: look at "
         "both.",
     ),
