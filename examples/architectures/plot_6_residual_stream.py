@@ -3,9 +3,9 @@
 ======================
 
 The blocks of a transformer only add: each branch adds its output to one stream that runs from the
-embeddings to the head. How large does that stream become, how do gradients
-run back along it, and what is GPT-2's factor for the last layer of each branch good for? This page
-predicts both from the weights alone and measures them.
+embeddings to the head. How large does that stream become, how do gradients run back along it, and
+what is GPT-2's factor for the last layer of each branch good for? This page predicts both from the
+weights alone and measures them.
 
 .. index:: ! residual scaling
 
@@ -87,63 +87,58 @@ def predict(size=GPT2, *, factor=None, norm="pre", depth=DEPTH, embedding=0.02):
 # how alike the tokens are. :func:`~initguide.theory.transformer_moments` keeps account of that: it
 # follows the mean products of all pairs of tokens through the blocks, and their gradients back.
 
+factors = {"not scaled": 1, "scaled": None}
 streams, expected = {}, {}
-fig, axes = plots.subplots(1, 2, height=4.2)
-for ax, factor in zip(axes, (1, None), strict=True):
-    streams[factor] = measure(start(factor=factor))[0]
-    expected[factor] = predict(factor=factor).stream.mean((1, 2))
-    plots.plot_prediction(
-        {"mean of 4 seeds": streams[factor]},
-        expected[factor],
-        at=list(range(DEPTH + 1)),
-        log=False,
-        title="Pre-norm, branches " + ("not scaled" if factor else "scaled"),
-        xlabel="after block",
-        ylabel="mean square of the stream",
-        legend=False,
-        ax=ax,
-    )
-fig.legend(
-    *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3
+for name, factor in factors.items():
+    streams[name] = measure(start(factor=factor))[0]
+    expected[name] = predict(factor=factor).stream.mean((1, 2))
+plots.plot_prediction(
+    streams,
+    expected,
+    at=range(DEPTH + 1),
+    log=False,
+    title="The stream of pre-norm blocks, branches scaled or not",
+    xlabel="after block",
+    ylabel="mean square",
 )
 
 # %%
-# Look at the scales of the two panels. (A post-norm stream is normalized after each sum and stays
-# at 1, so it is not drawn.)
+# The table further down has the numbers at the end of the lower line. (A post-norm stream is
+# normalized after each sum and stays at 1, so it is not drawn.)
 
-off = max(np.abs(streams[f].mean(0) / expected[f] - 1).max() for f in streams)
-steps = {f: np.diff(streams[f].mean(0)) for f in streams}  # what each block adds
-bend = 0.0  # off the straight line through the ends, relative to its rise
-for rows in streams.values():
-    line = rows.mean(0)
-    straight = np.linspace(line[0], line[-1], DEPTH + 1)
-    bend = max(bend, np.abs(line - straight).max() / (line[-1] - line[0]))
-first = min(streams[f].mean(0)[1] / streams[f].mean(0)[0] for f in streams)
+off, even, uneven, first = [], [], [], []
+for name, rows in streams.items():
+    mean, line = rows.mean(0), expected[name]
+    off.append(np.abs(mean / line - 1).max())
+    steps = np.diff([line, mean])[:, 1:]  # what each block behind the first adds
+    for ratios, row in zip((even, uneven), steps, strict=True):
+        ratios.append(row.max() / row.min())
+    first.append(mean[1] / mean[0])
 (
     initguide.says(
-        off < 0.25,
+        max(even) < 1.25,
+        "From the second block on, each block is predicted to add about the same: the largest step "
+        "is no more than {even:≤.2f} times the smallest, so the dashed lines are nearly straight.",
+        "The blocks behind the first are predicted to add different amounts: the largest step is "
+        "{even:.2f} times the smallest.",
+        even=max(even),
+    )
+    + initguide.says(
+        max(off) < 0.25,
         "The prediction, made for wide networks, tells the means at width {width} within "
-        "{off:.0%}.",
-        "The prediction, made for wide networks, is off by up to {off:.0%} at width {width}.",
+        "{off:≤.0%}; of single steps, the largest is up to {uneven:≤.1f} times the smallest.",
+        "The prediction, made for wide networks, is off by up to {off:≤.0%} at width {width}.",
         width=WIDTH,
-        off=off,
+        off=max(off),
+        uneven=max(uneven),
     )
     + initguide.says(
-        bend < 0.1,
-        "Both lines are nearly straight, so each block adds about the same: no point is off the "
-        "straight line between their ends by more than {bend:.0%} of the rise.",
-        "The lines are not straight: some point is off the straight line between their ends by "
-        "{bend:.0%} of the rise.",
-        bend=bend,
-    )
-    + initguide.says(
-        first > 2,
-        "They begin at the left with the sum of the embeddings, and ``0.02`` is so small that the "
-        "first block alone makes the stream {first:.0f} times as large or more, with the factor or "
-        "without.",
-        "They begin at the left with the sum of the embeddings; the first block makes the stream "
-        "{first:.1f} times as large, with the factor or without.",
-        first=first,
+        min(first) > 2,
+        "At the left is the sum of the embeddings, and ``0.02`` is so small that the first block "
+        "alone makes the stream {first:.0f} times as large or more, with the factor or without.",
+        "At the left is the sum of the embeddings; the first block makes the stream {first:.1f} "
+        "times as large, with the factor or without.",
+        first=min(first),
     )
 )
 
@@ -152,7 +147,7 @@ first = min(streams[f].mean(0)[1] / streams[f].mean(0)[0] for f in streams)
 
 depths = (3, 6, 12, 24)
 columns = {"blocks": depths}
-for name, factor in (("not scaled", 1), ("scaled", None)):
+for name, factor in factors.items():
     ends = [measure(start(factor=factor), depth=n)[0][:, -1].mean() for n in depths]
     predicted = [predict(factor=factor, depth=n).stream[-1].mean() for n in depths]
     columns |= {name: ends, f"{name}, predicted": predicted}
@@ -166,27 +161,27 @@ initguide.Table(
 # %%
 # With the factor the 2N branches together should add about as much as one of them alone:
 
-plain, scaled = (np.array(columns[name]) for name in ("not scaled", "scaled"))
+plain, scaled = (np.array(columns[name]) for name in factors)
 doubled = plain[1:] / plain[:-1]
-held = scaled.max() / scaled.min()
-alone = np.mean(steps[1]) / 2  # what one branch adds without the factor
+line = streams["not scaled"].mean(0)
+sums = scaled / ((line[-1] - line[0]) / (2 * DEPTH))  # beside one unscaled branch
+held = sums.min() > 0.5 and sums.max() < min(2, 1.5 * sums.min())
 initguide.says(
     doubled.min() > 1.6 and doubled.max() < 2.4,
-    "Without the factor, twice the blocks make about twice the stream: {least:.2f} to {most:.2f} "
+    "Without the factor, twice the blocks make about twice the stream: {least:≥.2f} to {most:≤.2f} "
     "times.",
-    "Without the factor, twice the blocks make {least:.2f} to {most:.2f} times the stream.",
+    "Without the factor, twice the blocks make {least:≥.2f} to {most:≤.2f} times the stream.",
     least=doubled.min(),
     most=doubled.max(),
 ) + initguide.says(
-    held < 1.5 and 0.5 < scaled[2] / alone < 2,
-    "With it, the largest stream is {held:.2f} times the smallest, whatever the depth, and at "
-    "twelve blocks {alone:.2f} times what one branch adds by itself. So the factor holds the sum "
-    "of the branches at one size. It does not hold the stream where the embeddings left it.",
-    "With it, the largest stream is {held:.2f} times the smallest, and at twelve blocks "
-    "{alone:.2f} times what one branch adds by itself, which is not the one size that it should "
-    "hold.",
-    held=held,
-    alone=scaled[2] / alone,
+    held,
+    "With it, the stream at the end is {least:≥.2f} to {most:≤.2f} times what one branch adds on "
+    "average without it, at whatever depth. So the factor holds the sum of the branches at one "
+    "size. It does not hold the stream where the embeddings left it.",
+    "With it, the stream at the end is {least:≥.2f} to {most:≤.2f} times what one branch adds on "
+    "average without it, which is not the one size that it should hold.",
+    least=sums.min(),
+    most=sums.max(),
 )
 
 # %%
@@ -207,40 +202,28 @@ for ax, size in zip(axes, (GPT2, 1.0), strict=True):
     for way, (norm, factor) in ways.items():
         measured[way] = measure(start(size, factor=factor), norm)[1][:, 1:]
         predicted[way] = predict(size, factor=factor, norm=norm).gradients[1:]
-        back[way, size], foretold[way, size] = measured[way], predicted[way]
-    plots.plot_prediction(
-        measured,
-        predicted,
-        at=list(range(1, DEPTH + 1)),
-        log=True,
-        title=f"Gradients, d · Var(w) = {size:.2f}",
-        xlabel="after block",
-        legend=False,
-        ax=ax,
-    )
-axes[0].set_ylabel("mean square,\nlogarithmic scale")
+    back[size], foretold[size] = list(measured.values()), list(predicted.values())
+    title = f"Gradients, d · Var(w) = {size:.2f}"
+    look = {"xlabel": "after block", "ylabel": "mean square", "legend": False}
+    plots.plot_prediction(measured, predicted, log=True, title=title, **look, ax=ax)
 fig.legend(
     *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3
 )
 
 # %%
-# In pre-norm blocks, what counts is how large the stream is compared with what a branch adds, and
-# that is smaller near the input, whatever the unit. :cite:t:`xiong2020` contrast this with
-# post-norm blocks, in which gradients are largest near the output.
+# In pre-norm blocks, what counts is how large the stream is compared with what one branch adds to
+# it. Near the input that ratio is smaller, whether branches are scaled or not.
+# :cite:t:`xiong2020` contrast this with post-norm blocks, in which gradients are largest near the
+# output.
 
-mean_back = {case: rows.mean(0) for case, rows in back.items()}
-growth = {
-    case: line[0] / line[-1] for case, line in mean_back.items()
-}  # on the way back
-pre = [growth[case] for case in growth if "pre" in case[0]]
-level = mean_back["post-norm", GPT2].max() / mean_back["post-norm", GPT2].min()
-large = mean_back["post-norm", 1.0]
-draws = back["post-norm", 1.0][:, 0]
-strays = {
-    case: np.exp(np.abs(np.log(mean_back[case] / foretold[case])).max())
-    for case in growth
-}
-fits = max(stray for case, stray in strays.items() if case != ("post-norm", 1.0))
+small, large = (np.mean(back[size], axis=1) for size in back)  # (ways, blocks)
+pre = np.concatenate([rows[:2, 0] / rows[:2, -1] for rows in (small, large)])
+level = small[2].max() / small[2].min()
+shrunk = large[2] / large[2, -1]
+draws = back[1.0][2][:, 0]
+logs = np.log(np.array([small, large]) / [*foretold.values()])
+*others, misses = np.exp(np.abs(logs).max(2)).ravel()  # the last: post-norm, large
+fits = max(others)
 (
     initguide.says(
         min(pre) > 1.5 and max(pre) / min(pre) < 2,
@@ -260,13 +243,13 @@ fits = max(stray for case, stray in strays.items() if case != ("post-norm", 1.0)
         level=level,
     )
     + initguide.says(
-        large.min() < 0.7 * large[-1],
+        shrunk.min() < 0.7,
         "With variance ``1/d`` they shrink on the way back, to {low:.2f} of what they were at the "
         "end, and come to {end:.2f} in the first block.",
         "With variance ``1/d`` they do not shrink by much on the way back: the smallest is "
         "{low:.2f} of what they were at the end.",
-        low=large.min() / large[-1],
-        end=large[0] / large[-1],
+        low=shrunk.min(),
+        end=shrunk[0],
     )
     + initguide.says(
         draws.max() > 2 * draws.min(),
@@ -275,14 +258,14 @@ fits = max(stray for case, stray in strays.items() if case != ("post-norm", 1.0)
         draws=draws.max() / draws.min(),
     )
     + initguide.says(
-        fits < 1.2 < strays["post-norm", 1.0],
-        "The prediction tells all gradients within a factor of {fits:.2f} except those, which it "
-        "misses by {misses:.2f}: it leaves out that attention with large weights prefers some "
-        "tokens, as :doc:`the page before <plot_5_transformers>` shows.",
-        "The prediction is off by a factor of up to {fits:.2f} elsewhere, and there by "
-        "{misses:.2f}.",
+        fits < 1.2 < misses,
+        "The prediction tells the means of all gradients within a factor of {fits:≤.2f} except "
+        "those, which it misses by up to {misses:≤.2f}: it leaves out that attention with large "
+        "weights prefers some tokens, as :doc:`the page before <plot_5_transformers>` shows.",
+        "The prediction is off by a factor of up to {fits:≤.2f} elsewhere, and there by "
+        "{misses:≤.2f}.",
         fits=fits,
-        misses=strays["post-norm", 1.0],
+        misses=misses,
     )
 )
 
@@ -313,15 +296,15 @@ fits = max(stray for case, stray in strays.items() if case != ("post-norm", 1.0)
 
 initguide.bullets(
     initguide.says(
-        bend < 0.1 and doubled.min() > 1.6 and doubled.max() < 2.4,
-        "Pre-norm branches get normalized inputs, so each adds about the same, and the stream's "
-        "mean square grows in proportion to depth.",
+        max(even) < 1.25 and doubled.min() > 1.6 and doubled.max() < 2.4,
+        "Pre-norm branches get normalized inputs, so each should add about the same, and the "
+        "stream's mean square grows in proportion to depth.",
         "Pre-norm branches get normalized inputs, so each should add about the same; here the "
         "stream's mean square did not grow in proportion to depth.",
         key="residual-stream-grows",
     ),
     initguide.says(
-        held < 1.5 and 0.5 < scaled[2] / alone < 2,
+        held,
         "With :math:`1/\\sqrt{{2N}}` on the last layers, N blocks together added about as much as "
         "one branch, at each depth tried.",
         "With :math:`1/\\sqrt{{2N}}` on the last layers, N blocks together should add about as "
@@ -329,7 +312,7 @@ initguide.bullets(
         key="residual-stream-factor",
     )
     + initguide.says(
-        first > 2,
+        min(first) > 2,
         "Where embeddings are small, that is still much more than they are.",
         "That is not much beside these embeddings.",
     ),
@@ -340,20 +323,20 @@ initguide.bullets(
         "Gradients did not grow alike towards the input in all pre-norm blocks.",
     )
     + initguide.says(
-        level < 1.5 and large.min() < 0.7 * large[-1],
+        level < 1.5 and shrunk.min() < 0.7,
         "In post-norm blocks they are nearly level with small weights, and shrink on part of the "
         "way with large ones.",
         "In post-norm blocks it did not come out that they are level with small weights and shrink "
         "with large ones.",
     ),
     initguide.says(
-        off < 0.25 and fits < 1.2,
-        "The T × T mean products of the tokens predict the streams, and the gradients except those "
-        "of post-norm blocks with large weights.",
+        max(off) < 0.25 and fits < 1.2,
+        "The T × T mean products of the tokens predict the means of streams, and of gradients "
+        "except those of post-norm blocks with large weights.",
         "The T × T mean products of the tokens did not predict all streams and gradients.",
     ),
     initguide.says(
-        held < 1.5,
+        held,
         "**Rule:** to keep the stream at one size whatever the depth, use ``init.gpt2(last=[…])``, "
         "or ``init.residual_scaled(…, last=[…])`` with weights of your own.",
         "**Rule:** look at the stream yourself: the factor of ``init.gpt2(last=[…])`` did not keep "
