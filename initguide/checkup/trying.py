@@ -257,7 +257,8 @@ def _compared(state: State, base: State) -> tuple[bool, str]:
         name: (now / unit, base.learnt[name] / before_unit) for name, now in state.learnt.items()
     }
     words = " and ".join(
-        f"{now:.3g} with {name} ({before:.3g} without)" for name, (now, before) in pairs.items()
+        f"{now:.3g} with {name} ({before:.3g} without the advice)"
+        for name, (now, before) in pairs.items()
     )
     if base.look.measured.blank_loss > 0 > min((b for _, b in pairs.values()), default=0.0):
         return True, f"{words}, which is no measure: without this, it has no lowest value"

@@ -53,7 +53,7 @@ def wrong_gain(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterat
             f"the {len(stack)} layers before {activation} multiply the size of their inputs by "
             f"{math.exp(middle) * (low if middle < 0 else high):.3g} (the median), where "
             f"{range_text(low, high)} fits {activation}; from the first to the last of them, the "
-            f"signal changes {math.exp(gone):.2g} times.",
+            f"signal is multiplied by {math.exp(gone):.2g}.",
             advise.fill_all(advise.scheme(activation)),
         )
 
