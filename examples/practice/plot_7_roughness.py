@@ -26,7 +26,8 @@ for shapes whose roughness is known, and then looks for reasons not to believe t
 # inputs, 16 tanh units and one output, trained by 200 steps of gradient descent for each pair of
 # initial scale and learning rate. But one start is one picture. Here there are four, each with its
 # own weights and its own data, on maps of 128 × 128; and for each a zoom into the square of its map
-# that holds most of the border, 32 times as large.
+# that holds most of the border, 32 times as large. (Of the squares that the map is divided into,
+# :meth:`~initguide.experiments.TrainabilityMap.richest` takes the one with most pixels of it.)
 
 import numpy as np
 import torch
@@ -202,7 +203,8 @@ most = 100 * experiments.box_count(edge).counts[-1] / 256
 # Two doubts. Where small differences grow at each step, so do rounding errors: perhaps what we see
 # is noise of 32-bit numbers. And what has not diverged after 200 steps may yet do so, and what has
 # not learnt may yet learn. So for four columns of each zoom, we train the same networks with 64-bit
-# numbers, and for 800 steps.
+# numbers, and for 800 steps. A column is one initial scale, at each of the learning rates of the
+# zoom.
 
 some = slice(SIDE // 8, None, SIDE // 4)
 rows = []
