@@ -179,7 +179,7 @@ def measure(
             if math.isnan(blank):
                 blank = watch.comparing.blank(float(value.detach()))
             answers = answers_of(output)
-            watch.watch_output(answers)
+            watch.backward.look_at_output(answers)
             probes = None if answers is None else directions(answers, sensitivities, seed)
             strangers = strangers_of(
                 model,
@@ -191,11 +191,11 @@ def measure(
             known = dict(model.named_parameters()) if parameters or sensitivities else {}
             moved: Mapping[str, float] = {}
             if answers is not None and probes is not None:
-                with watch.looking_away():
+                with watch.backward.looking_away():
                     moved = sensitivities_of(answers, probes, known)
             del answers
             roles = roles_of(value, list(known.values()))
-            gradients = watch.backward(value, leaves, list(known.values()))
+            gradients = watch.backward.go(value, leaves, list(known.values()))
             with torch.no_grad():
                 parameter_records = tuple(
                     parameter_record(
@@ -218,6 +218,7 @@ def measure(
         if jacobian:
             with seeded(seed):
                 stretched = singular_values(model, args, kwargs, jacobian, source)
+    back = watch.backward
     # The layers' numbers are fetched from the device here, where nothing waits for them any more.
     return Measurement(
         layers=watch.records(),
@@ -227,9 +228,9 @@ def measure(
         jacobian_singular_values=stretched,
         parameters=parameter_records,
         blank_loss=blank,
-        output_shape=watch.output_shape,
-        output_second_moment=watch.output.mean_square() if watch.output else math.nan,
-        output_grad_sum=float(watch.output_grad_sum),
+        output_shape=back.output_shape,
+        output_second_moment=back.output.mean_square() if back.output else math.nan,
+        output_grad_sum=float(back.output_grad_sum),
         strangers=strangers,
         comparisons=tuple(watch.comparing.found),
     )

@@ -8,14 +8,13 @@ through which every call of a torch function goes, notices the activations. What
 is the tensor: an activation belongs to the layer whose output it was applied to, if nothing changed
 that output in between.
 
-The backward pass is seen by hooks on tensors. Hooks on modules (``register_full_backward_hook``)
-would wrap the outputs in a view, which in-place activations refuse.
+The backward pass is seen by :mod:`~initguide.propagation.backward`.
 """
 
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any, Self
 
 import torch
@@ -25,6 +24,7 @@ from torch.overrides import TorchFunctionMode
 
 from initguide.products import Product, TensorNotes, Uses
 from initguide.propagation.activations import Bounds, recognized
+from initguide.propagation.backward import Backward
 from initguide.propagation.comparing import LOSSES, Comparing
 from initguide.propagation.drafts import Active, Draft, Origin, Weights
 from initguide.propagation.layers import (
@@ -36,7 +36,6 @@ from initguide.propagation.layers import (
 )
 from initguide.propagation.looks import Request, look_at
 from initguide.propagation.losses import main_tensor
-from initguide.propagation.moments import Moments, moments_of, wide_dtype
 from initguide.propagation.normalizing import NORMALIZING, is_normalization
 from initguide.propagation.records import Record
 from initguide.propagation.statistics import Seen
@@ -58,10 +57,8 @@ class Watch(TorchFunctionMode):
     ----------
     comparing
         What losses that are taken inside the model are given; to be entered around one outside.
-    output, output_shape
-        Moments and shape of the tensor that the loss is mainly about.
-    output_grad_sum
-        Sum of the absolute gradients of the loss with respect to it.
+    backward
+        What comes back; closed with this.
     products
         How the model multiplied by a parameter itself: its id -> the first such product.
     """
@@ -69,9 +66,7 @@ class Watch(TorchFunctionMode):
     def __init__(self, model: nn.Module, request: Request) -> None:
         super().__init__()
         self.comparing = Comparing()
-        self.output: Moments | None = None
-        self.output_shape: tuple[int, ...] = ()
-        self.output_grad_sum: Tensor | float = math.nan
+        self.backward = Backward(request)
         self.products: dict[int, Product] = {}
         self._bare, self._alone = parameters_used_bare(model)
         known = {id(p): p for p in model.parameters()}
@@ -82,16 +77,13 @@ class Watch(TorchFunctionMode):
         self._layers = layers_of(model)
         self._request = request
         self._drafts: list[Draft] = []
-        self._weights: dict[tuple[int, ...], Weights] = {}  # by the tensors' ids
         self._origins: TensorNotes[Origin] = TensorNotes()
         self._behind: TensorNotes[Draft] = TensorNotes()  # by what outputs are views of
         self._activations = 0  # how many there were in this pass
         self._started: dict[nn.Module, int] = {}  # how many there were when the layer started
         self._calls: dict[nn.Module, int] = {}
-        self._tensor_hooks: list[Any] = []
         self._stack = contextlib.ExitStack()
         self._busy = False
-        self._probing = False
 
     # Forward
 
@@ -117,9 +109,8 @@ class Watch(TorchFunctionMode):
         self._uses.clear()
 
     def close(self) -> None:
-        """Remove the hooks on tensors: a layer may return a parameter, which outlives the pass."""
-        for handle in self._tensor_hooks:
-            handle.remove()
+        """Look no more at gradients."""
+        self.backward.close()
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -225,7 +216,7 @@ class Watch(TorchFunctionMode):
             call=self._uses_of.get(name, 0),
             shape=tuple(result.shape),
             axis=min(product.unit_axis, max(0, result.ndim - 1)),
-            weights=self._looked_at(None, (parameter,)),
+            weights=self.backward.weights(None, (parameter,)),
             given_by=source.draft.name if source and source.draft else None,
             active=None,
         )
@@ -302,86 +293,12 @@ class Watch(TorchFunctionMode):
         self._behind.write(output if base is None else base, draft)
         self._drafts.append(draft)
         if output.requires_grad:
-            self._on_gradient(output, functools.partial(self._look_at_gradient, draft))
+            self.backward.look_at_gradient(output, draft)
 
     def _weights_of(self, module: nn.Module) -> Weights:
         """Look at the weights of a layer, but not at those that have a record of their own."""
         own = (t for t in weights_of(module) if self._bare.get(id(t)) not in self._uses_of)
-        return self._looked_at(module, tuple(own))
-
-    def _looked_at(self, module: nn.Module | None, tensors: tuple[Tensor, ...]) -> Weights:
-        """Look at weights, unless a layer with the same ones has run before."""
-        key = tuple(map(id, tensors))  # they are held, so that the ids are not given again
-        if key not in self._weights:
-            looks = [look_at("weights", Seen(module, tensors), self._request)] if tensors else []
-            self._weights[key] = Weights(tensors, looks)
-        return self._weights[key]
-
-    # Backward
-
-    def _on_gradient(self, tensor: Tensor, look: Callable[[Tensor], None]) -> None:
-        """Call a function with the gradient of a tensor as soon as it is there.
-
-        The hook is bound to the value that the tensor has now, also if an in-place operation
-        overwrites it later.
-        """
-
-        def hook(gradient: Tensor) -> None:
-            if not self._probing:
-                with torch.no_grad():
-                    look(gradient)
-
-        self._tensor_hooks.append(tensor.register_hook(hook))
-
-    def _look_at_gradient(self, draft: Draft, gradient: Tensor) -> None:
-        seen = Seen(draft.module, [gradient])
-        draft.looks.append(look_at("output_grads", seen, self._request))
-
-    def _sum_output_gradient(self, gradient: Tensor) -> None:
-        self.output_grad_sum = gradient.abs().sum(dtype=wide_dtype(gradient))
-
-    @contextlib.contextmanager
-    def looking_away(self) -> Iterator[None]:
-        """Go backward without being seen: what comes is no gradient of the loss."""
-        self._probing = True
-        try:
-            yield
-        finally:
-            self._probing = False
-
-    def watch_output(self, output: Tensor | None) -> None:
-        """Look at what the loss is taken of, now and on the way back."""
-        if output is None:
-            return
-        with torch.no_grad():
-            self.output, self.output_shape = moments_of([output]), tuple(output.shape)
-        if output.requires_grad:
-            self._on_gradient(output, self._sum_output_gradient)
-
-    def backward(
-        self, loss: Tensor, leaves: Sequence[Tensor], parameters: Sequence[nn.Parameter]
-    ) -> Mapping[int, Tensor | None]:
-        """Take the gradients, which the hooks see on their way; no ``.grad`` is touched.
-
-        Returns those of the layers' weights and of the parameters, by the tensors' ids.
-        """
-        used = [tensor for weights in self._weights.values() for tensor in weights.tensors]
-        trained = {id(t): t for t in [*used, *parameters] if t.requires_grad}
-        gradients: dict[int, Tensor | None] = {}
-        if loss.requires_grad and (trained or leaves):
-            # `torch.autograd.grad` in place of `loss.backward()`: it leaves `.grad` alone.
-            found = torch.autograd.grad(loss, [*trained.values(), *leaves], allow_unused=True)
-            # Shorter than `found`, which ends with the leaves: their gradients only had to be
-            # reached.
-            gradients = dict(zip(trained, found, strict=False))
-        with torch.no_grad():
-            for weights in self._weights.values():
-                got = [gradients.get(id(tensor)) for tensor in weights.tensors]
-                there = [gradient for gradient in got if gradient is not None]
-                if there:
-                    look = look_at("weight_grads", Seen(tensors=there), self._request)
-                    weights.looks.append(look)
-        return gradients
+        return self.backward.weights(module, tuple(own))
 
     # After the pass
 
