@@ -22,15 +22,18 @@ class Question:
     answers
         What may be answered.
     right
-        Which of the answers came out, counted from 0; ``None`` where nothing is decided.
+        Which of the answers came out, counted from 0; ``None`` where none did.
     because
         What was measured.
+    undecided
+        Whether one of the answers is neither right nor wrong by what was measured.
     """
 
     question: Sentence
     answers: tuple[Sentence, ...]
     right: int | None
     because: Sentence | Sentences
+    undecided: bool = False
 
     def __str__(self) -> str:
         answers = [f"  {letter(at)}) {answer}" for at, answer in enumerate(self.answers)]
@@ -42,7 +45,7 @@ class Question:
     def verdict(self) -> str:
         """Which answer is right, in a sentence."""
         if self.right is None:
-            return "None of them is decided."
+            return "None of them is decided." if self.undecided else "None of them came out."
         return f"The answer is {letter(self.right)}."
 
     def _repr_markdown_(self) -> str:
@@ -137,6 +140,7 @@ def asks(
         tuple(_filled(answer, values) for answer in answers),
         found[0] if found else None,
         because,
+        "undecided" in outcomes,
     )
 
 

@@ -4,8 +4,8 @@ import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
-from numbers import Number
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
+from numbers import Number, Real
 from typing import Any
 
 import numpy as np
@@ -153,14 +153,7 @@ def says(
     >>> print(says(ratio < 3, "Within a factor of {by:≤.1f}.", "By {by:.1f}.", by=ratio))
     Within a factor of 2.1.
     """
-    if isinstance(holds, np.bool_):
-        holds = bool(holds)
-    elif isinstance(holds, Tensor) and holds.dtype == torch.bool and holds.numel() == 1:
-        holds = bool(holds.item())
-    if holds is not None and not isinstance(holds, bool):
-        raise TypeError(
-            f"holds is {holds!r}; it must be True, False, or None where nothing is decided"
-        )
+    holds = _truth(holds)
     branches = {"so": so, "no": no}
     if undecided is not None:
         branches["undecided"] = undecided
@@ -182,15 +175,31 @@ def says(
     return Sentence(_OUTCOMES[holds], branches, texts, key)
 
 
-def all_of(*holds: bool | None) -> bool | None:
+def _truth(holds: bool | np.bool_ | Tensor | None) -> bool | None:
+    if isinstance(holds, np.bool_):
+        return bool(holds)
+    if isinstance(holds, Tensor) and holds.dtype == torch.bool and holds.numel() == 1:
+        return bool(holds.item())
+    if holds is None or isinstance(holds, bool):
+        return holds
+    raise TypeError(f"holds is {holds!r}; it must be True, False, or None where nothing is decided")
+
+
+def all_of(*holds: bool | np.bool_ | Tensor | None) -> bool | None:
     """Whether all of several things hold, where some may be undecided.
+
+    Raises
+    ------
+    TypeError
+        If one of them is neither a truth value nor ``None``.
 
     Examples
     --------
     >>> all_of(True, None, False), all_of(True, None), all_of(True, True)
     (False, None, True)
     """
-    return False if False in holds else None if None in holds else True
+    known = [_truth(one) for one in holds]
+    return False if False in known else None if None in known else True
 
 
 def bullets(*items: Sentence | Sentences) -> Sentences:
@@ -219,16 +228,20 @@ def _written(value: Any, spec: str) -> str:
 
 def _rounded_outwards(value: Any, bound: str, spec: str) -> str:
     """Format a number as a bound: no less than it for "≤", no more for "≥"."""
-    if not isinstance(value, Number):
-        raise TypeError(f"{bound + spec!r} rounds a bound, and {value!r} is no number")
-    text = format(value, spec)
-    shown, scale = Decimal(text.replace(",", "").rstrip("%")), 100 if "%" in text else 1
-    exact = Decimal(str(value)) * scale
-    if not exact.is_finite() or (shown >= exact if bound == "≤" else shown <= exact):
-        return text
-    unit = Decimal(1).scaleb(int(shown.as_tuple().exponent))  # of the last digit that is shown
-    outwards = shown + unit if bound == "≤" else shown - unit
-    return format(float(outwards / scale), spec)
+    form = re.fullmatch(r"[+]?,?(?:\.(\d+))?([f%]|d)", spec)
+    if form is None or not isinstance(value, Real) or isinstance(value, bool | np.bool_):
+        raise TypeError(
+            f"{bound + spec!r} is to round {value!r} as a bound; give a number, and a format that "
+            f"says how many decimals, such as {bound}.1f or {bound}.0%"
+        )
+    digits = 0 if form[2] == "d" else int(form[1] or 6) + (2 if form[2] == "%" else 0)
+    exact = Decimal(str(value))
+    if not exact.is_finite():
+        return format(value, spec)
+    rounding = ROUND_CEILING if bound == "≤" else ROUND_FLOOR
+    with localcontext(prec=400):  # the largest float has 309 digits
+        rounded = exact.quantize(Decimal(1).scaleb(-digits), rounding)
+    return format(int(rounded) if form[2] == "d" else rounded, spec)
 
 
 def with_minus(text: str) -> str:

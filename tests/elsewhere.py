@@ -140,10 +140,13 @@ def changes(here: Seen, there: Seen) -> Iterator[str]:
         yield from (f"{page}: {line}" for line in changed)
 
 
-def commit() -> str:
-    """What is checked out, and a digest of what was changed since."""
-    head, changed = map(git, (["rev-parse", "HEAD"], ["diff", "HEAD"]))
-    return head.decode().strip() + hashlib.sha256(changed).hexdigest()[:8]
+def state(folder: Path, words: Sequence[str]) -> str:
+    """A digest of all that was copied, and of what was asked."""
+    digest = hashlib.sha256("\0".join(words).encode())
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 def git(words: Sequence[str]) -> bytes:
@@ -158,10 +161,12 @@ def look(name: str, rounding: dict[str, str], options: argparse.Namespace) -> Se
     with tempfile.TemporaryDirectory(prefix="elsewhere-") as place:
         folder = Path(place)
         copied(folder)
+        now = state(folder, options.pytest)
         if not options.pages:
             seen.failed = kept(
                 options.keep,
                 f"{name}-tests",
+                now,
                 lambda: failures(folder, rounding, options.pytest),
             )
         if not options.tests:
@@ -169,22 +174,22 @@ def look(name: str, rounding: dict[str, str], options: argparse.Namespace) -> Se
             def pages() -> list[Any]:
                 return [outputs(folder, rounding), said(folder)]
 
-            seen.lines, seen.sentences = kept(options.keep, f"{name}-pages", pages)
+            seen.lines, seen.sentences = kept(options.keep, f"{name}-pages", now, pages)
     return seen
 
 
-def kept(keep: Path | None, name: str, do: Callable[[], Any]) -> Any:
-    """Do something that takes long, once for a commit: what came of it is kept in a file."""
+def kept(keep: Path | None, name: str, now: str, do: Callable[[], Any]) -> Any:
+    """Do something that takes long, once for a state: what came of it is kept in a file."""
     if keep is None:
         return do()
-    file, now = keep / f"{name}.json", commit()
+    file = keep / f"{name}.json"
     if file.exists():
         old = json.loads(file.read_text(encoding="utf-8"))
-        if old["commit"] == now:
+        if old["state"] == now:
             return old["found"]
     found = do()
     keep.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"commit": now, "found": found}, ensure_ascii=False)
+    text = json.dumps({"state": now, "found": found}, ensure_ascii=False)
     file.write_text(text, encoding="utf-8")
     return found
 
@@ -201,8 +206,8 @@ def arguments() -> argparse.Namespace:
         "--keep",
         type=Path,
         metavar="FOLDER",
-        help="keep what came of each part there, and do no part again that is there for this "
-        "commit: what takes hours can be stopped and gone on with",
+        help="keep what came of each part there, and do no part again that is there for the "
+        "same files and words: what takes hours can be stopped and gone on with",
     )
     parser.add_argument("--pytest", nargs=argparse.REMAINDER, default=[], help="words for pytest")
     options = parser.parse_args()

@@ -48,10 +48,11 @@ def test_in_a_notebook():
     ],
 )
 def test_a_measurement_chooses(right, at):
-    """Truth values as `says` knows them; where none holds, nothing is decided."""
+    """Truth values as `says` knows them; where none holds, it is told whether one still may."""
     asked = _asked(right)
     assert asked.right == at
-    assert ("None of them is decided." in str(asked)) == (at is None)
+    assert ("None of them is decided." in str(asked)) == (at is None and None in right)
+    assert ("None of them came out." in str(asked)) == (at is None and None not in right)
 
 
 @pytest.mark.parametrize(

@@ -72,23 +72,34 @@ def test_sentences_that_turn_over(elsewhere, tmp_path):
     assert list(elsewhere.turned(here, here)) == []
 
 
-def test_what_was_done_is_not_done_again(elsewhere, tmp_path, monkeypatch):
-    """For one commit; another one does all anew, and without a folder nothing is kept."""
+def test_what_was_done_is_not_done_again(elsewhere, tmp_path):
+    """For one state of the files; another does all anew, and without a folder nothing is kept."""
     done = []
 
     def do():
         done.append(None)
         return [["ä"], {"x.html": ["# is larger"]}]
 
-    monkeypatch.setattr(elsewhere, "commit", lambda: "one")
-    first = elsewhere.kept(tmp_path / "new", "plain-pages", do)
-    assert elsewhere.kept(tmp_path / "new", "plain-pages", do) == first == do()
+    first = elsewhere.kept(tmp_path / "new", "plain-pages", "one", do)
+    assert elsewhere.kept(tmp_path / "new", "plain-pages", "one", do) == first == do()
     assert len(done) == 2  # the second of them by this test
-    elsewhere.kept(tmp_path / "new", "avx2-pages", do)
-    monkeypatch.setattr(elsewhere, "commit", lambda: "two")
-    elsewhere.kept(tmp_path / "new", "plain-pages", do)
-    elsewhere.kept(None, "plain-pages", do)
+    elsewhere.kept(tmp_path / "new", "avx2-pages", "one", do)
+    elsewhere.kept(tmp_path / "new", "plain-pages", "two", do)
+    elsewhere.kept(None, "plain-pages", "two", do)
     assert len(done) == 5
+
+
+def test_the_state_of_files(elsewhere, tmp_path):
+    """It changes with a name, a content, and the words for pytest."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b.py").write_text("1")
+    states = [elsewhere.state(tmp_path, []), elsewhere.state(tmp_path, ["-x"])]
+    (tmp_path / "a" / "b.py").write_text("2")
+    states.append(elsewhere.state(tmp_path, []))
+    (tmp_path / "a" / "b.py").rename(tmp_path / "a" / "c.py")
+    states.append(elsewhere.state(tmp_path, []))
+    assert len(set(states)) == len(states)
+    assert elsewhere.state(tmp_path, []) == states[-1]
 
 
 def test_other_seeds():

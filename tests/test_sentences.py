@@ -41,7 +41,10 @@ def test_numbers_stand_in_the_sentence():
         ("≤.1f", 14.39, "14.4"),
         ("≥.1f", 14.39, "14.3"),
         ("≤.0%", 0.1441, "15%"),
-        ("≤.2g", 1234.0, "1.3e+03"),
+        ("≤+.1f", 0.31, "+0.4"),
+        ("≥.3f", 0.9996, "0.999"),
+        ("≤.1f", 1e300, f"{10**300}.0"),
+        ("≤d", 2.5, "3"),
         ("≤.0f", -2.5, "−2"),
         ("≥.0f", -2.5, "−3"),
         ("≤,.0f", 1999.5, "2,000"),
@@ -63,10 +66,13 @@ def test_no_bound_is_crossed(value, digits):
         assert -1e-9 <= sense * (shown - value) <= 10.0**-digits + 1e-9
 
 
-def test_only_a_number_is_a_bound():
-    """An interval has no side to be rounded to."""
-    with pytest.raises(TypeError, match=r"'≤\.1f' rounds a bound, and 'x' is no number"):
-        says(True, "{x:≤.1f}", "No.", x="x")
+@pytest.mark.parametrize(
+    ("spec", "value"), [(".1f", "x"), (".1f", True), (".2g", 1.0), (".1e", 1.0), ("", 1.0)]
+)
+def test_what_is_no_bound(spec, value):
+    """An interval has no side to be rounded to, and decimals have to be said."""
+    with pytest.raises(TypeError, match="give a number, and a format that says how many decimals"):
+        says(True, f"{{x:≤{spec}}}", "No.", x=value)
 
 
 @pytest.mark.parametrize("holds", [0.3, 1, "yes", np.float64(1), torch.tensor([True, False])])

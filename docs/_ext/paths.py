@@ -71,7 +71,7 @@ def objective(document: nodes.document) -> str:
     """The first thing that one learns on a page, as text; the empty string if it does not say."""
     for box in document.findall(nodes.admonition):
         if box[0].astext() == LEARNT:
-            return next(iter(box.findall(nodes.list_item))).astext()
+            return next((item.astext() for item in box.findall(nodes.list_item)), "")
     return ""
 
 
@@ -95,14 +95,14 @@ def draw(app: Sphinx, document: nodes.document, docname: str) -> None:
             [_link(app, docname, page), nodes.Text(facts.get(LEARNT, "")), nodes.Text(f"{time}")]
             for page, facts, time in zip(place["pages"], known, minutes, strict=True)
         ]
-        table = _table(rows, f"{_duration(sum(minutes))}, {len(rows)} pages")
+        table = _table(rows, f"{_duration(sum(minutes))}, {len(rows)} page{'s' * (len(rows) != 1)}")
         table["ids"] = place["ids"]
         place.replace_self(table)
 
 
 def _duration(minutes: int) -> str:
     hours, rest = divmod(minutes, 60)
-    return f"{hours} h {rest} min" if hours else f"{rest} minutes"
+    return f"{hours} h {rest} min" if hours else f"{rest} minute{'s' * (rest != 1)}"
 
 
 def _link(app: Sphinx, docname: str, page: str) -> nodes.reference:

@@ -19,7 +19,7 @@ from sphinx.util.docutils import SphinxDirective
 
 logger = logging.getLogger(__name__)
 
-LISTED = re.compile(r"^\.\. questions::\n\n((?: {3}\S.*\n)+)", re.MULTILINE)
+LISTED = re.compile(r"^\.\. questions::\n((?:[ \t]+\S.*(?:\n|\Z)|\s*\n)+)", re.MULTILINE)
 
 
 class Pick(NamedTuple):
@@ -39,7 +39,7 @@ def picks(docs: Path, lines: list[str]) -> list[Pick]:
         If a line names no page, or a question that the page does not ask.
     """
     found = []
-    for line in lines:
+    for line in filter(str.strip, lines):
         page, *numbers = line.split()
         script = docs.parent / "examples" / f"{page}.py"
         if not script.exists() or not numbers or not all(map(str.isdigit, numbers)):
@@ -58,7 +58,7 @@ def picks(docs: Path, lines: list[str]) -> list[Pick]:
 def listed(text: str) -> list[str]:
     """The lines that a page's text gives to its test; none if it has none."""
     test = LISTED.search(text)
-    return test[1].split("\n")[:-1] if test else []
+    return test[1].split("\n") if test else []
 
 
 def _letter(verdict: str) -> str:
@@ -107,15 +107,17 @@ class QuestionsKey(Asks):
     def run(self) -> list[nodes.Node]:
         """Write the table and read it as reStructuredText."""
         source = Path(self.env.srcdir, f"{self.arguments[0]}.rst")
+        if not source.exists():
+            message = "questions-key: there is no page %r"
+            logger.warning(message, self.arguments[0], location=self.get_location())
+            return []
         self.env.note_dependency(str(source))
         rows = [
             f"   * - {number}\n"
             f"     - {_letter(pick.data['verdict'])}\n"
             f"     - {text_of(pick.data['because'])}\n"
             f"     - :doc:`/auto_examples/{pick.page}`"
-            for number, pick in enumerate(
-                _picks_noted(self, [line.strip() for line in listed(source.read_text("utf-8"))]), 1
-            )
+            for number, pick in enumerate(_picks_noted(self, listed(source.read_text("utf-8"))), 1)
             if pick.data is not None
         ]
         head = (

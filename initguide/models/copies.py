@@ -4,8 +4,13 @@ import copy
 
 from torch import Tensor, nn
 
-_HOMOGENEOUS = (nn.Flatten, nn.Identity, nn.ReLU, nn.LeakyReLU)
+from initguide.arguments import check_whole
+
+_HOMOGENEOUS = (nn.Identity, nn.ReLU, nn.LeakyReLU)
 """What may stand between the layers: twice as large an input makes twice as large an output."""
+
+_BEFORE = (nn.Flatten, *_HOMOGENEOUS)
+"""What may stand before the first: behind it, units of several positions would be mixed."""
 
 
 def with_copies(narrow: nn.Sequential, copies: int) -> nn.Sequential:
@@ -33,7 +38,8 @@ def with_copies(narrow: nn.Sequential, copies: int) -> nn.Sequential:
     Raises
     ------
     ValueError
-        If ``copies`` is below 1, or there is no `torch.nn.Linear`.
+        If ``copies`` is no whole number of at least 1, there is no `torch.nn.Linear`, or one is in
+        two places.
     TypeError
         If something else stands between the layers.
 
@@ -49,18 +55,21 @@ def with_copies(narrow: nn.Sequential, copies: int) -> nn.Sequential:
     >>> torch.allclose(wide(images), narrow(images), atol=1e-5)
     True
     """
-    if copies < 1:
-        raise ValueError(f"copies is {copies!r}; a unit must stand there at least once")
+    copies = check_whole("copies", copies, 1)
     wide = copy.deepcopy(narrow)
     linear = [layer for layer in wide if isinstance(layer, nn.Linear)]
     if not linear:
         raise ValueError("narrow has no nn.Linear layer; give what initguide.mlp makes")
+    if len(set(linear)) < len(linear):
+        raise ValueError("narrow has one layer in two places; give it layers of their own")
+    inside = False
     for name, layer in wide.named_children():
-        if not isinstance(layer, (nn.Linear, *_HOMOGENEOUS)):
+        inside = inside or isinstance(layer, nn.Linear)
+        if not isinstance(layer, (nn.Linear, *(_HOMOGENEOUS if inside else _BEFORE))):
             raise TypeError(
-                f"narrow has {type(layer).__name__} as {name!r}, which does not scale with its "
+                f"narrow has {type(layer).__name__} as {name!r}, which need not scale with its "
                 f"input; only {', '.join(kind.__name__ for kind in _HOMOGENEOUS)} may stand "
-                "between the layers"
+                "between the layers, and Flatten before the first"
             )
     for layer in linear:
         into = copies if layer is not linear[0] else 1

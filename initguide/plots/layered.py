@@ -82,6 +82,7 @@ def draw_network(
     >>> plt.close(ax.figure)
     """
     sizes = [check_whole("a layer's size", size, 1) for size in sizes]
+    behind = [behind] if isinstance(behind, str) else list(behind)
     if not 2 <= len(sizes) <= 5:
         raise ValueError(f"sizes has {len(sizes)} layers; a drawing has room for 2 to 5")
     tall = _STEP * max(_slots(size) for size in sizes)

@@ -22,10 +22,12 @@ def test_the_test_has_twenty_questions():
     assert {page.partition("/")[0] for page, _ in places} == {"lesson", "theory"}
 
 
-def test_no_two_questions_give_the_same_letter_all_along():
-    """Who answers the same letter throughout is not right by that; where the pages have run."""
+def test_no_letter_is_right_most_of_the_time():
+    """Who answers the same throughout is right in at most half of them."""
     picks = questions.picks(ROOT / "docs", questions.listed(TEST.read_text(encoding="utf-8")))
     verdicts = [pick.data["verdict"] for pick in picks if pick.data]
+    if not verdicts:
+        pytest.skip("the pages have not run here: nox -s docs")
     assert all(verdicts.count(verdict) <= 10 for verdict in set(verdicts))
 
 
@@ -79,5 +81,7 @@ def test_the_letter_of_a_verdict(verdict, letter):
 def test_the_lines_of_a_test():
     """They are found in the text of its page, for the key on another."""
     text = "Title\n=====\n\n.. questions::\n\n   lesson/a 1\n   theory/b 1 2\n\nMore.\n"
-    assert questions.listed(text) == ["   lesson/a 1", "   theory/b 1 2"]
+    assert list(filter(None, questions.listed(text))) == ["   lesson/a 1", "   theory/b 1 2"]
+    end = "Title\n\n.. questions::\n\n  lesson/a 1\n\n  theory/b 1 2"  # with no newline at the end
+    assert list(filter(None, questions.listed(end))) == ["  lesson/a 1", "  theory/b 1 2"]
     assert questions.listed("Title\n") == []

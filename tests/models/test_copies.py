@@ -50,9 +50,17 @@ def test_steps_of_momentum_stay_together():
 
 def test_what_is_refused():
     """No copies, nothing to copy, and what does not scale with its input."""
-    with pytest.raises(ValueError, match="copies is 0; a unit must stand there at least once"):
+    with pytest.raises(ValueError, match="copies is 0"):
         with_copies(mlp([6, 3, 4]), 0)
     with pytest.raises(ValueError, match=r"no nn\.Linear layer; give what initguide\.mlp makes"):
         with_copies(nn.Sequential(nn.ReLU()), 2)
-    with pytest.raises(TypeError, match=r"Tanh as 'act1', which does not scale .* only Flatten, "):
+    with pytest.raises(TypeError, match=r"Tanh as 'act1', which need not scale .* only Identity, "):
         with_copies(mlp([6, 3, 4], nn.Tanh), 2)
+    with pytest.raises(ValueError, match=r"copies is 2\.5"):
+        with_copies(mlp([6, 3, 4]), 2.5)
+    twice = nn.Linear(3, 3)
+    with pytest.raises(ValueError, match="one layer in two places"):
+        with_copies(nn.Sequential(twice, nn.ReLU(), twice), 2)
+    behind = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(6, 5))
+    with pytest.raises(TypeError, match=r"Flatten as '2'.* Flatten before the first"):
+        with_copies(behind, 2)
