@@ -38,7 +38,7 @@ ROUNDINGS: dict[str, dict[str, str]] = {
     "torch": {"INITGUIDE_CC": "off"},  # no compiled steps
     "one-thread": {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
     "four-threads": {"OMP_NUM_THREADS": "4", "MKL_NUM_THREADS": "4"},
-    "seeds": {"INITGUIDE_TEST_SEED_OFFSET": "1000"},  # see offset_seeds.py
+    "seeds": {"INITGUIDE_TEST_SEED_OFFSET": "1000"},  # see offset/sitecustomize.py
 }
 NUMBER = re.compile(r"[-−+±]?\d[\d.,]*(e[-+]?\d+|[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?")
 

@@ -183,6 +183,8 @@ class Checkup:
                 first, *rest = code.split("\n")
                 lines += [f"{indent}>>> {first}", *(f"{indent}    {text}" for text in rest)]
         lines += [rule] * bool(self.findings)
+        if self.advice:  # what stands above is indented, and says >>> where a piece begins
+            lines.append("To paste: the attribute .advice is the code alone.")
         for remark in self.remarks:
             lines += textwrap.wrap(remark, WIDTH)
         return "\n".join(line.rstrip() for line in lines)
