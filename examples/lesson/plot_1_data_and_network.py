@@ -250,11 +250,11 @@ initguide.asks(
     "The network was trained with dropout. If dropout is left on while it is measured, what "
     "happens to its validation accuracy?",
     [
-        "It rises: the network is used as it was trained.",
-        "Nothing on average: which units are left out is random, so it evens out.",
         "It falls: each answer is given without a fifth of the units.",
+        "Nothing on average: which units are left out is random, so it evens out.",
+        "It rises: the network is used as it was trained.",
     ],
-    [cost.below(-0.1), cost.within(-0.1, 0.1), cost.above(0.1)],
+    [cost.above(0.1), cost.within(-0.1, 0.1), cost.below(-0.1)],
     initguide.says(
         cost.above(0.1),
         "Left on, dropout makes this network look worse than it is, by {cost:.2f} points, "

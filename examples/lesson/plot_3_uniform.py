@@ -43,11 +43,11 @@ initguide.asks(
     "{count:,} numbers from a uniform distribution in 500 bins make two per bin, on average. How "
     "many of the bins are empty?",
     [
-        "None: uniform means that all bins get about as many.",
-        "A few, one in a hundred or so: chance is not quite fair.",
         "Many, one in ten or more.",
+        "A few, one in a hundred or so: chance is not quite fair.",
+        "None: uniform means that all bins get about as many.",
     ],
-    [empty < 0.1, 0.1 <= empty < 5, empty >= 10],
+    [empty >= 10, 0.1 <= empty < 5, empty < 0.1],
     initguide.says(
         empty >= 10,
         "In this draw, {empty:.1f} % of the bins are empty.",

@@ -105,14 +105,14 @@ initguide.asks(
     "A guess has a loss of ``ln 10``, {guess:.2f}. With weights from "
     "``U[-0.5, 0.5)`` in every layer, what is the loss of the first mini-batch?",
     [
-        "About that of a guess: its weights are centred, so it prefers no class.",
-        "Somewhat more, up to twice as much.",
         "Far more: the sums are large, so it is sure of a class that chance has chosen.",
+        "Somewhat more, up to twice as much.",
+        "About that of a guess: its weights are centred, so it prefers no class.",
     ],
     [
-        first["Uniform [-0.5, 0.5)"].below(1.1 * math.log(10)),
-        first["Uniform [-0.5, 0.5)"].within(1.1 * math.log(10), 2 * math.log(10)),
         first["Uniform [-0.5, 0.5)"].above(2 * math.log(10)),
+        first["Uniform [-0.5, 0.5)"].within(1.1 * math.log(10), 2 * math.log(10)),
+        first["Uniform [-0.5, 0.5)"].below(1.1 * math.log(10)),
     ],
     initguide.says(
         first["Uniform [-0.5, 0.5)"].above(2 * math.log(10)),

@@ -84,11 +84,11 @@ bound = gain * math.sqrt(3)  # times 1/√n
 initguide.asks(
     "Kaiming He's name and ``a=√5``: from which interval does PyTorch draw the weights?",
     [
-        "Up to ``√(6/n)`` on either side: it is He's scheme, made for ReLU.",
+        "Up to ``1/√n`` on either side: it is the general rule.",
         "Up to ``√(5/n)``: that is what ``a`` is for.",
-        "Up to ``1/√n``: it is the general rule.",
+        "Up to ``√(6/n)``: it is He's scheme, made for ReLU.",
     ],
-    [abs(bound - 6**0.5) < 0.01, abs(bound - a) < 0.01, abs(bound - 1) < 0.01],
+    [abs(bound - 1) < 0.01, abs(bound - a) < 0.01, abs(bound - 6**0.5) < 0.01],
     initguide.says(
         math.isclose(bound, 1, rel_tol=1e-6),
         "The gain is {gain:.4f}, and the bound {bound:.4f}/√n: that of the general rule.",

@@ -135,14 +135,14 @@ initguide.asks(
     "Only ``fc2``, which goes from the first hidden layer to the second, starts with random "
     "weights; those before and behind it are constant. Which hidden units will be different?",
     [
-        "None: what comes in at the front is still the same for all units.",
-        "Those of the second layer, because different weights come into them.",
         "Those of both layers.",
+        "Those of the second layer, because different weights come into them.",
+        "None: what comes in at the front is still the same for all units.",
     ],
     [
-        one == other == 1,
-        one == 1 < other,
         one > 1 and other > 1,
+        one == 1 < other,
+        one == other == 1,
     ],
     initguide.says(
         one == 64 and other == 32,

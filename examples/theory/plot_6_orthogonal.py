@@ -81,14 +81,14 @@ initguide.asks(
     "Gaussian weights lose {gaussian:.0%} of the directions behind ``32`` layers with ReLU. How "
     "many do orthogonal weights lose there?",
     [
-        "None, or next to none: an orthogonal matrix keeps every direction.",
-        "About half of them: ReLU drops half of what it is given.",
         "Nearly as many as Gaussian weights.",
+        "About half of them: ReLU drops half of what it is given.",
+        "None, or next to none: an orthogonal matrix keeps every direction.",
     ],
     [
-        lost["ReLU", "orthogonal"] < 0.1,
-        0.4 < lost["ReLU", "orthogonal"] < 0.6,
         lost["ReLU", "orthogonal"] > 0.8 * lost["ReLU", "Gaussian"],
+        0.4 < lost["ReLU", "orthogonal"] < 0.6,
+        lost["ReLU", "orthogonal"] < 0.1,
     ],
     initguide.says(
         lost["ReLU", "orthogonal"] > 0.8 * lost["ReLU", "Gaussian"],

@@ -145,14 +145,14 @@ for seed in range(3):
 initguide.asks(
     "Do units that are dead at the start come back in training?",
     [
-        "No, in neither layer: without a gradient nothing about them can change.",
-        "Yes, some in both layers: with Adam every weight moves.",
         "None in the first hidden layer, but some in the second.",
+        "Yes, some in both layers: with Adam every weight moves.",
+        "No, in neither layer: without a gradient nothing about them can change.",
     ],
     [
-        (stayed == were).all(),
-        stayed[0] < were[0],
         stayed[0] == were[0] and stayed[1] < were[1],
+        stayed[0] < were[0],
+        (stayed == were).all(),
     ],
     initguide.says(
         stayed[0] == were[0] and stayed[1] < were[1],
