@@ -32,8 +32,9 @@ def split_batch(batch: Any) -> tuple[Any, Any]:
     Parameters
     ----------
     batch
-        A tuple or list of two, inputs and targets; a dictionary with ``inputs`` and, perhaps,
-        ``targets``; anything else is inputs alone, as `initguide.check_init` knows them.
+        A tuple or list of two, inputs and targets; a dictionary of ``inputs`` and, perhaps,
+        ``targets``, and nothing else; a list of one tensor, as a loader of inputs alone gives it.
+        Anything else is inputs alone, as `initguide.check_init` knows them.
 
     Examples
     --------
@@ -42,8 +43,11 @@ def split_batch(batch: Any) -> tuple[Any, Any]:
     >>> split_batch({"input_ids": torch.ones(1)})
     ({'input_ids': tensor([1.])}, None)
     """
-    if isinstance(batch, Mapping) and "inputs" in batch:
+    # With other keys beside them, they are arguments of the model, all of which it needs.
+    if isinstance(batch, Mapping) and "inputs" in batch and batch.keys() <= {"inputs", "targets"}:
         return batch["inputs"], batch.get("targets")
+    if isinstance(batch, list) and len(batch) == 1 and isinstance(batch[0], Tensor):
+        return batch[0], None
     if isinstance(batch, tuple | list) and len(batch) == 2:
         return batch[0], batch[1]
     return batch, None

@@ -5,11 +5,12 @@ from typing import Any
 
 from torch import nn
 
-from initguide.checkup.looking import Case, look
+from initguide.checkup.facts import float_tensors
+from initguide.checkup.looking import Case, Look, look
 from initguide.checkup.report import Checkup, Finding
 from initguide.checkup.stepping import Step
 from initguide.checkup.trying import Trials
-from initguide.introspection import uncompiled
+from initguide.introspection import tensors_in, uncompiled
 from initguide.propagation import Loss
 
 
@@ -57,9 +58,13 @@ def check_init(
         did not help is said. All this may take up to 60 times as long as a step of training.
     training_step
         For a loop of your own: called as ``training_step(model, inputs)``, it returns the loss (one
-        number, alone or as ``"loss"`` in a dictionary), and neither goes back nor takes a step.
-        ``inputs`` is then the batch as the step wants it, targets and all; ``targets`` and ``loss``
-        are left out. It must use the model that it is given: on others, advice is tried.
+        number, alone, first in a tuple or as ``"loss"`` in a dictionary), and neither goes back nor
+        takes a step. ``inputs`` is then the batch as the step wants it, targets and all: tensors,
+        or tuples, lists and dictionaries (also of a class of their own) with tensors inside.
+        ``targets`` and ``loss`` are left out. It must use the model that it is given: on others,
+        advice is tried. Inputs are then what reaches a layer, and outputs what the model gives the
+        step, or the last part that it calls. What attributes of the model hold is put back, also in
+        lists, dictionaries and plain objects; what the step changes elsewhere is not.
 
     Returns
     -------
@@ -70,8 +75,9 @@ def check_init(
     ------
     TypeError, ValueError, RuntimeError
         As `initguide.propagation.measure` does: lazy or meta parameters, inputs of a wrong shape, a
-        loss that is not one number. If ``training_step`` comes with ``targets`` or ``loss``, runs
-        no layer of its model, or returns no loss that can be trained by.
+        loss that is not one number. If ``training_step`` comes with ``targets`` or ``loss``, or a
+        batch without tensors, runs no layer of its model, or returns no loss that can be trained
+        by.
 
     Notes
     -----
@@ -114,7 +120,7 @@ def check_init(
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is of type {type(model).__name__}; it must be a torch.nn.Module")
     if training_step is not None:
-        _check_step(training_step, targets, loss)
+        _check_step(training_step, inputs, targets, loss)
     case = Case(uncompiled(model), inputs, targets, loss, seed, training_step)
     first = look(case)
     facts, found = first.facts, first.measured
@@ -127,6 +133,8 @@ def check_init(
         unknown = targets is not None or training_step is not None
         why = "this loss is not known at outputs of 0" if unknown else "there are no targets"
         remarks.append(f"The initial loss was not judged: {why}.")
+    if training_step is not None:
+        remarks += _of_a_step(first)
     if facts.batch == 1:
         remarks.append("A batch of one does not tell whether different inputs stay different.")
     if first.switched:
@@ -134,12 +142,38 @@ def check_init(
     return Checkup(findings, found, tuple(remarks))
 
 
-def _check_step(step: Step, targets: Any, loss: Loss | None) -> None:
-    """Refuse what is no function, and arguments that nobody would look at."""
+def _of_a_step(first: Look) -> list[str]:
+    """What was taken for the outputs of a training step, and for its inputs."""
+    remarks = []
+    if first.answered is None:
+        remarks.append(
+            "The outputs were not judged: the model gave training_step nothing but single numbers, "
+            "as of a loss, or no float tensor with a graph."
+        )
+    elif first.answered:
+        remarks.append(
+            f"The outputs are those of {first.answered}, the last part that the step called."
+        )
+    facts = first.facts
+    if not facts.judged and any(True for _ in float_tensors(facts.inputs)):
+        remarks.append(
+            "The inputs were not judged: no layer was given a floating-point tensor of the batch."
+        )
+    return remarks
+
+
+def _check_step(step: Step, inputs: Any, targets: Any, loss: Loss | None) -> None:
+    """Refuse what is no function, no batch, and arguments that nobody would look at."""
     if not callable(step):
         raise TypeError(
             f"training_step is {step!r}; it must be a function of the model and the batch that "
             "returns the loss"
+        )
+    if not tensors_in(inputs):
+        raise TypeError(
+            f"no tensor is found in inputs, which is of type {type(inputs).__name__}; the batch of "
+            "a training_step is a tensor, or tuples, lists and dictionaries with tensors inside: "
+            "give those, and make of them in the step what it needs"
         )
     for name, value in {"targets": targets, "loss": loss}.items():
         if value is not None:

@@ -96,7 +96,7 @@ def descend(case: Case, steps: int) -> dict[str, float]:
 
 def _trained(case: Case, trained: list[Tensor], optimizer: _Adam | _Descent, steps: int) -> float:
     """Train with one optimizer."""
-    args, kwargs = arguments_of(case.inputs)
+    args, kwargs = arguments_of(case.given)
     last = []
     with seeded(case.seed), as_in_training(case.model):
         for step in range(steps):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from initguide import theory
@@ -87,7 +88,8 @@ def healthy_gains(activation: str | None) -> tuple[float, float]:
 class Facts:
     """One network, measured: plain facts, without thresholds or advice.
 
-    ``before`` is what it was before equal outputs were made different.
+    ``before`` is what it was before equal outputs were made different. ``fed`` is what layers were
+    given where the inputs are the batch of a step, not all of which is for the model.
     """
 
     def __init__(
@@ -96,10 +98,14 @@ class Facts:
         measured: Measurement,
         inputs: Any,
         targets: Any,
+        *,
         before: Measurement | None = None,
+        fed: Sequence[Tensor] | None = None,
     ) -> None:
         self.model, self.measured, self.inputs, self.targets = model, measured, inputs, targets
         self.before = before or measured
+        self.batch_of_a_step = fed is not None
+        self.judged: Any = inputs if fed is None else tuple(distinct(fed))
         self.records = measured.layers
         self.named = dict(model.named_modules())
         self.place: dict[str, int] = {}
@@ -111,7 +117,9 @@ class Facts:
             record.given_by for record in self.records if record.normalizes and record.given_by
         } | {record.name for record in self.records if record.normalized}
         self.centred = {r.given_by for r in self.records if r.given_by and self._centres(r)}
-        self.batch = batch_size(inputs)
+        self.batch = batch_size(self.judged)
+        if fed is not None:  # a step may go through its inputs one by one
+            self.batch = max(self.batch, len(self.judged))
 
     def _centres(self, norm: Record) -> bool:
         """Whether a normalization takes away what all units before it have in common.
@@ -245,8 +253,15 @@ class Facts:
 
     def input_size(self) -> float:
         """Root mean square of the inputs: of the largest tensor among them."""
-        sizes = [t.detach().float().square().mean().sqrt() for t in float_tensors(self.inputs)]
+        sizes = [t.detach().float().square().mean().sqrt() for t in float_tensors(self.judged)]
         return max(map(float, sizes), default=math.nan)
+
+    def is_judged(self, tensor: Tensor) -> bool:
+        """Whether a tensor among the inputs is one that layers were given, as it is."""
+        if not self.batch_of_a_step:
+            return True
+        values = tensor.detach().ravel().nan_to_num()  # nothing equals what is no number
+        return any(torch.equal(values, t.ravel().nan_to_num()) for t in self.judged)
 
     @functools.cached_property
     def spreads(self) -> list[tuple[Record, float]]:
@@ -299,6 +314,16 @@ def is_factor(parameter: ParameterRecord) -> bool:
 def lets_through(parameter: ParameterRecord) -> bool:
     """Whether nothing gets past a parameter if it is 0: a matrix, or a factor."""
     return is_factor(parameter) or (parameter.role != "adds" and len(parameter.shape) > 1)
+
+
+def distinct(tensors: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Each tensor once, whatever views of it there are: those of the same numbers in memory."""
+    seen = set()
+    for tensor in tensors:
+        key = tensor.data_ptr(), tensor.numel()
+        if key not in seen:
+            seen.add(key)
+            yield tensor
 
 
 def float_tensors(value: Any) -> Iterator[Tensor]:

@@ -6,13 +6,15 @@ from typing import Any
 
 from torch import nn
 
+from initguide.checkup.contents import contents_kept
 from initguide.checkup.facts import Facts
 from initguide.checkup.findings.registry import Draft, look_for_all
+from initguide.checkup.noting import Notes
 from initguide.checkup.opening import opened
 from initguide.checkup.passes import as_in_training
 from initguide.checkup.remedies import Remedies
 from initguide.checkup.report import ORDER
-from initguide.checkup.stepping import Step, stepped
+from initguide.checkup.stepping import Step, Stepped, described, stepped
 from initguide.introspection import left_alone
 from initguide.propagation import Loss, Measurement, measure
 
@@ -31,7 +33,12 @@ class Case:
     @property
     def runs(self) -> nn.Module:
         """What is called with the inputs: the model, or a training step of the user's own."""
-        return stepped(self.model, self.step, self.inputs)
+        return self.model if self.step is None else stepped(self.model, self.step)
+
+    @property
+    def given(self) -> Any:
+        """What it is called with: a step takes its batch whole, whatever that is."""
+        return self.inputs if self.step is None else (self.inputs,)
 
     def having(self, **changed: Any) -> "Case":
         """Return the same with some of it replaced."""
@@ -47,6 +54,7 @@ class Look:
     drafts: tuple[Draft, ...]
     switched: bool  # whether batch normalization was switched to the batch
     passes: int  # forward and backward passes that it took
+    answered: str | None  # with a step, the part whose answers were judged; empty for the model
 
     @property
     def errors(self) -> set[tuple[str, str]]:
@@ -64,42 +72,51 @@ class Look:
 _ANSWERS = 4
 
 
-def _measured(case: Case) -> Measurement:
-    """Run the passes that all findings are drawn from."""
-    # A step may change attributes of the model, which `measure` then does not see.
-    with left_alone(case.model) if case.step else contextlib.nullcontext():
+def _measured(case: Case) -> tuple[Measurement, Notes | None]:
+    """Run the passes that all findings are drawn from; with a step, say what it gave to layers."""
+    runs = case.runs
+    with contextlib.ExitStack() as stack:
+        if case.step:  # it may change attributes of the model, which `measure` then does not see
+            stack.enter_context(contents_kept(case.model))
+            stack.enter_context(left_alone(case.model))
         found = measure(
-            case.runs,
-            case.inputs,
+            runs,
+            case.given,
             case.targets,
             case.loss,
             seed=case.seed,
             parameters=True,
             sensitivities=_ANSWERS,
         )
-    if not case.step:
-        return found
+    if not isinstance(runs, Stepped):
+        return found, None
     # What a step makes itself, as inputs that want a gradient for a penalty, is nobody's layer.
     held = tuple(stranger for stranger in found.strangers if stranger.attribute)
-    return replace(found, loss_name="that of training_step", strangers=held)
+    source = f"{found.source.partition('; inputs: ')[0]}; batch: {described(case.inputs)}"
+    name = "that of training_step"
+    return replace(found, loss_name=name, strangers=held, source=source), runs.notes
 
 
 def look(case: Case) -> Look:
     """Look at a network without trying anything."""
     model, passes = case.model, 0
+    notes: Notes | None = None
 
     def measured() -> Measurement:
-        nonlocal passes
+        nonlocal passes, notes
         passes += 1
-        return _measured(case)
+        found, notes = _measured(case)
+        return found
+
+    def facts_of(found: Measurement, before: Measurement | None) -> Facts:
+        fed = None if notes is None else notes.fed
+        return Facts(model, found, case.inputs, case.targets, before=before, fed=fed)
 
     with as_in_training(model) as switched:
-        facts = opened(
-            model,
-            measured,
-            lambda found, before: Facts(model, found, case.inputs, case.targets, before),
-        )
-    return Look(facts, facts.before, tuple(_sorted(facts)), switched, passes)
+        facts = opened(model, measured, facts_of)
+    drafts = tuple(_sorted(facts))
+    answered = None if notes is None else notes.answered
+    return Look(facts, facts.before, drafts, switched, passes, answered)
 
 
 def _sorted(facts: Facts) -> list[Draft]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from initguide.checkup.contents import contents_kept
 from initguide.randomness import seeded
 
 
@@ -32,7 +33,7 @@ def sandbox(model: nn.Module, *values: Any, seed: int = 0) -> Iterator[tuple[Any
             if other is not None:
                 yield other, *(_copied(value) for value in values)
             else:
-                with _kept(model):
+                with _kept(model), contents_kept(model):
                     yield model, *(_copied(value) for value in values)
     finally:
         random.setstate(generators[0])

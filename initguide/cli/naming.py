@@ -73,7 +73,8 @@ def place_of(text: str) -> tuple[Path | None, int]:
 
     The file is relative to the working folder if it is below it.
     """
-    what = named(text, "the network")
+    # A decorator's wrapper has the file of the decorator, and the lines of what it wraps.
+    what = inspect.unwrap(named(text, "the network"))
     if isinstance(what, type | FunctionType):
         try:
             file, line = inspect.getsourcefile(what), inspect.getsourcelines(what)[1]

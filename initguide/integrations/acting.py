@@ -25,6 +25,9 @@ class InitError(RuntimeError):
         super().__init__(f"the initialization is at fault, so training was not begun\n{report}")
         self.report = report
 
+    def __reduce__(self) -> tuple[Any, ...]:  # it is made of the report, not of its own message
+        return InitError, (self.report,)
+
 
 def act(check: Callable[[], Checkup], *, stop: bool) -> Checkup | None:
     """Check, and raise `InitError` or warn if something worse than a note is found.

@@ -28,10 +28,10 @@ def assert_init_ok(
     model, loss, training_step, seed, advice
         As in `initguide.check_init`. Advice is tried only where something is found.
     batch
-        As a data loader gives it: ``(inputs, targets)`` in a tuple or list, or a dictionary of
-        ``inputs`` and ``targets``; anything else is inputs alone, as `initguide.check_init` knows
-        them, such as a dictionary of keyword arguments, labels among them. With
-        ``training_step``, what that takes.
+        As a data loader gives it: ``(inputs, targets)`` in a tuple or list, inputs alone in a list
+        of one, or a dictionary of ``inputs`` and ``targets`` and nothing else; anything else is
+        inputs alone, as `initguide.check_init` knows them, such as a dictionary of keyword
+        arguments, labels among them. With ``training_step``, what that takes.
     allow
         Codes (see `initguide.checkup.CODES`) that are known and wanted: they do not count.
 

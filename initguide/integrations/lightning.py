@@ -1,10 +1,9 @@
 """A callback for Lightning: check before the first step."""
 
-import contextlib
+import copy
 import functools
 import inspect
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 from initguide.checkup import Checkup, check_init
@@ -39,40 +38,48 @@ class _Checks:
         def check() -> Checkup:
             if trainer.world_size > 1 and waits_for_others(pl_module):
                 raise RuntimeError("parts of the model wait for other processes; use one")
-            with _detached(pl_module):
-                return check_init(
-                    pl_module,
-                    batch,
-                    seed=self.settings["seed"],
-                    advice=self.settings["advice"],
-                    training_step=lambda module, batch: _step(module, batch, batch_idx),
-                )
+            return check_init(
+                _apart(pl_module),
+                batch,
+                seed=self.settings["seed"],
+                advice=self.settings["advice"],
+                training_step=lambda module, batch: _step(module, batch, batch_idx),
+            )
 
         self.report = act(check, stop=self.settings["stop"])
 
 
 def _step(module: Any, batch: Any, number: int) -> Any:
     """Call a module's own training step, which may or may not want the batch's number."""
-    wanted = inspect.signature(module.training_step).parameters
-    given = {"batch_idx": number} if "batch_idx" in wanted else {}
-    return module.training_step(
-        batch, *([number] if len(wanted) > 1 and not given else []), **given
-    )
+    wanted = inspect.signature(module.training_step).parameters.values()
+    places = [p for p in wanted if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    # Lightning goes by the same: any number of places, or a second one, whatever it is called.
+    if len(places) > 1 or any(p.kind == p.VAR_POSITIONAL for p in wanted):
+        return module.training_step(batch, number)
+    return module.training_step(batch)
 
 
-@contextlib.contextmanager
-def _detached(module: Any) -> Iterator[None]:
-    """Keep the trainer, with all its data, out of copies of a module, and logs clear of trials."""
-    trainer, shadowed = module.trainer, ("log", "log_dict")
+def _apart(module: Any) -> Any:
+    """Copy a module, without its trainer and all the data of that; what the copy logs is lost.
+
+    Its training step may change whatever it holds, as a list of the losses of an epoch.
+    """
+    trainer = module.trainer
     try:
         module.trainer = None
-        for name in shadowed:
-            object.__setattr__(module, name, _ignore)
-        yield
+        apart = copy.deepcopy(module)
+    except Exception as error:
+        raise RuntimeError(
+            f"the module cannot be copied ({type(error).__name__}: {error}), and its training_step "
+            "may change what it holds; call initguide.check_init before training"
+        ) from error
     finally:
-        for name in shadowed:
-            vars(module).pop(name, None)
         module.trainer = trainer
+    for part in apart.modules():
+        if hasattr(part, "log_dict"):
+            for name in ("log", "log_dict"):
+                object.__setattr__(part, name, _ignore)
+    return apart
 
 
 def _ignore(*_: Any, **__: Any) -> None:
@@ -82,16 +89,17 @@ def _ignore(*_: Any, **__: Any) -> None:
 def lightning_callback(*, stop: bool = False, seed: int = 0, advice: bool = True) -> Any:
     """Make a Lightning callback that checks the module before the first step of training.
 
-    The first batch goes through the module's own ``training_step``, as `initguide.check_init` does
-    with ``training_step=``; nothing is logged or changed. Where training goes on from a checkpoint,
-    nothing is checked; among several processes, the first one checks.
+    The first batch goes through the ``training_step`` of a copy of the module, as
+    `initguide.check_init` does with ``training_step=``; nothing is logged, and the module does not
+    change. Where training goes on from a checkpoint, nothing is checked; among several processes,
+    the first one checks.
 
     Parameters
     ----------
     stop
         Whether to raise an `InitError` if something worse than a note is found. If not, the report
         is a warning. A check that cannot be made, as of a step that needs its trainer (manual
-        optimization), is a warning in either case.
+        optimization) or of a module that cannot be copied, is a warning in either case.
     seed, advice
         As in `initguide.check_init`.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from initguide.arguments import check_whole
 from initguide.checkup import CODES, Checkup, Finding
 
 __all__ = ["sarif"]
@@ -40,7 +41,7 @@ def sarif(report: Checkup, file: str | Path | None = None, line: int = 1) -> str
     Raises
     ------
     ValueError
-        If ``line`` is below 1.
+        If ``line`` is no whole number, or below 1.
 
     Examples
     --------
@@ -51,8 +52,7 @@ def sarif(report: Checkup, file: str | Path | None = None, line: int = 1) -> str
     >>> log["runs"][0]["results"][0]["level"]
     'error'
     """
-    if line < 1:
-        raise ValueError(f"line is {line}; lines are counted from 1")
+    line = check_whole("line", line, 1)
     place: dict[str, Any] = {}
     if file is not None:
         place = {

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
+from torch.utils.data import IterableDataset
 
 from initguide.checkup import Checkup, check_init
 from initguide.integrations.acting import act, library, waits_for_others
@@ -60,11 +61,19 @@ def _examples(loader: Any, number: int) -> Any:
     an epoch in libraries that count them.
     """
     data = loader.dataset
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+    # A stream may have a length, and inherits a `__getitem__` that raises.
+    stream = isinstance(data, IterableDataset)
+    if not stream and hasattr(data, "__getitem__") and hasattr(data, "__len__"):
         number = min(number, len(data))
         picked = [data[i * len(data) // number] for i in range(number)]
     else:
-        picked = list(itertools.islice(data, number))
+        examples = iter(data)
+        if examples is data:
+            raise RuntimeError(
+                "the training data can be gone over once, so examples looked at would be missing "
+                "in training; call initguide.check_init with a batch of your own"
+            )
+        picked = list(itertools.islice(examples, number))
     return loader.collate_fn(picked)
 
 

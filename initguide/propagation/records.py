@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,6 +187,16 @@ class Record:
     normalized: bool = False
     histograms: Mapping[str, Histogram] = field(default_factory=dict, repr=False)
     quantiles: Mapping[str, NDArray[np.float64]] = field(default_factory=dict, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Hold plain dictionaries, for read-only views of them cannot be pickled or copied."""
+        views = {name: dict(getattr(self, name)) for name in ("histograms", "quantiles")}
+        return vars(self) | views
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Take them as views again."""
+        views = {name: MappingProxyType(state[name]) for name in ("histograms", "quantiles")}
+        vars(self).update({**state, **views})
 
 
 NUMBERS: Mapping[str, Number] = MappingProxyType(numbers_of(Record))

@@ -1,6 +1,7 @@
 """What a pass is given: arguments checked, and inputs that a graph can start from."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import MutableMapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -49,8 +50,11 @@ def prepared(value: Any, leaves: list[Tensor] | None) -> Any:
             leaves.append(value.detach().requires_grad_())
             return leaves[-1].clone()  # a model may change its input in place, as no leaf allows
         return value
-    if isinstance(value, dict):
-        return {key: prepared(item, leaves) for key, item in value.items()}
+    if isinstance(value, MutableMapping):  # of any class, as one whose keys are attributes, too
+        changed = copy.copy(value)
+        for key, item in value.items():
+            changed[key] = prepared(item, leaves)
+        return changed
     if isinstance(value, list):
         return [prepared(item, leaves) for item in value]
     if isinstance(value, tuple):

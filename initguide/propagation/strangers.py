@@ -5,7 +5,11 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-__all__ = ["Stranger", "strangers_of"]
+__all__ = ["Stranger", "leaves_of", "strangers_of"]
+
+
+# Attributes that every module has: tables of its parts, and of hooks.
+_OF_TORCH = vars(nn.Module()).keys()
 
 
 class Stranger(NamedTuple):
@@ -45,14 +49,15 @@ def strangers_of(
         Leaves that are expected besides the model's parameters, as its inputs.
     """
     expected = {id(t) for t in (*model.parameters(), *model.buffers(), *known)}
-    unknown = [leaf for leaf in _leaves(outputs) if id(leaf) not in expected]
+    unknown = [leaf for leaf in leaves_of(outputs) if id(leaf) not in expected]
     places = _places(model) if unknown else {}
     return tuple(
         Stranger(*places.get(id(leaf), ("", "", "")), tuple(leaf.shape)) for leaf in unknown
     )
 
 
-def _leaves(outputs: Iterable[Tensor]) -> Iterator[Tensor]:
+def leaves_of(outputs: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Go through the tensors that want a gradient and are behind some outputs, each once."""
     seen, waiting = set(), [t.grad_fn for t in outputs if t.grad_fn is not None]
     while waiting:
         node = waiting.pop()
@@ -70,7 +75,7 @@ def _places(model: nn.Module) -> dict[int, tuple[str, str, str]]:
     found: dict[int, tuple[str, str, str]] = {}
     for owner, module in model.named_modules():
         for attribute, value in vars(module).items():
-            if attribute.startswith("_"):
+            if attribute in _OF_TORCH:
                 continue
             kind = _kind(value)
             for tensor in _tensors(value, 3):

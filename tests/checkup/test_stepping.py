@@ -51,6 +51,14 @@ def test_a_step_is_judged_as_its_parts_are(scheme, way):
     assert "(that of training_step)" in str(found)
 
 
+@pytest.mark.parametrize("gives", [lambda loss: (loss, 1), lambda loss: {"nll": loss}])
+def test_losses_as_models_return_them(gives):
+    """First in a tuple, or by another name if it is all that there is."""
+    found = check_init(net(), BATCH, training_step=lambda m, b: gives(step(m, b)), advice=False)
+    plain = check_init(net(), BATCH, training_step=step, advice=False)
+    assert found.measurement.loss == plain.measurement.loss
+
+
 def test_advice_is_tried_by_the_step():
     """Advice is executed on the model itself, and trained by the step."""
     model = net("zeros")
@@ -65,21 +73,32 @@ def test_advice_is_tried_by_the_step():
 
 
 def test_parts_are_called_and_attributes_put_back():
-    """A step need not call the model as a whole, and what it counts is as it was."""
+    """A step need not call the model as a whole, and what it counts or gathers is as it was."""
+
+    class Meter:
+        def __init__(self):
+            self.count, self.values = 0, []
 
     class Own(nn.Module):
         def __init__(self):
             super().__init__()
             self.body, self.head, self.calls = nn.Linear(20, 30), nn.Linear(30, 5), 0
+            self.seen, self.best, self.meter = [], torch.zeros(3), Meter()
 
         def step(self, batch):
             self.calls += 1
+            self.seen.append(batch)
+            self.best += 1
+            self.meter.values.append(self.calls)
+            self.meter.count += 1
             return self.head(torch.relu(self.body(batch))).square().mean()
 
     model = Own()
     report = check_init(model, torch.randn(16, 20), training_step=Own.step)
     assert [record.name for record in report.layers] == ["body", "head"]
-    assert model.calls == 0
+    assert model.calls == model.meter.count == 0
+    assert model.seen == model.meter.values == []
+    assert not model.best.any()
     assert not any(part._forward_hooks for part in model.modules())
 
 
@@ -88,6 +107,8 @@ def test_parts_are_called_and_attributes_put_back():
     [
         (lambda m, b: step(m, b).item(), "it must return the loss, a tensor of one number"),
         (lambda m, b: m(b[0]), r"returned a tensor of shape \(32, 10\)"),
+        (lambda m, b: {"nll": step(m, b), "out": m(b[0])}, "returned a dictionary with nll, out; "),
+        (lambda m, b: (m(b[0]), step(m, b)), "returned a tuple of 2; it must return the loss"),
         (lambda m, b: step(m, b).detach(), "before .item"),
         (lambda _m, _b: torch.ones((), requires_grad=True), "ran no layer of the model"),
     ],
@@ -117,9 +138,12 @@ def test_a_step_that_runs_another_model():
     assert all("must use its first argument" in outcome for outcome in tried)
 
 
-def test_a_step_that_goes_back_by_itself():
-    """It is stopped before it moves a weight, or leaves a gradient."""
+@pytest.mark.parametrize("slope", [None, 1.0])
+def test_a_step_that_goes_back_by_itself(slope):
+    """It is stopped before it moves a weight, or leaves or changes a gradient."""
     model = net()
+    for parameter in model.parameters():
+        parameter.grad = None if slope is None else torch.full_like(parameter, slope)
     before = {name: p.clone() for name, p in model.named_parameters()}
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 
@@ -134,7 +158,8 @@ def test_a_step_that_goes_back_by_itself():
         check_init(model, BATCH, training_step=whole)
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, before[name])
-        assert parameter.grad is None
+        assert (parameter.grad is None) is (slope is None)
+        assert slope is None or bool((parameter.grad == slope).all())
 
 
 def test_a_step_with_gradients_of_its_own():
@@ -149,21 +174,24 @@ def test_a_step_with_gradients_of_its_own():
     assert check_init(net(), BATCH, training_step=penalized).ok
 
 
-def test_layers_in_a_plain_list_are_noticed():
+@pytest.mark.parametrize("name", ["layers", "_layers"])
+def test_layers_in_a_plain_list_are_noticed(name):
     """Those of the model itself, whose attributes the step sees."""
 
     class Plain(nn.Module):
         def __init__(self):
             super().__init__()
             torch.manual_seed(0)
-            self.layers, self.head = [nn.Linear(20, 30)], nn.Linear(30, 5)
+            setattr(self, name, [nn.Linear(20, 30)])
+            self.head = nn.Linear(30, 5)
 
         def forward(self, x):
-            return self.head(torch.relu(self.layers[0](x)))
+            return self.head(torch.relu(getattr(self, name)[0](x)))
 
     def squares(model, batch):
         return model(batch).square().mean()
 
     report = check_init(Plain(), torch.randn(16, 20), training_step=squares, advice=False)
     (found,) = [f for f in report.findings if f.code == "unregistered"]
-    assert "layers" in found.evidence
+    assert name in found.evidence
+    assert not said(report, "warning", "error") & {"inputs"}  # what layers unseen gave is no input

@@ -25,6 +25,7 @@ def net(scheme):
         {"inputs": IMAGES, "targets": LABELS},
         {"inputs": IMAGES},
         {"images": IMAGES},
+        [IMAGES],
         IMAGES,
     ],
 )
@@ -33,6 +34,22 @@ def test_passes_and_fails(batch):
     assert assert_init_ok(net("he_normal"), batch).ok
     with pytest.raises(AssertionError, match=r"(?s)is at fault\nNet, 5 layers: \d error"):
         assert_init_ok(net("zeros"), batch, advice=False)
+
+
+def test_no_key_is_dropped():
+    """A dictionary with more than inputs and targets is that of the model's arguments, all."""
+
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = net("he_normal")
+
+        def forward(self, inputs, scale):
+            return self.body(inputs * scale)
+
+    assert assert_init_ok(Scaled(), {"inputs": IMAGES, "scale": torch.ones(1)}, advice=False).ok
+    with pytest.raises(TypeError, match="labels"):
+        assert_init_ok(Scaled(), {"inputs": IMAGES, "labels": LABELS})
 
 
 def test_targets_are_used():

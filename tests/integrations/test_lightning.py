@@ -3,6 +3,8 @@
 import copy
 import pickle
 import random
+import threading
+import warnings
 
 import pytest
 import torch
@@ -36,7 +38,7 @@ class Module(pl.LightningModule):
         initguide.initialize(self.body, "he_normal", seed=0)
         self.head = nn.Linear(32, 5)
         self.body.fc1.weight.data.mul_(times)
-        self.steps = 0
+        self.steps, self.losses = 0, []
 
     def training_step(self, batch, batch_idx):
         """Count the calls, too."""
@@ -45,6 +47,7 @@ class Module(pl.LightningModule):
         images, labels = batch
         loss = F.cross_entropy(self.head(F.relu(self.body(images))), labels)
         self.log("loss", loss)
+        self.losses.append(loss.detach())  # as for the mean of an epoch
         return loss
 
     def configure_optimizers(self):
@@ -68,11 +71,11 @@ class Manual(Module):
         optimizer.step()
 
 
-def fit(module, tmp_path, *callbacks, **settings):
+def fit(module, tmp_path, *callbacks, labels=LABELS, **settings):
     """Train for one epoch of three batches; say with which loss the last one began."""
     torch.manual_seed(5)
     random.seed(5)
-    data = DataLoader(TensorDataset(IMAGES, LABELS), batch_size=32, shuffle=True)
+    data = DataLoader(TensorDataset(IMAGES, labels), batch_size=32, shuffle=True)
     trainer = pl.Trainer(
         max_epochs=1,
         accelerator="cpu",
@@ -96,6 +99,8 @@ def test_a_healthy_module_trains_as_without(tmp_path):
     assert callback.report.ok
     assert callback.report.measurement.loss_name == "that of training_step"
     assert watched.steps == plain.steps == 3
+    assert watched.losses == plain.losses
+    assert len(plain.losses) == 3
     assert before["loss"] == after["loss"]
     for a, b in zip(plain.parameters(), watched.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -129,6 +134,35 @@ def test_what_needs_its_trainer_is_not_checked(tmp_path):
     with pytest.warns(UserWarning, match="the initialization was not checked"):
         fit(Manual(), tmp_path, callback)
     assert callback.report is None
+
+
+def test_what_cannot_be_copied_is_not_checked(tmp_path):
+    """Its step might change it, so it is said, and training goes on."""
+    module, callback = Module(times=1000), lightning_callback(stop=True)
+    module.lock = threading.Lock()
+    with pytest.warns(UserWarning, match=r"not checked: RuntimeError: the module cannot be copied"):
+        fit(module, tmp_path, callback)
+    assert callback.report is None
+    assert module.steps == len(module.losses) == 3
+
+
+@pytest.mark.parametrize("targets", ["missing", "large"])
+def test_targets_do_not_stop_training(tmp_path, targets):
+    """Targets of odd sizes, or that are missing, are no inputs: a sound network is trained."""
+
+    class Masked(Module):
+        def training_step(self, batch, batch_idx):
+            self.steps += 1
+            answers = self.head(F.relu(self.body(batch[0])))
+            return (answers - batch[1]).nan_to_num().square().mean()
+
+    wanted = torch.randn(96, 5, generator=torch.Generator().manual_seed(2))
+    wanted = wanted.where(wanted > 0, torch.nan) if targets == "missing" else 30 + 3 * wanted
+    callback = lightning_callback(advice=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit(Masked(), tmp_path, callback, labels=wanted)
+    assert not {"non-finite", "inputs"} & {finding.code for finding in callback.report.findings}
 
 
 def test_goes_on_without_a_check(tmp_path):

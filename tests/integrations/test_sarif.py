@@ -50,8 +50,13 @@ def test_places(report, tmp_path):
     assert place["physicalLocation"]["artifactLocation"]["uri"] == "my%20nets/a.py"
     place = json.loads(sarif(report))["runs"][0]["results"][0]["locations"][0]
     assert list(place) == ["logicalLocations"]
-    with pytest.raises(ValueError, match="line is 0; lines are counted from 1"):
-        sarif(report, "nets.py", 0)
+
+
+@pytest.mark.parametrize("line", [0, 1.5, True, "3"])
+def test_lines_that_are_none(report, line):
+    """What the format would not take is refused."""
+    with pytest.raises(ValueError, match=rf"line is {line!r}; it must be a whole number, at lea"):
+        sarif(report, "nets.py", line)
 
 
 def test_nothing_found():

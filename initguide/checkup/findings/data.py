@@ -28,11 +28,11 @@ def explained(facts: Facts) -> str:
 @finding({"inputs": "the inputs are not scaled, not centred, or all the same"}, order=20)
 def inputs(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterator[Draft]:
     """Inputs of an odd size, far from 0, or all the same."""
-    tensors = [t for t in float_tensors(facts.inputs) if t.numel() > 1]
+    tensors = [t for t in float_tensors(facts.judged) if t.numel() > 1]
     if not tensors:
         return
-    if all_the_same(facts.inputs, tensors[0].detach()) and (
-        isinstance(facts.inputs, list) or all(bool((t == t[:1]).all()) for t in tensors if t.ndim)
+    if all_the_same(facts.judged, tensors[0].detach()) and (
+        isinstance(facts.judged, list) or all(bool((t == t[:1]).all()) for t in tensors if t.ndim)
     ):
         yield Draft(
             "inputs",

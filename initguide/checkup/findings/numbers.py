@@ -31,7 +31,7 @@ def non_finite(facts: Facts, advise: Remedies, found: Sequence[Draft]) -> Iterat
         )
     if bad:
         return
-    for tensor in float_tensors(facts.inputs):
+    for tensor in float_tensors(facts.judged):
         if not bool(tensor.isfinite().all()):
             count = int((~tensor.isfinite()).sum())
             yield Draft(

@@ -11,17 +11,17 @@ def centred(inputs: Any, wrong: Callable[[Tensor], bool] | None = None) -> tuple
     return _each(inputs, "({0} - {0}.mean()) / {0}.std()", wrong)
 
 
-def finite(inputs: Any) -> tuple[str, ...]:
+def finite(inputs: Any, among: Callable[[Tensor], bool]) -> tuple[str, ...]:
     """Code that puts 0 where inputs are not numbers, or infinite."""
     code = "torch.nan_to_num({0}, nan=0.0, posinf=0.0, neginf=0.0)"
-    return _each(inputs, code, lambda tensor: not bool(tensor.isfinite().all()))
+    return _each(inputs, code, lambda t: among(t) and not bool(t.isfinite().all()))
 
 
-def drawn(inputs: Any) -> tuple[str, ...]:
+def drawn(inputs: Any, among: Callable[[Tensor], bool]) -> tuple[str, ...]:
     """Code that draws other inputs."""
     return tuple(
         f"{line}  # or a batch of different ones"
-        for line in _each(inputs, "torch.randn_like({0})", None)
+        for line in _each(inputs, "torch.randn_like({0})", among)
     )
 
 

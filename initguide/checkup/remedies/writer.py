@@ -139,15 +139,18 @@ class Remedies:
 
     def scale_inputs(self, wrong: Callable[[Tensor], bool] | None = None) -> tuple[str, ...]:
         """Give the inputs mean 0 and variance 1; those of several that are wrong."""
-        return values.centred(self.facts.inputs, wrong)
+        fed = self.facts.is_judged
+        return values.centred(
+            self.facts.inputs, lambda tensor: fed(tensor) and (wrong is None or wrong(tensor))
+        )
 
     def finite_inputs(self) -> tuple[str, ...]:
         """Put 0 where the inputs are not numbers."""
-        return values.finite(self.facts.inputs)
+        return values.finite(self.facts.inputs, self.facts.is_judged)
 
     def other_inputs(self) -> tuple[str, ...]:
         """Draw inputs that differ."""
-        return values.drawn(self.facts.inputs)
+        return values.drawn(self.facts.inputs, self.facts.is_judged)
 
     def scale_targets(self) -> tuple[str, ...]:
         """Give the targets mean 0 and variance 1."""
