@@ -169,7 +169,7 @@ def test_batches_of_all_kinds_reach_the_step_as_they_are(batch, get, frozen):
         return F.cross_entropy(model.net(inputs), targets)
 
     report = check_init(model, batch, training_step=step)
-    assert report.measurement.loss == pytest.approx(float(step(model, batch)))
+    assert report.measurement.loss == pytest.approx(step(model, batch).item())
     assert "inputs" not in said(report)
 
 

@@ -153,10 +153,8 @@ class _Module(nn.Module):
 def test_a_module_is_checked_apart_from_its_trainer():
     """A copy logs nothing; the module, what it gathers and its trainer stay."""
     module, callback = _Module(), _Checks(stop=False, seed=0, advice=False)
-    trainer, state = (
-        SimpleNamespace(global_step=0, is_global_zero=True, world_size=1),
-        module.trainer,
-    )
+    trainer = SimpleNamespace(global_step=0, is_global_zero=True, world_size=1)
+    state = module.trainer
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         callback.on_train_batch_start(trainer, module, IMAGES, 0)
@@ -165,9 +163,7 @@ def test_a_module_is_checked_apart_from_its_trainer():
     assert module.trainer is state
     assert "log" not in vars(module)
     module.lock = threading.Lock()
-    with pytest.raises(
-        RuntimeError, match=r"cannot be copied \(TypeError: .*lock.*; call initguid"
-    ):
+    with pytest.raises(RuntimeError, match=r"cannot be copied \(TypeError: .*lock.*; call "):
         _apart(module)
     assert module.trainer is state
 

@@ -151,7 +151,7 @@ def test_targets_do_not_stop_training(tmp_path, targets):
     """Targets of odd sizes, or that are missing, are no inputs: a sound network is trained."""
 
     class Masked(Module):
-        def training_step(self, batch, batch_idx):
+        def training_step(self, batch):
             self.steps += 1
             answers = self.head(F.relu(self.body(batch[0])))
             return (answers - batch[1]).nan_to_num().square().mean()
