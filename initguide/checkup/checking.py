@@ -5,8 +5,9 @@ from typing import Any
 
 from torch import nn
 
-from initguide.checkup.facts import float_tensors
-from initguide.checkup.looking import Case, Look, look
+from initguide.checkup.facts import Facts, float_tensors
+from initguide.checkup.looking import Case, look
+from initguide.checkup.noting import Notes
 from initguide.checkup.report import Checkup, Finding
 from initguide.checkup.stepping import Step
 from initguide.checkup.trying import Trials
@@ -133,8 +134,8 @@ def check_init(
         unknown = targets is not None or training_step is not None
         why = "this loss is not known at outputs of 0" if unknown else "there are no targets"
         remarks.append(f"The initial loss was not judged: {why}.")
-    if training_step is not None:
-        remarks += _of_a_step(first)
+    if first.notes is not None:
+        remarks += _of_a_step(facts, first.notes)
     if facts.batch == 1:
         remarks.append("A batch of one does not tell whether different inputs stay different.")
     if first.switched:
@@ -142,22 +143,26 @@ def check_init(
     return Checkup(findings, found, tuple(remarks))
 
 
-def _of_a_step(first: Look) -> list[str]:
+def _of_a_step(facts: Facts, notes: Notes) -> list[str]:
     """What was taken for the outputs of a training step, and for its inputs."""
     remarks = []
-    if first.answered is None:
+    if notes.answered is None:
         remarks.append(
             "The outputs were not judged: the model gave training_step nothing but single numbers, "
             "as of a loss, or no float tensor with a graph."
         )
-    elif first.answered:
+    elif notes.answered:
         remarks.append(
-            f"The outputs are those of {first.answered}, the last part that the step called."
+            f"The outputs are those of {notes.answered}, the last part that the step called."
         )
-    facts = first.facts
     if not facts.judged and any(True for _ in float_tensors(facts.inputs)):
         remarks.append(
             "The inputs were not judged: no layer was given a floating-point tensor of the batch."
+        )
+    if notes.foreign:
+        remarks.append(
+            f"The step uses weights that the model does not hold ({notes.foreign} tensors), which "
+            "were not judged. Layers of the model itself belong in attributes or an nn.ModuleList."
         )
     return remarks
 

@@ -54,7 +54,7 @@ class Look:
     drafts: tuple[Draft, ...]
     switched: bool  # whether batch normalization was switched to the batch
     passes: int  # forward and backward passes that it took
-    answered: str | None  # with a step, the part whose answers were judged; empty for the model
+    notes: Notes | None  # what was seen of a step
 
     @property
     def errors(self) -> set[tuple[str, str]]:
@@ -90,8 +90,10 @@ def _measured(case: Case) -> tuple[Measurement, Notes | None]:
         )
     if not isinstance(runs, Stepped):
         return found, None
-    # What a step makes itself, as inputs that want a gradient for a penalty, is nobody's layer.
+    # What a step makes itself, as inputs that want a gradient for a penalty, is nobody's layer, and
+    # weights that nothing of the model holds may be those of another network, trained beside it.
     held = tuple(stranger for stranger in found.strangers if stranger.attribute)
+    runs.notes.foreign = sum(s.parameter for s in found.strangers if not s.attribute)
     source = f"{found.source.partition('; inputs: ')[0]}; batch: {described(case.inputs)}"
     name = "that of training_step"
     return replace(found, loss_name=name, strangers=held, source=source), runs.notes
@@ -115,8 +117,7 @@ def look(case: Case) -> Look:
     with as_in_training(model) as switched:
         facts = opened(model, measured, facts_of)
     drafts = tuple(_sorted(facts))
-    answered = None if notes is None else notes.answered
-    return Look(facts, facts.before, drafts, switched, passes, answered)
+    return Look(facts, facts.before, drafts, switched, passes, notes)
 
 
 def _sorted(facts: Facts) -> list[Draft]:

@@ -30,6 +30,8 @@ class Notes:
     answered
         Name of the part whose answers are judged; empty for the model itself, None if there are no
         answers.
+    foreign
+        How many weights the outputs depend on that no attribute of the model was seen to hold.
     """
 
     def __init__(self) -> None:
@@ -39,6 +41,7 @@ class Notes:
         self.ran = False
         self.fed: list[Tensor] = []
         self.answered: str | None = None
+        self.foreign = 0
 
     @contextlib.contextmanager
     def taken(self, model: nn.Module, batch: Any) -> Iterator[list[Tensor]]:

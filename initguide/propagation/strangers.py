@@ -26,12 +26,15 @@ class Stranger(NamedTuple):
         and ``""`` for what is held in another way.
     shape
         Of the tensor.
+    parameter
+        Whether it is a `torch.nn.Parameter`, of a layer that is not the model's.
     """
 
     owner: str
     attribute: str
     kind: str
     shape: tuple[int, ...]
+    parameter: bool = False
 
 
 def strangers_of(
@@ -52,7 +55,10 @@ def strangers_of(
     unknown = [leaf for leaf in leaves_of(outputs) if id(leaf) not in expected]
     places = _places(model) if unknown else {}
     return tuple(
-        Stranger(*places.get(id(leaf), ("", "", "")), tuple(leaf.shape)) for leaf in unknown
+        Stranger(
+            *places.get(id(leaf), ("", "", "")), tuple(leaf.shape), isinstance(leaf, nn.Parameter)
+        )
+        for leaf in unknown
     )
 
 

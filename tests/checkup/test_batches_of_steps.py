@@ -69,6 +69,19 @@ def test_outputs_that_the_step_does_not_get():
     assert any("outputs were not judged: the model gave" in text for text in report.remarks)
 
 
+def test_weights_that_the_model_does_not_hold():
+    """They may be another network's, or a layer hidden in an object: it is said, and no error."""
+    head = nn.Linear(5, 5)
+    report = check_init(
+        Wrapped(),
+        (INPUTS, CLASSES),
+        training_step=lambda m, b: F.cross_entropy(head(m(b[0])), b[1]),
+        advice=False,
+    )
+    assert any("the model does not hold (2 tensors)" in text for text in report.remarks)
+    assert "unregistered" not in said(report)
+
+
 def test_losses_and_metrics_are_no_outputs():
     """A loss for each input, and what a teacher says, are called last, and are not the answers."""
 
