@@ -388,8 +388,8 @@ initguide.bullets(
     )
     + initguide.says(
         zeros.below(),
-        "With batch normalization, start the last layer of each branch at zero: at one rate, that "
-        "changes the loss by {gap:+.2f}.",
+        "With batch normalization, start the last layer of each branch at zero: where it was "
+        "tried again with new seeds, that changed the loss by {gap:+.2f}.",
         "With batch normalization, starting the last layer of each branch at zero did not lower "
         "the loss at the rate where it was tried: {gap:+.2f}.",
         "With batch normalization, these seeds cannot tell whether starting the last layer of each "

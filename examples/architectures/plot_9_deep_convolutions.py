@@ -297,7 +297,8 @@ initguide.bullets(
     initguide.says(
         close < 2 and spread["delta_gaussian"] > 10,
         "A delta-orthogonal convolution is zero around an orthogonal matrix. It sees no border, "
-        "and in these narrow layers it kept to a prediction that Gaussian weights strayed from.",
+        "and in these narrow layers it kept to a prediction that Gaussian matrices at the same "
+        "place strayed from.",
         "A delta-orthogonal convolution is zero around an orthogonal matrix, and sees no border. "
         "It did not keep to the prediction much better than Gaussian weights.",
         key="deep-convolutions-no-border",

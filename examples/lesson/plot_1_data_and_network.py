@@ -114,8 +114,8 @@ plots.draw_neuron(28 * 28)
 # %%
 # The classifier is a *multilayer perceptron* with two hidden layers of such units. Behind each
 # there is ReLU, the φ here, which replaces negative numbers by 0, and *dropout*, which in training
-# sets a random fifth of the hidden units to 0 at every step. Each line of the drawing is a weight.
-# Those of a layer are kept as a matrix with a row per unit; the first is ``fc1.weight`` below.
+# leaves out a random fifth of the hidden units, drawn anew for each image. Each line of the drawing
+# is a weight. A layer keeps its own as a matrix with a row per unit, such as ``fc1.weight`` below.
 
 plots.draw_network([28 * 28, 256, 128, 10])
 

@@ -222,12 +222,12 @@ accuracy = {setting: row[4] for setting, row in trained.items()}
 # %%
 
 initguide.asks(
-    "Dropout leaves a random fifth of the units out of each step. If all weights start at "
-    "``0.01``, how many of the {count} units of ``fc1`` are distinct after two epochs of it?",
+    "Dropout leaves out a random fifth of the units, drawn anew for each image. If all weights "
+    "start at ``0.01``, how many of the {count} units of ``fc1`` are distinct after two epochs?",
     [
         "One: dropout changes what units put out, and equal weights stay equal.",
-        "A few: most of the units have been left out about equally often.",
-        "Most or all: each step moves some units and not others, and no two meet again.",
+        "A few: over a batch of images, all units have been left out about equally often.",
+        "Most or all: each unit learns from other images, and no two meet again.",
     ],
     [
         units[0.01, 0.2][0] == 1,
@@ -276,8 +276,8 @@ initguide.bullets(
     ),
     initguide.says(
         broken,
-        "**With dropout** and a constant that is not zero, all units are different afterwards. In "
-        "every step, dropout leaves different units out, so they get different gradients.",
+        "**With dropout** and a constant that is not zero, all units are different afterwards. For "
+        "each image, dropout leaves out other units, so they get different gradients.",
         "**With dropout** and a constant that is not zero, some units are still equal afterwards.",
     ),
     initguide.says(
@@ -339,7 +339,7 @@ initguide.bullets(
 initguide.bullets(
     initguide.says(
         still and of_zeros.below(top),
-        "From all zeros, only the last bias moves, and the network learns nothing.",
+        "From all zeros, only the last bias moves, and the network learns nothing of the images.",
         "From all zeros, this network learns something after all.",
         "From all zeros, only the last bias moves; these seeds cannot tell whether that helps.",
         key="constant-zeros",

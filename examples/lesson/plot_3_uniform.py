@@ -177,14 +177,16 @@ schemes = {
     "Uniform [0, 1)": init.uniform(0.0, 1.0),
     "Uniform [-0.5, 0.5)": init.uniform(-0.5, 0.5),
 }
-sums, alike, size, answers = {}, {}, {}, {}
+sums, alike, spread, size, answers = {}, {}, {}, {}, {}
 for name, scheme in schemes.items():
     net = initguide.initialize(initguide.Net(), scheme, seed=0).eval()
     with torch.inference_mode():
         sums[name] = net.fc1(images.flatten(start_dim=1))
         answers[name] = len(net(images).argmax(dim=1).unique())
     pairs = ~torch.eye(256, dtype=torch.bool)
-    alike[name] = torch.corrcoef(sums[name].T)[pairs].mean()  # over the images
+    correlations = torch.corrcoef(sums[name].T)[pairs]  # over the images
+    alike[name] = correlations.mean()
+    spread[name] = correlations.square().mean().sqrt()
     found = initguide.measure(net, images)
     size[name] = [found[f"fc{i}"].output_second_moment ** 0.5 for i in (1, 2, 3)]
 
@@ -235,11 +237,12 @@ initguide.says(
     "{alike:.2f} on average.",
     alike=alike["Uniform [0, 1)"],
 ) + initguide.says(
-    abs(alike["Uniform [-0.5, 0.5)"]) < 0.3,
-    "With weights of both signs, they look at different things: the correlation of two units is "
-    "{alike:.2f} on average.",
-    "With weights of both signs the correlation is {alike:.2f} on average.",
-    alike=alike["Uniform [-0.5, 0.5)"],
+    spread["Uniform [-0.5, 0.5)"] < 0.5,
+    "With weights of both signs, units look at different things: the correlation of two is of "
+    "either sign, {spread:.2f} in root mean square.",
+    "With weights of both signs the correlation of two units is still {spread:.2f} in root mean "
+    "square.",
+    spread=spread["Uniform [-0.5, 0.5)"],
 )
 
 # %%
@@ -327,7 +330,7 @@ positive, both = size["Uniform [0, 1)"], size["Uniform [-0.5, 0.5)"]
 initguide.bullets(
     initguide.says(
         uniform.above(0.2),
-        "Random weights break the symmetry, so the network gets better than a guess.",
+        "Random weights break the symmetry, and the network gets better than a guess.",
         "Random weights break the symmetry, and that alone is not enough to learn.",
         "Random weights break the symmetry; these seeds cannot tell whether that is enough to "
         "learn.",
@@ -341,7 +344,7 @@ initguide.bullets(
         growth=positive[1] / positive[0],
     ),
     initguide.says(
-        abs(alike["Uniform [-0.5, 0.5)"]) < 0.3
+        spread["Uniform [-0.5, 0.5)"] < 0.5
         and both[1] / both[0] < positive[1] / positive[0],
         "Weights should be centred at zero: then the units differ, and the sums grow less.",
         "Centring the weights at zero was not enough here to make the units differ and the sums "

@@ -283,8 +283,8 @@ farthest = (ratios - 1).abs().amax(dim=0)
     + initguide.says(
         farthest[2] > 2 * farthest[0],
         "A single draw may be off by more, and most in the last layer, where only ten sums are "
-        "averaged and the luck of the layers before is handed on: by up to {last:.0f} %, against "
-        "{first:.0f} % in the first.",
+        "averaged and the luck of the layers before is handed on: by up to {last:≤.0f} %, against "
+        "{first:≤.0f} % in the first.",
         "A single draw is off by up to {last:.0f} % in the last layer, and {first:.0f} % in the "
         "first.",
         last=100 * farthest[2],
@@ -309,7 +309,7 @@ farthest = (ratios - 1).abs().amax(dim=0)
 # %%
 # Predicted is a factor of six: 1/3 from the weights, 1/2 from ReLU. From the first layer to the
 # third that makes 36. Over thirty steps it would be 6³⁰, a number with 24 digits, and that is what
-# Xavier's and He's schemes are for; they choose the variance so that the factor is close to 1.
+# He's scheme is for, which chooses the variance so that the factor behind ReLU is 1.
 #
 # What we learnt
 # --------------
@@ -336,7 +336,7 @@ initguide.bullets(
     initguide.says(
         held or relative < 0.2,
         "The mean square of a layer's sums is ``n · Var(w) · E[x²]``: "
-        "predicted on this page, and the mean of ten draws is off by {off:.1f} % at most.",
+        "predicted on this page, and the mean of ten draws is off by {off:≤.1f} % at most.",
         "The mean square of a layer's sums should be ``n · Var(w) · E[x²]``; "
         "the mean of ten draws is off by up to {off:.1f} % here.",
         off=100 * relative,

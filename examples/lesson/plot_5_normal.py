@@ -149,8 +149,8 @@ apart = max(means) - min(means)
 wins = int((runs[large_normal] > runs[rule]).sum())
 initguide.says(
     least > apart,
-    "The seeds of any one scheme lie {least:.1f} points or more apart, the means of the schemes no "
-    "more than {apart:.1f}.",
+    "From its lowest to its highest seed, each scheme spans {least:≥.1f} points or more; the means "
+    "of the schemes are no more than {apart:≤.1f} apart.",
     "The means of the schemes lie {apart:.1f} points apart, and the seeds of one only "
     "{least:.1f}.",
     least=least,
@@ -210,7 +210,8 @@ early_shape, early_size, _ = early
     )
     + initguide.says(
         abs(early_size.mean) > 3 * abs(early_shape.mean),
-        "But what the size does there is {times:.0f} times as much as what the shape does.",
+        "But the size does several times as much there as the shape: by the means, {times:.0f} "
+        "times.",
         "What the size does there is only {times:.1f} times as much as what the shape does.",
         times=abs(early_size.mean / early_shape.mean),
         key="shape-small",
@@ -330,8 +331,8 @@ initguide.bullets(
         initguide.all_of(
             early_size.better(), abs(early_size.mean) > 3 * abs(early_shape.mean)
         ),
-        "Three times the variance shows at the start, {times:.0f} times as clearly as the shape: "
-        "compare shapes at the same variance.",
+        "Three times the variance does more at the start than the shape, by the means {times:.0f} "
+        "times as much: compare shapes at the same variance.",
         "Three times the variance did not show much more at the start than the shape did; still, "
         "compare shapes at the same variance.",
         "Three times the variance made no difference that these seeds could show at the start; "

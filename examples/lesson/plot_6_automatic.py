@@ -141,7 +141,7 @@ initguide.Table(
 
 plots.plot_histogram(
     scaled["fc1.weight"],
-    bins=100,
+    bins=120,
     value_range=(-1.5, 1.5),
     expected=uniform.pdf,
     title="Weights of the first layer as PyTorch draws them, times √n",
@@ -224,8 +224,7 @@ initguide.asks(
     [share[-1] < 5, 5 <= share[-1] <= 25, share[-1] > 25],
     initguide.says(
         share[-1] > 25,
-        "It is {share:.0f} %: that much of what the network says at the start is the same for "
-        "every image.",
+        "It is {share:.0f} %: so much do this one layer's biases make, the same for every image.",
         "It is {share:.0f} %.",
         share=share[-1],
     ),

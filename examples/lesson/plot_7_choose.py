@@ -73,7 +73,8 @@ losses, accuracies = map(result.level_with_best, ("train_loss", "valid_accuracy"
 shared = max(len(losses), len(accuracies))
 
 # %%
-# Four of the lesson's schemes, and He's, begin to learn. Then come the lesson's closing questions:
+# Here are four of the lesson's schemes, and He's, in their first hundred mini-batches. Then come
+# the lesson's closing questions:
 
 lesson = ["All zeros", wide, narrow, "General rule"]
 plots.plot_losses(result.select(*lesson, "He normal"), first=100)
@@ -256,9 +257,9 @@ falls = initguide.estimate([a.mean() - b.mean() for a, b in halves])
     )
     + initguide.says(
         apart > moved and max(after) - min(after) < 0.02,
-        "In weights, the starts are {began:.0f} or more apart. Training moves none farther than "
-        "{moved:.0f}, and the ends are {apart:.0f} or more apart; and yet they are about equally "
-        "good, within {gap:.1f} points. There is no one place to be near to: each start finds a "
+        "In weights, the starts are {began:≥.0f} or more apart. Training moves none farther than "
+        "{moved:≤.0f}, and the ends are {apart:≥.0f} or more apart; and yet they are about equally "
+        "good, within {gap:≤.1f} points. There is no one place to be near to: each start finds a "
         "good end of its own.",
         "In weights, the starts are {began:.0f} or more apart, the ends {apart:.0f}, and training "
         "moves none farther than {moved:.0f}; the ends' accuracies differ by up to {gap:.1f} "

@@ -96,8 +96,8 @@ for attempt in tried:
 hides = not tried[0].kept and "brings to light" in tried[0].outcome
 initguide.says(
     hides,
-    "Scaling the inputs alone would bring to light what the huge pixels hide: they carry the "
-    "signal over another fault. So the advice repairs what it uncovers, too, and the advice of "
+    "Scaling the inputs alone makes another fault worse, or brings it to light: the huge pixels "
+    "carry the signal over it. So the advice repairs what it uncovers, too, and the advice of "
     "each finding starts from what is printed above it.",
     "The first advice stands alone: it brought no other fault to light.",
 )
@@ -278,8 +278,8 @@ initguide.says(
 #
 # .. admonition:: Try it
 #
-#    The head's repair was N(0, 1/√n). Write it as a scheme for any network, and let it be checked
-#    on one that it does not know: a wrong answer is told what was misunderstood.
+#    The head's repair was a standard deviation of 1/√n. Write it as a scheme for any network, and
+#    let it be checked on one that it does not know: a wrong answer is told what was misunderstood.
 #
 #    .. code-block:: python
 #

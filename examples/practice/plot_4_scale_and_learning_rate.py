@@ -163,9 +163,8 @@ he, ten = np.abs(SCALES - 1).argmin(), np.abs(SCALES - 10).argmin()
     initguide.says(
         smallest["adam"] < SCALES[0] * 1.01
         and np.nanmax(below_he) < 10 * np.nanmin(below_he),
-        "**Adam** has no such corner. Below He's scale it hardly minds how small the weights are, "
-        "for the lowest rate that trains stays between {low:.1g} and {high:.1g}: a step that is "
-        "larger than the weights replaces them by weights of Adam's own making.",
+        "**Adam** has no such corner. Below He's scale, the lowest rate that trains changes far "
+        "less than the scale does: it stays between {low:.1g} and {high:.1g}.",
         "**Adam** minds small weights, too: it trains down to a scale of {s:.2f}, and the lowest "
         "rate for it lies between {low:.1g} and {high:.1g}.",
         s=smallest["adam"],
@@ -206,10 +205,10 @@ above = ends["sgd"][1][he] / max(bounds)
 initguide.says(
     above > 1.5,
     "Over the seeds, :math:`2/\\lambda` is {least:.2f} to {most:.2f}. In the map, at He's scale, "
-    "SGD trains at rates up to {rate:.2g}, {above:.1f} times the highest of these. So the bound at "
-    "the start is not the largest rate that works.",
+    "SGD's upper border lies at {rate:.2g}, {above:.1f} times the highest of these. So the bound "
+    "at the start is not the largest rate that works.",
     "Over the seeds, :math:`2/\\lambda` is {least:.2f} to {most:.2f}. In the map, at He's scale, "
-    "SGD trains at rates up to {rate:.2g}, {above:.1f} times the highest of these: about as far as "
+    "SGD's upper border lies at {rate:.2g}, {above:.1f} times the highest of these: about where "
     "the bound says.",
     least=min(bounds),
     most=max(bounds),
@@ -337,7 +336,7 @@ initguide.bullets(
     initguide.says(
         above > 1.5,
         "The bound at the start, :math:`2/\\lambda`, is not the largest rate that works: at He's "
-        "scale, rates up to {above:.1f} times above it trained.",
+        "scale, the border lay at {above:.1f} times it.",
         "The bound at the start, :math:`2/\\lambda`, was about the largest rate that worked at "
         "He's scale.",
         above=above,

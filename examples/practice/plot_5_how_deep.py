@@ -251,8 +251,8 @@ tanh_time, relu_time = (
         "its own size, so a small one is as good as a large one, as long as it points somewhere.",
         "In order, Adam does not move it out for both: for tanh by {tanh:.2f}, for ReLU by "
         "{relu:.2f}.",
-        "Whether in order Adam moves it out for both, these seeds cannot tell: for tanh by "
-        "{tanh:.2f}, for ReLU by {relu:.2f}.",
+        "Whether in order Adam moves it out by more than a tenth for both, these seeds cannot "
+        "tell: for tanh by {tanh:.2f}, for ReLU by {relu:.2f}.",
         tanh=adam[0],
         relu=adam[1],
     )
@@ -339,7 +339,8 @@ initguide.bullets(
         initguide.all_of(adam_helps, adam[2].below(1.25)),
         "Adam pushed it outwards in order, and for chaotic tanh it did not do much.",
         "What Adam did was not divided between order and chaotic tanh.",
-        "Whether Adam does more in order than for chaotic tanh is open.",
+        "Whether Adam pushed it outwards by more than a tenth for both in order, and did not do "
+        "much for chaotic tanh, is open.",
         key="depth-adam-helps-in-order",
     ),
     initguide.says(

@@ -237,7 +237,7 @@ turned = 100 * (lost + gained).max()
     initguide.says(
         kept.above(0.8),
         "With ``float64`` there are {kept:.2f} times as many (mean over the starts, interval): "
-        "the threads are still there, though up to {changed:.0f} % of the verdicts are others.",
+        "the threads are still there, though up to {changed:≤.0f} % of the verdicts are others.",
         "With ``float64`` there are only {kept:.2f} times as many (mean over the starts, "
         "interval): some or all of the fraying was rounding.",
         "With ``float64`` there are {kept:.2f} times as many (mean over the starts, interval): "

@@ -342,8 +342,9 @@ initguide.bullets(
         max(off) < 0.05,
         "The seeds needed go with (σ/δ)², as Student's formula says, which fresh seeds bear out. σ "
         "belongs to a pair of schemes, and a pilot tells it roughly.",
-        "The seeds needed go about with (σ/δ)², but fresh seeds part from Student's formula by up "
-        "to {off:.0f} percentage points.",
+        "The seeds needed go about with (σ/δ)²: given the δ/σ of fresh seeds, Student's formula "
+        "parts from them by up to {off:≤.0f} percentage points; given that of other seeds, see the "
+        "dashed lines.",
         off=100 * max(off),
     ),
     initguide.says(

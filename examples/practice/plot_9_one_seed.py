@@ -91,7 +91,7 @@ unrelated = np.mean(measured["unrelated seeds"])
     initguide.says(
         far.max() <= 10 if len(far) else None,
         "Where the difference is more than twice its noise, one seed names the wrong winner in "
-        "{most:.0f} % of the cases at most.",
+        "{most:≤.0f} % of the cases at most.",
         "Even where the difference is more than twice its noise, one seed names the wrong winner "
         "in up to {most:.0f} % of the cases.",
         "No pair of schemes differs by more than twice its noise.",
@@ -301,8 +301,8 @@ initguide.bullets(
         "alone {weights:.0f} %: one of them is hardly a cause.",
         "Order and masks alone make {order:.0f} % of the variance over seeds, and the weights "
         "alone {weights:.0f} %; whether each alone makes a quarter of it, thirty runs cannot tell.",
-        order=shares[0],
-        weights=shares[1],
+        order=parts[0],
+        weights=parts[1],
     ),
     initguide.says(
         one > left,

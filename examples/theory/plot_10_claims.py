@@ -329,9 +329,9 @@ initguide.bullets(
     ),
     initguide.says(
         effects[0].below(1),
-        "Positive biases helped a shallow ReLU network by less than a point, if at all, at the "
-        "smaller rate. An effect can be real and smaller than claimed, and that is not the same as "
-        "false.",
+        "Positive biases helped a shallow ReLU network by less than a point at the smaller "
+        "rate, on these images. An effect can be real and smaller than claimed, and that is not "
+        "the same as false.",
         "Positive biases helped a shallow ReLU network by more than a point at the smaller rate.",
         "Whether positive biases help a shallow ReLU network by more than a point is open. An "
         "interval that reaches across the line is not the same as false.",

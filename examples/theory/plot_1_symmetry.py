@@ -97,7 +97,7 @@ initguide.says(
 # comes in, what goes out, their biases, and what chance does to them. So let us give He's random
 # weights to some layers of the lesson's network, here with 64 and 32 hidden units, and the constant
 # 0.02 to the others. We train each for three epochs, two with :term:`dropout`, which leaves out
-# different units in every step, and count how many units of a layer differ.
+# different units for each image, and count how many units of a layer differ.
 
 
 def random_in(module, names):

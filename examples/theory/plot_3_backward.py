@@ -239,8 +239,9 @@ fans = result.difference("He, fan-in", "He, fan-out")
 # %%
 
 initguide.asks(
-    "The first layer's gradients start with {ratio:.0f} times the mean square with fan-out. After "
-    "two epochs, which of the two is ahead in validation accuracy?",
+    "By theory, equal gradients at the outputs of this network of five layers arrive at its first "
+    "layer with {ratio:.0f} times the mean square if weights have variance 2/fan-out, and not "
+    "2/fan-in. After two epochs with momentum, which of the two is ahead in validation accuracy?",
     [
         "Fan-out, by more than five points: the first layer learns with larger gradients.",
         "Neither by more than five points: either choice will do.",

@@ -246,7 +246,7 @@ lost = [k for k in choices if k.startswith("Sigmoid") and "critical" not in k]
     + initguide.says(
         max(back[k] for k in lost) < 1e-3 < back["Sigmoid, critical gain"],
         "Sigmoid: with ``1``, and with its forward and its backward gain, next to nothing is left "
-        "of the gradient, at most {most:.0e}; the critical gain of {gain:.1f} leaves {kept:.2f}.",
+        "of the gradient, {most:.0e} or less; the critical gain of {gain:.1f} leaves {kept:.2f}.",
         "Sigmoid: of the gradient, the first three gains leave at most {most:.2g}, and the "
         "critical gain of {gain:.1f} leaves {kept:.2g}.",
         most=max(back[k] for k in lost),

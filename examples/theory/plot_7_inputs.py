@@ -72,7 +72,7 @@ scale_off = max(abs(sums[name] / twice[name] - 1) for name in ways)
     initguide.says(
         scale_off < 0.1,
         "The scale of the inputs decides the mean square, as predicted: no row is off by more than "
-        "{off:.1%}.",
+        "{off:≤.1%}.",
         "The scale of the inputs should decide the mean square; here a row is off by {off:.1%}.",
         off=scale_off,
     )
@@ -208,7 +208,7 @@ loss_off = np.abs(first.mean(axis=0) / predicted - 1).max()
 (
     initguide.says(
         loss_off < 0.15,
-        "The dots lie around the prediction, and the means of eight seeds within {off:.0%} of it: "
+        "The dots lie around the prediction, and the means of eight seeds within {off:≤.0%} of it: "
         "flat as long as the logits are small, then rising with ``g``.",
         "The means of eight seeds follow the prediction only roughly; the largest distance is "
         "{off:.0%}.",

@@ -92,8 +92,8 @@ dead_at = dict(zip(ratios, np.mean(dead, axis=0), strict=True))
     + initguide.says(
         dead_off < 0.15,
         "The dead share takes the course of its model, which has one cosine for all pairs of "
-        "images, with gaps of up to {off:.0f} points: at ``−σ`` it predicts {theory:.0%}, and "
-        "{dead:.0%} are dead.",
+        "images, with gaps of up to {off:≤.0f} points: at ``−σ``, say, it predicts {theory:.0%}, "
+        "and {dead:.0%} are dead.",
         "The dead share follows its model, which has one cosine for all pairs of images, only "
         "roughly. The gaps are up to {off:.0f} points: at ``−σ`` it predicts {theory:.0%}, and "
         "{dead:.0%} are dead.",
@@ -143,7 +143,7 @@ for seed in range(3):
 # %%
 
 initguide.asks(
-    "Do units that are dead at the start come back in training?",
+    "Biases start so negative that many units are dead. Do they come back in training?",
     [
         "None in the first hidden layer, but some in the second.",
         "Yes, some in both layers: with Adam every weight moves.",
@@ -272,7 +272,8 @@ depth_off = np.abs(by_layer - predicted).max()
     )
     + initguide.says(
         depth_off < 0.08,
-        "The means of four seeds follow the prediction, with gaps of up to {off:.0%} of the units.",
+        "The means of four seeds follow the prediction, with gaps of up to {off:≤.0%} of the "
+        "units.",
         "The means of four seeds follow the prediction only roughly, with gaps of up to {off:.0%} "
         "of the units.",
         off=depth_off,
