@@ -208,7 +208,7 @@
   function missed() {
     const groups = new Set([...reached].filter((e) => e.type === "radio").map((e) => e.name));
     const covered = (element) => {
-      if (element.control && reached.has(element.control)) return true;
+      if (element.control && covered(element.control)) return true; // a label
       if (element.type === "radio" && groups.has(element.name)) return true; // by arrow keys
       for (let box = element; box; box = box.parentElement) if (reached.has(box)) return true;
       return false;

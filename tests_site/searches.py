@@ -22,7 +22,7 @@ SEARCHES = [
     ("fashion mnist", "api/data"),
     ("compare_init_weights", "api/experiments"),
     ("hist_dist", "api/helpers"),
-    ("paired difference", "numbers"),
+    ("paired difference", "glossary"),
     ("confidence interval", "numbers"),
     ("how fast", "speed"),
     ("false alarms", "trust"),

@@ -196,6 +196,15 @@ def test_missing_browser_says_what_to_do(monkeypatch):
         visits.chromium()
 
 
+def test_one_stop_for_a_group_of_buttons(browser, plant):
+    """Tab reaches one of its buttons, arrow keys the others; a label goes with its button."""
+    button = "<label style='cursor: pointer'><input type='radio' name='{0}'{1}> {2}</label>"
+    group = "".join(button.format("one", "", answer) for answer in "abc")
+    assert visits.tab_through(browser, plant(group), 390) == []
+    faults = visits.tab_through(browser, plant(button.format("two", " tabindex='-1'", "d")), 390)
+    assert any(fault.startswith("not reached by Tab: <label") for fault in faults)
+
+
 HEAD = """<!doctype html><html><head><title>{title}</title>
 <meta name="description" content="{description}">
 <meta property="og:title" content="{title}">

@@ -51,8 +51,8 @@ ratio = {w: m[:, -1].max() / m[:, -1].min() for w, m in twenty.items()}
 # %%
 
 initguide.asks(
-    "Of twenty networks with ``32`` units per layer and He's weights, how many times the smallest M, "
-    "the mean square of the signal, is the largest, behind thirty layers?",
+    "Of twenty networks with ``32`` units per layer and He's weights, how many times the smallest "
+    "M, the mean square of the signal, is the largest, behind thirty layers?",
     [
         "Less than ``3`` times: the factor ``2/n`` keeps M at about ``1``.",
         "Up to ``30`` times: each layer scatters a little, and over many layers that evens out.",
