@@ -15,11 +15,13 @@ from sections import PageOrder
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
+from tabular import table
 
 logger = logging.getLogger(__name__)
 
 MINUTES = "minutes to read"  # in a page's metadata, from pages.py
 LEARNT = "What you will learn"
+HEADS = ("page", "what you learn first", "minutes")
 
 
 class Unread(nodes.General, nodes.Element):
@@ -92,12 +94,13 @@ def draw(app: Sphinx, document: nodes.document, docname: str) -> None:
                 sum(minutes), place["limit"], location=place["at"],
             )  # fmt: skip
         rows = [
-            [_link(app, docname, page), nodes.Text(facts.get(LEARNT, "")), nodes.Text(f"{time}")]
-            for page, facts, time in zip(place["pages"], known, minutes, strict=True)
+            [[_link(app, docname, page)], [nodes.Text(facts.get(LEARNT, ""))], [nodes.Text(str(n))]]
+            for page, facts, n in zip(place["pages"], known, minutes, strict=True)
         ]
-        table = _table(rows, f"{_duration(sum(minutes))}, {len(rows)} page{'s' * (len(rows) != 1)}")
-        table["ids"] = place["ids"]
-        place.replace_self(table)
+        total = f"{_duration(sum(minutes))}, {len(rows)} page{'s' * (len(rows) != 1)}"
+        made = table(HEADS, rows, (35, 53, 12), title=total, classes=["path"])
+        made["ids"] = place["ids"]
+        place.replace_self(made)
 
 
 def _duration(minutes: int) -> str:
@@ -109,19 +112,6 @@ def _link(app: Sphinx, docname: str, page: str) -> nodes.reference:
     target = f"auto_examples/{page}"
     address = app.builder.get_relative_uri(docname, target)
     return nodes.reference("", app.env.titles[target].astext(), refuri=address, internal=True)
-
-
-def _table(rows: list[list[nodes.Node]], total: str) -> nodes.table:
-    """A table of three columns, and its caption, which is the sum."""
-    heads: list[nodes.Node] = [nodes.Text(t) for t in ("page", "what you learn first", "minutes")]
-    group = nodes.tgroup(cols=3)
-    group += [nodes.colspec(colwidth=width) for width in (35, 53, 12)]
-    group += [nodes.thead("", _line(heads)), nodes.tbody("", *map(_line, rows))]
-    return nodes.table("", nodes.title("", total), group, classes=["path"])
-
-
-def _line(cells: list[nodes.Node]) -> nodes.row:
-    return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in cells))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

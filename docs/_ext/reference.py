@@ -7,6 +7,7 @@ reader who looks for what to call would pass a dozen thresholds first.
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from tabular import table
 
 GROUPS = {
     "Functions": ("function",),
@@ -14,6 +15,7 @@ GROUPS = {
     "Exceptions": ("exception",),
     "Constants": ("data",),
 }
+HEADS = ("name", "what it is")
 SUMMARY_FROM = 3  # with fewer names, a table would say what stands just below it
 
 
@@ -28,25 +30,14 @@ def _described(section: nodes.Element) -> dict[str, list[tuple[nodes.Node, addno
     return {name: objects for name, objects in found.items() if objects}
 
 
-def _row(desc: addnodes.desc) -> nodes.row:
+def _cells(desc: addnodes.desc) -> list[list[nodes.Node]]:
     """A name that leads to its description, and the first line of that."""
     signature = desc[0]
     link = nodes.reference("", "", refid=signature["ids"][0], internal=True)
     link += nodes.literal(text=signature["fullname"])
     # What docutils has to say of the text stands beside it, as a child of another kind.
     said = next((node for node in desc[1].children if isinstance(node, nodes.paragraph)), None)
-    summary = nodes.paragraph("", "", *(said.deepcopy().children if said else ()))
-    return nodes.row("", nodes.entry("", nodes.paragraph("", "", link)), nodes.entry("", summary))
-
-
-def _summary(objects: list[addnodes.desc]) -> nodes.table:
-    """A table of them."""
-    group = nodes.tgroup(cols=2)
-    group += [nodes.colspec(colwidth=width) for width in (35, 65)]
-    head = [nodes.entry("", nodes.paragraph(text=text)) for text in ("name", "what it is")]
-    group += nodes.thead("", nodes.row("", *head))
-    group += nodes.tbody("", *map(_row, objects))
-    return nodes.table("", group, classes=["summary"])
+    return [[link], said.deepcopy().children if said else []]
 
 
 def arrange(app: Sphinx, document: nodes.document) -> None:
@@ -62,7 +53,9 @@ def arrange(app: Sphinx, document: nodes.document) -> None:
         for pair in objects:
             for node in pair:
                 section.remove(node)
-        parts: list[nodes.Node] = [_summary([desc for _, desc in objects])]
+        parts: list[nodes.Node] = [
+            table(HEADS, [_cells(desc) for _, desc in objects], (35, 65), classes=["summary"])
+        ]
         for name, group in groups.items():
             part = nodes.section("", nodes.title(text=name), ids=[name.lower()], names=[])
             part += [node for pair in group for node in pair]

@@ -71,22 +71,20 @@ class Manual(Module):
         optimizer.step()
 
 
+def quiet_trainer(tmp_path, *callbacks, **settings):
+    """A trainer of one epoch on a processor that prints nothing and keeps nothing."""
+    usual = {"max_epochs": 1, "accelerator": "cpu", "logger": False, "enable_checkpointing": False}
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False}
+    where = {"default_root_dir": tmp_path, "callbacks": list(callbacks)}
+    return pl.Trainer(**(usual | quiet | where | settings))
+
+
 def fit(module, tmp_path, *callbacks, labels=LABELS, **settings):
     """Train for one epoch of three batches; say with which loss the last one began."""
     torch.manual_seed(5)
     random.seed(5)
     data = DataLoader(TensorDataset(IMAGES, labels), batch_size=32, shuffle=True)
-    trainer = pl.Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-        callbacks=list(callbacks),
-        **settings,
-    )
+    trainer = quiet_trainer(tmp_path, *callbacks, **settings)
     trainer.fit(module, data)
     return trainer.callback_metrics
 
@@ -168,27 +166,11 @@ def test_targets_do_not_stop_training(tmp_path, targets):
 def test_goes_on_without_a_check(tmp_path):
     """What has been trained is not judged as if it had not."""
     callback, module = lightning_callback(stop=True), Module(times=1000)
-    trainer = pl.Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-    )
+    trainer = quiet_trainer(tmp_path, enable_checkpointing=True)
     data = DataLoader(TensorDataset(IMAGES, LABELS), batch_size=32)
     trainer.fit(module, data)
     trainer.save_checkpoint(tmp_path / "kept.ckpt")
-    trainer = pl.Trainer(
-        max_epochs=2,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-        callbacks=[callback],
-    )
+    trainer = quiet_trainer(tmp_path, callback, max_epochs=2)
     trainer.fit(module, data, ckpt_path=tmp_path / "kept.ckpt")
     assert callback.report is None
     assert module.steps == 6
