@@ -28,6 +28,7 @@ def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any])
         "question": shown.question.text(),
         "answers": [answer.text() for answer in shown.answers],
         "verdict": shown.verdict,
+        "right": "–" if shown.right is None else letter(shown.right),
         "because": as_data(shown.because),
     }
     return f"\n.. asked::\n\n   {json.dumps(data, ensure_ascii=False)}\n"

@@ -61,12 +61,6 @@ def listed(text: str) -> list[str]:
     return test[1].split("\n") if test else []
 
 
-def _letter(verdict: str) -> str:
-    """The answer in a verdict such as "The answer is b."; a dash where nothing is decided."""
-    found = re.search(r" is ([a-z])\.$", verdict)
-    return found[1] if found else "–"
-
-
 def _picks_noted(directive: SphinxDirective, lines: list[str]) -> list[Pick]:
     """The questions; the page is read again when one of theirs is."""
     docs = Path(directive.env.srcdir)
@@ -114,7 +108,7 @@ class QuestionsKey(Asks):
         self.env.note_dependency(str(source))
         rows = [
             f"   * - {number}\n"
-            f"     - {_letter(pick.data['verdict'])}\n"
+            f"     - {pick.data['right']}\n"
             f"     - {text_of(pick.data['because'])}\n"
             f"     - :doc:`/auto_examples/{pick.page}`"
             for number, pick in enumerate(_picks_noted(self, listed(source.read_text("utf-8"))), 1)

@@ -10,10 +10,10 @@ from sphinx.application import Sphinx
 from tabular import table
 
 GROUPS = {
-    "Functions": ("function",),
-    "Classes": ("class",),
-    "Exceptions": ("exception",),
-    "Constants": ("data",),
+    "function": "Functions",
+    "class": "Classes",
+    "exception": "Exceptions",
+    "data": "Constants",
 }
 HEADS = ("name", "what it is")
 SUMMARY_FROM = 3  # with fewer names, a table would say what stands just below it
@@ -21,12 +21,14 @@ SUMMARY_FROM = 3  # with fewer names, a table would say what stands just below i
 
 def _described(section: nodes.Element) -> dict[str, list[tuple[nodes.Node, addnodes.desc]]]:
     """Heading -> the objects under it, each with the index entry before it."""
-    found: dict[str, list[tuple[nodes.Node, addnodes.desc]]] = {name: [] for name in GROUPS}
+    found: dict[str, list[tuple[nodes.Node, addnodes.desc]]] = {
+        name: [] for name in GROUPS.values()
+    }
     for index, child in zip(section.children, section.children[1:], strict=False):
-        if isinstance(child, addnodes.desc) and isinstance(index, addnodes.index):
-            for name, kinds in GROUPS.items():
-                if child["objtype"] in kinds:
-                    found[name].append((index, child))
+        if not isinstance(child, addnodes.desc) or not isinstance(index, addnodes.index):
+            continue
+        if name := GROUPS.get(child["objtype"]):
+            found[name].append((index, child))
     return {name: objects for name, objects in found.items() if objects}
 
 

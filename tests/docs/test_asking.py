@@ -67,8 +67,18 @@ def test_a_cell_that_ends_with_a_question(tmp_path):
     assert data["question"] == "Is ``2`` more?"
     assert data["answers"] == ["Yes.", "No."]
     assert data["verdict"] == "The answer is a."
+    assert data["right"] == "a"
     assert bound.text_of(data["because"]) == "It is."
     assert bound.scrape(block, variables, {}) == ""
     (tmp_path / "plot_1.rst").write_text(written, encoding="utf-8")
     assert bound.outcomes(tmp_path) == {"more": "so"}
     assert asking.scrape(SimpleNamespace(content="x = 3"), variables, {}) == ""
+
+
+def test_the_letter_where_nothing_is_decided():
+    """A dash stands in its place."""
+    because = initguide.says(bool(PAGES), "A.", "B.")
+    asked = initguide.asks("Is it?", ["Yes.", "No."], [None, None], because)
+    variables = {"example_globals": {"___": asked}}
+    written = asking.scrape(SimpleNamespace(content="initguide.asks(...)"), variables, {})
+    assert json.loads(written.partition(".. asked::")[2])["right"] == "–"

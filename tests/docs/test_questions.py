@@ -70,14 +70,6 @@ def test_what_is_refused(site, line, said):
         questions.picks(site, [line])
 
 
-@pytest.mark.parametrize(
-    ("verdict", "letter"), [("The answer is b.", "b"), ("None of them is decided.", "–")]
-)
-def test_the_letter_of_a_verdict(verdict, letter):
-    """As `initguide.asks` writes it."""
-    assert questions._letter(verdict) == letter
-
-
 def test_the_lines_of_a_test():
     """They are found in the text of its page, for the key on another."""
     text = "Title\n=====\n\n.. questions::\n\n   lesson/a 1\n   theory/b 1 2\n\nMore.\n"
